@@ -1,0 +1,52 @@
+# Every target brings what it needs: the first run installs, later ones only look at two checksums.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench chaos lock clean
+
+help:  ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+# A stamp is named after the lock's checksum: a changed lock is another stamp, and is installed.
+RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml 2>/dev/null | sha256sum | cut -c1-16)
+DEV_STAMP := $(VENV)/.developing-$(shell cat requirements-dev.lock pyproject.toml 2>/dev/null | sha256sum | cut -c1-16)
+
+$(RUN_STAMP):
+	@scripts/bootstrap "$(PYTHON)" "$(VENV)" requirements.lock
+	@rm -f $(VENV)/.installed-* && touch $@
+
+$(DEV_STAMP):
+	@scripts/bootstrap "$(PYTHON)" "$(VENV)" requirements-dev.lock
+	@rm -f $(VENV)/.developing-* && touch $@ $(RUN_STAMP)
+
+demo: $(RUN_STAMP)  ## run the sample print service and Holdfast on it
+	@exec $(BIN)/holdfast demo $(DEMO)
+
+test: $(DEV_STAMP)  ## run the tests, after installing what they need where that is possible
+	@scripts/test-needs
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(DEV_STAMP)  ## format, lint, types, and the rules of the house
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(DEV_STAMP)  ## put the code into its form
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: $(DEV_STAMP)  ## measure what is promised, and print one table
+	@$(BIN)/python -m bench $(BENCH)
+
+chaos: $(DEV_STAMP)  ## the long rounds of killing
+	@HOLDFAST_CHAOS_ROUNDS=$${ROUNDS:-30} $(BIN)/python -m pytest tests/chaos --timeout=3600 -q
+
+lock: $(DEV_STAMP)  ## resolve the dependencies anew and write both locks
+	@scripts/lock "$(VENV)"
+
+clean:  ## remove what was installed and what tests left; never the data in .holdfast
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/.artifacts bench/.data

@@ -1,0 +1,1 @@
+"""Fakes that obey the same contract tests as the real adapters."""

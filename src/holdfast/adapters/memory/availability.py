@@ -1,0 +1,155 @@
+"""The availability stores in memory, for tests and simulation. Everything ends with the process."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from holdfast.availability.errors import TimelineError
+from holdfast.availability.histogram import Histogram
+from holdfast.availability.model import Interval, Maintenance, Outcome, Result, Transition
+from holdfast.availability.ports import Batch, Resolution, RollUp
+from holdfast.availability.timeline import intervals_of, worst_of
+from holdfast.availability.verdicts import CheckState
+from holdfast.estate.model import Retention
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.windows import Window
+
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class MemoryAvailability:
+    """MonitorStore, ReadingStore and MaintenanceStore over plain dictionaries.
+
+    `component_of` maps every check that there ever was to its component.
+    """
+
+    def __init__(self, component_of: Mapping[int, int], clock: Clock) -> None:
+        self._component_of = component_of
+        self._clock = clock
+        self._results: dict[tuple[int, datetime], Result] = {}
+        self._transitions: dict[int, list[Transition]] = defaultdict(list)
+        self._states: dict[int, CheckState] = {}
+        self._roll_ups: dict[tuple[Resolution, int, datetime], RollUp] = {}
+        self._maintenance: dict[int, Maintenance] = {}
+
+    async def record(self, batch: Batch) -> None:
+        lines = {check: list(line) for check, line in self._transitions.items()}
+        for transition in batch.transitions:
+            line = lines.setdefault(transition.check_id, [])
+            if line and transition.at <= line[-1].at:
+                if any((t.at, t.state) == (transition.at, transition.state) for t in line):
+                    continue
+                raise TimelineError(
+                    f"timeline of check {transition.check_id} only grows: "
+                    f"{transition.at} is not after {line[-1].at}"
+                )
+            line.append(transition)
+        self._transitions = defaultdict(list, lines)
+        for result in batch.results:
+            self._results.setdefault((result.check_id, result.at), result)
+        self._states |= {state.check_id: state for state in batch.states}
+
+    async def check_states(self) -> Mapping[int, CheckState]:
+        return dict(self._states)
+
+    async def roll_up(self, now: datetime) -> int:
+        written = 0
+        for resolution in Resolution:
+            closed = _binned(now, resolution.length)
+            bins: dict[tuple[int, datetime], list[Result]] = defaultdict(list)
+            for result in self._results.values():
+                if result.at < closed:
+                    bins[result.check_id, _binned(result.at, resolution.length)].append(result)
+            for (check_id, at), results in bins.items():
+                rolled = _rolled(check_id, at, results)
+                written += self._roll_ups.get((resolution, check_id, at)) != rolled
+                self._roll_ups[resolution, check_id, at] = rolled
+        return written
+
+    async def keep_partitions(self, now: datetime, retention: Retention) -> None:
+        self._results = {k: r for k, r in self._results.items() if r.at >= now - retention.results}
+        kept = {
+            Resolution.MINUTE: retention.minutes,
+            Resolution.HOUR: retention.hours,
+            Resolution.DAY: retention.days,
+        }
+        self._roll_ups = {k: r for k, r in self._roll_ups.items() if r.at >= now - kept[k[0]]}
+
+    async def intervals(
+        self, component_ids: Collection[int], window: Window, now: datetime
+    ) -> Mapping[int, Sequence[Interval]]:
+        lines: dict[int, list[list[Interval]]] = defaultdict(list)
+        for check_id, transitions in self._transitions.items():
+            component = self._component_of[check_id]
+            if component in component_ids:
+                inside = _in_force(transitions, window)
+                lines[component].append(intervals_of(inside, self._states.get(check_id), window, now))
+        return {component: worst_of(each) for component, each in lines.items()}
+
+    async def roll_ups(
+        self, check_ids: Collection[int], window: Window, resolution: Resolution
+    ) -> Sequence[RollUp]:
+        found = (
+            rolled
+            for (res, check_id, at), rolled in self._roll_ups.items()
+            if res is resolution and check_id in check_ids and window.contains(at)
+        )
+        return sorted(found, key=lambda rolled: (rolled.at, rolled.check_id))
+
+    async def results(self, check_ids: Collection[int], limit: int) -> Sequence[Result]:
+        newest: list[Result] = []
+        for check_id in check_ids:
+            mine = (r for r in self._results.values() if r.check_id == check_id)
+            newest += sorted(mine, key=lambda r: r.at, reverse=True)[:limit]
+        return sorted(newest, key=lambda r: r.at, reverse=True)
+
+    async def maintenance(self, window: Window) -> Sequence[Maintenance]:
+        found = (m for m in self._maintenance.values() if m.window.overlaps(window))
+        return sorted(found, key=lambda m: (m.window.start, m.id))
+
+    async def plan(
+        self, window: Window, component_ids: Collection[int], title: str, actor: str
+    ) -> Maintenance:
+        del actor
+        planned = Maintenance(
+            len(self._maintenance) + 1, window, self._clock.now(), frozenset(component_ids), title
+        )
+        self._maintenance[planned.id] = planned
+        return planned
+
+    async def cancel(self, maintenance_id: int, actor: str) -> bool:
+        del actor
+        planned = self._maintenance.get(maintenance_id)
+        if planned is None or planned.cancelled_at is not None:
+            return False
+        self._maintenance[maintenance_id] = Maintenance(
+            planned.id,
+            planned.window,
+            planned.announced_at,
+            planned.component_ids,
+            planned.title,
+            self._clock.now(),
+        )
+        return True
+
+
+def _in_force(transitions: Sequence[Transition], window: Window) -> list[Transition]:
+    before = [t for t in transitions if t.at <= window.start][-1:]
+    return before + [t for t in transitions if window.start < t.at < window.end]
+
+
+def _binned(at: datetime, length: timedelta) -> datetime:
+    return _EPOCH + (at - _EPOCH) // length * length
+
+
+def _rolled(check_id: int, at: datetime, results: Sequence[Result]) -> RollUp:
+    outcomes = [r.outcome for r in results]
+    answered = (r.timings.total_us for r in results if r.outcome <= Outcome.DEGRADED)
+    return RollUp(
+        check_id,
+        at,
+        outcomes.count(Outcome.GOOD),
+        outcomes.count(Outcome.DEGRADED),
+        sum(outcome > Outcome.DEGRADED for outcome in outcomes),
+        Histogram.of(answered),
+    )

@@ -1,0 +1,372 @@
+"""The availability stores on PostgreSQL. The statements stand in `availability.sql`."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, cast
+
+import msgspec
+from psycopg import errors as pg
+
+from holdfast.adapters.postgres.connect import Connection, Pool, borrowed, connect
+from holdfast.adapters.postgres.conninfo import Conninfo
+from holdfast.adapters.postgres.errors import DatabaseAway, database_errors
+from holdfast.adapters.postgres.queries import Queries
+from holdfast.availability.errors import TimelineError
+from holdfast.availability.histogram import Histogram, bucket_of
+from holdfast.availability.model import Interval, Maintenance, Outcome, Result, State, Timings, Transition
+from holdfast.availability.ports import Batch, Resolution, RollUp
+from holdfast.availability.timeline import intervals_of, worst_of
+from holdfast.availability.verdicts import CheckState, Shown
+from holdfast.estate.model import Retention
+from holdfast.kernel.windows import Window
+
+SQL = Queries.beside(__file__)
+
+CHANGED = "holdfast_changed"
+"""The channel on which every committed change of a state is announced."""
+
+FOLD_DELAY = timedelta(minutes=2)
+"""A minute is folded once its slowest runs have ended. What arrives later is folded again."""
+FOLD_AT_ONCE = timedelta(days=1)
+"""The longest stretch that one transaction folds, so that catching up never holds locks for long."""
+
+_TABLES = {
+    Resolution.MINUTE: "rollup_minute",
+    Resolution.HOUR: "rollup_hour",
+    Resolution.DAY: "rollup_day",
+}
+_PARTITION_MONTHS = {"rollup_minute": 1, "rollup_hour": 12, "rollup_day": 12}
+
+
+class PostgresMonitorStore:
+    """MonitorStore over one connection that holds the controllers' lease.
+
+    Everything that a controller records goes through that connection: when it is gone, so is the lease, and
+    whatever this controller still wanted to write fails instead of mixing with its successor's. Folding runs
+    on connections of its own and needs no lease: it is repeatable, and folds lock each other out.
+    """
+
+    def __init__(self, conninfo: Conninfo) -> None:
+        self._conninfo = conninfo
+        self._stack = AsyncExitStack()
+        self._connection: Connection | None = None
+        self._partitions: set[tuple[str, date]] = set()
+
+    async def acquire(self) -> int | None:
+        """Connect and take the lease; returns its epoch, or None while another controller holds it.
+
+        Two epochs of one controller that differ by exactly 1 have no other controller between them.
+        """
+        await self.close()
+        self._connection = await self._stack.enter_async_context(connect(self._conninfo, "controller"))
+        with database_errors():
+            held = await _value(self._connection, SQL.hold_lease)
+            if held:
+                return int(await _value(self._connection, SQL.next_epoch))
+        await self.close()
+        return None
+
+    async def close(self) -> None:
+        """Give up the lease and the connection. Nothing to do when there is none."""
+        self._connection = None
+        stack, self._stack = self._stack, AsyncExitStack()
+        await stack.aclose()
+
+    async def record(self, batch: Batch) -> None:
+        if batch.is_empty:
+            return
+        connection = self._leased()
+        try:
+            with database_errors():
+                await self._prepare_partitions(connection, batch.results)
+                async with connection.pipeline(), connection.transaction():
+                    await _write(connection, batch)
+        except Exception as error:
+            if isinstance(error.__cause__, pg.CheckViolation):
+                raise TimelineError(str(error)) from error
+            raise
+
+    async def check_states(self) -> Mapping[int, CheckState]:
+        with database_errors():
+            cursor = await self._leased().execute(SQL.check_states)
+            return {state.check_id: state for state in map(_check_state, await cursor.fetchall())}
+
+    async def roll_up(self, now: datetime) -> int:
+        """See MonitorStore. Each stretch is a transaction of its own: an interruption loses no progress."""
+        written = 0
+        async with connect(self._conninfo, "controller roll-up") as connection:
+            closed = now - FOLD_DELAY
+            for resolution in Resolution:
+                until = _binned(closed, resolution.length)
+                written += await _fold(connection, resolution, until)
+                closed = until
+        return written
+
+    async def keep_partitions(self, now: datetime, retention: Retention) -> None:
+        async with connect(self._conninfo, "controller partitions") as connection:
+            for day in range(3):
+                await self._make(connection, "result", (now + timedelta(days=day)).astimezone(UTC))
+            for table in _PARTITION_MONTHS:
+                for ahead in (timedelta(), timedelta(days=7)):
+                    await self._make(connection, table, now + ahead)
+            kept = {
+                "result": retention.results,
+                "rollup_minute": retention.minutes,
+                "rollup_hour": retention.hours,
+                "rollup_day": retention.days,
+            }
+            for table, age in kept.items():
+                # A reader holds a partition for milliseconds; if longer, the next round drops it.
+                async with connection.transaction():
+                    await connection.execute("SET LOCAL lock_timeout = '2s'")
+                    await connection.execute(SQL.drop_partitions, (table, now - age))
+
+    async def _prepare_partitions(self, connection: Connection, results: Sequence[Result]) -> None:
+        """Make the partition of every day that the results fall on, also where a clock went astray."""
+        for at in {result.at.astimezone(UTC).date(): result.at for result in results}.values():
+            await self._make(connection, "result", at.astimezone(UTC))
+
+    async def _make(self, connection: Connection, table: str, at: datetime) -> None:
+        start, end = partition_bounds(table, at)
+        if (table, start.date()) not in self._partitions:
+            await connection.execute(SQL.make_partition, (table, start, end))
+            self._partitions.add((table, start.date()))
+
+    def _leased(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            raise DatabaseAway("the lease's connection is gone", hint="it is taken again by itself")
+        return self._connection
+
+
+def partition_bounds(table: str, at: datetime) -> tuple[datetime, datetime]:
+    """The UTC bounds of the partition of `table` that holds `at`: a day, a month or a year."""
+    months = _PARTITION_MONTHS.get(table)
+    if months is None:
+        start = datetime.combine(at.astimezone(UTC).date(), time.min, tzinfo=UTC)
+        return start, start + timedelta(days=1)
+    month = at.month if months == 1 else 1
+    start = datetime(at.year, month, 1, tzinfo=UTC)
+    following = month + months
+    return start, datetime(at.year + (following - 1) // 12, (following - 1) % 12 + 1, 1, tzinfo=UTC)
+
+
+async def _write(connection: Connection, batch: Batch) -> None:
+    if batch.results:
+        oldest = {"at": min(result.at for result in batch.results)}
+        await connection.execute(SQL.lock_folds, oldest)
+        await connection.execute(SQL.fold_again_from, oldest)
+        await connection.execute(SQL.record_results, _result_columns(batch.results))
+    for t in batch.transitions:
+        await connection.execute(SQL.record_transition, (t.check_id, t.at, int(t.state), t.reason, t.sample))
+    if batch.states:
+        await connection.execute(SQL.keep_states, _state_columns(batch.states))
+    if batch.transitions:
+        await connection.execute(SQL.announce_change, ("transition",))
+
+
+def _result_columns(results: Sequence[Result]) -> list[list[object]]:
+    timings = [result.timings for result in results]
+    return [
+        [result.check_id for result in results],
+        [result.at for result in results],
+        [int(result.outcome) for result in results],
+        [result.attempts for result in results],
+        [bucket_of(timing.total_us) for timing in timings],
+        [timing.total_us for timing in timings],
+        [timing.resolve_us for timing in timings],
+        [timing.connect_us for timing in timings],
+        [timing.tls_us for timing in timings],
+        [timing.first_byte_us for timing in timings],
+        [result.reason for result in results],
+    ]
+
+
+class _Memory(msgspec.Struct, frozen=True):
+    """What a check's state remembers beyond its columns."""
+
+    pending: tuple[tuple[datetime, int, str], ...] = ()
+    failures: tuple[datetime, ...] = ()
+
+
+_memory_of = msgspec.json.Encoder().encode
+
+
+def _state_columns(states: Sequence[CheckState]) -> list[list[object]]:
+    return [
+        [state.check_id for state in states],
+        [int(state.state) for state in states],
+        [state.since for state in states],
+        [state.heard_at for state in states],
+        [state.known_until for state in states],
+        [state.silent_after for state in states],
+        [state.reason for state in states],
+        [_memory(state) for state in states],
+    ]
+
+
+def _memory(state: CheckState) -> str:
+    if not (state.pending or state.failures):
+        return "{}"
+    pending = tuple((shown.at, int(shown.state), shown.reason) for shown in state.pending)
+    return _memory_of(_Memory(pending, state.failures)).decode()
+
+
+def _check_state(row: tuple[Any, ...]) -> CheckState:
+    check_id, state, since, heard_at, known_until, silent_after, reason, memory = row
+    remembered = msgspec.convert(memory, _Memory)
+    pending = tuple(Shown(at, State(shown), why) for at, shown, why in remembered.pending)
+    return CheckState(
+        check_id,
+        State(state),
+        since,
+        heard_at,
+        known_until,
+        silent_after,
+        reason,
+        pending,
+        remembered.failures,
+    )
+
+
+async def _fold(connection: Connection, resolution: Resolution, until: datetime) -> int:
+    """Fold stretch by stretch up to `until`; returns the rows written."""
+    written = 0
+    while True:
+        async with connection.transaction():
+            start = await _value(connection, SQL.folded_until, (resolution.name.lower(),))
+            if start is None:
+                start = await _first_to_fold(connection, resolution)
+            if start is None or start >= until:
+                return written
+            end = min(until, start + max(FOLD_AT_ONCE, resolution.length))
+            await _make_roll_up_partitions(connection, resolution, Window(start, end))
+            cursor = await connection.execute(*_fold_statement(resolution, start, end))
+            written += cursor.rowcount
+            await connection.execute(SQL.set_folded, {"resolution": resolution.name.lower(), "until": end})
+
+
+def _fold_statement(resolution: Resolution, start: datetime, end: datetime) -> tuple[Any, dict[str, Any]]:
+    parameters: dict[str, Any] = {"start": start, "end": end, "step": resolution.length}
+    if resolution is Resolution.MINUTE:
+        return SQL.fold_minutes, parameters
+    if resolution is Resolution.HOUR:
+        return SQL.fold_coarser, parameters
+    statement = SQL.fold_coarser.replace("rollup_hour", "rollup_day").replace("rollup_minute", "rollup_hour")
+    return statement, parameters
+
+
+async def _first_to_fold(connection: Connection, resolution: Resolution) -> datetime | None:
+    oldest = await _value(connection, SQL.oldest_result)
+    return None if oldest is None else _binned(oldest, resolution.length)
+
+
+async def _make_roll_up_partitions(connection: Connection, resolution: Resolution, window: Window) -> None:
+    table, at = _TABLES[resolution], window.start
+    while at < window.end:
+        start, end = partition_bounds(table, at)
+        await connection.execute(SQL.make_partition, (table, start, end))
+        at = end
+
+
+def _binned(at: datetime, length: timedelta) -> datetime:
+    origin = datetime(2000, 1, 1, tzinfo=UTC)
+    return origin + (at - origin) // length * length
+
+
+async def _value(connection: Connection, statement: str, parameters: Sequence[object] = ()) -> Any:
+    cursor = await connection.execute(cast("Any", statement), parameters)
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
+
+
+class PostgresReadingStore:
+    """ReadingStore over a pool."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def check_states(self) -> Mapping[int, CheckState]:
+        async with borrowed(self._pool) as connection:
+            cursor = await connection.execute(SQL.check_states)
+            return {state.check_id: state for state in map(_check_state, await cursor.fetchall())}
+
+    async def intervals(
+        self, component_ids: Collection[int], window: Window, now: datetime
+    ) -> Mapping[int, Sequence[Interval]]:
+        parameters = {"components": list(component_ids), "start": window.start, "end": window.end}
+        async with borrowed(self._pool) as connection:
+            rows = await (await connection.execute(SQL.transitions, parameters, binary=True)).fetchall()
+            checks = list({row[1] for row in rows})
+            cursor = await connection.execute(SQL.check_states_of, (checks,))
+            states = {state.check_id: state for state in map(_check_state, await cursor.fetchall())}
+        lines: dict[int, dict[int, list[Transition]]] = defaultdict(lambda: defaultdict(list))
+        for component, check_id, at, state, reason, sample in rows:
+            lines[component][check_id].append(Transition(check_id, at, State(state), reason, sample))
+        return {
+            component: worst_of(
+                [intervals_of(line, states.get(check), window, now) for check, line in checks.items()]
+            )
+            for component, checks in lines.items()
+        }
+
+    async def roll_ups(
+        self, check_ids: Collection[int], window: Window, resolution: Resolution
+    ) -> Sequence[RollUp]:
+        statement = SQL.roll_ups.replace("rollup_minute", _TABLES[resolution])
+        parameters = {"checks": list(check_ids), "start": window.start, "end": window.end}
+        async with borrowed(self._pool) as connection:
+            cursor = await connection.execute(cast("Any", statement), parameters, binary=True)
+            return [
+                RollUp(check, at, good, degraded, failed, Histogram(tuple(buckets), tuple(counts)))
+                for check, at, good, degraded, failed, buckets, counts in await cursor.fetchall()
+            ]
+
+    async def results(self, check_ids: Collection[int], limit: int) -> Sequence[Result]:
+        parameters = {"checks": list(check_ids), "limit": limit}
+        async with borrowed(self._pool) as connection:
+            rows = await (await connection.execute(SQL.newest_results, parameters)).fetchall()
+        return [
+            Result(check, at, Outcome(outcome), Timings(*timings), reason, attempts)
+            for check, at, outcome, attempts, *timings, reason in rows
+        ]
+
+    async def maintenance(self, window: Window) -> Sequence[Maintenance]:
+        parameters = {"start": window.start, "end": window.end}
+        async with borrowed(self._pool) as connection:
+            rows = await (await connection.execute(SQL.maintenance, parameters)).fetchall()
+        return [
+            Maintenance(key, Window(start, end), announced, frozenset(components), title, cancelled)
+            for key, start, end, announced, title, cancelled, components in rows
+        ]
+
+
+class PostgresMaintenance:
+    """MaintenanceStore over a pool."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def plan(
+        self, window: Window, component_ids: Collection[int], title: str, actor: str
+    ) -> Maintenance:
+        covered = sorted(set(component_ids))
+        parameters = {
+            "start": window.start,
+            "end": window.end,
+            "title": title,
+            "actor": actor,
+            "components": covered,
+        }
+        async with borrowed(self._pool) as connection, connection.transaction():
+            cursor = await connection.execute(SQL.plan_maintenance, parameters)
+            key, announced = cast("tuple[int, datetime]", await cursor.fetchone())
+            await connection.execute(SQL.announce_change, ("maintenance",))
+        return Maintenance(key, window, announced, frozenset(covered), title)
+
+    async def cancel(self, maintenance_id: int, actor: str) -> bool:
+        async with borrowed(self._pool) as connection, connection.transaction():
+            cursor = await connection.execute(SQL.cancel_maintenance, {"id": maintenance_id, "actor": actor})
+            await connection.execute(SQL.announce_change, ("maintenance",))
+            return cursor.rowcount == 1

@@ -1,0 +1,169 @@
+-- The queries of the availability stores. States and outcomes are the numbers of availability/model.py.
+
+-- name: hold_lease
+-- One controller writes at a time. The lock belongs to the connection that writes: when the connection is
+-- gone the lock is gone, and a controller that wakes up late has nothing left to write with.
+SELECT pg_try_advisory_lock(7015, 1);
+
+-- name: next_epoch
+UPDATE availability.lease SET epoch = epoch + 1 RETURNING epoch;
+
+-- name: record_results
+-- Repeated batches are absorbed. Phases that did not happen are null.
+INSERT INTO availability.result (check_id, at, outcome, attempts, latency_bucket, total_us,
+                                 resolve_us, connect_us, tls_us, first_byte_us, reason)
+SELECT * FROM unnest(%s::int[], %s::timestamptz[], %s::smallint[], %s::smallint[], %s::smallint[], %s::int[],
+                     %s::int[], %s::int[], %s::int[], %s::int[], %s::text[])
+ON CONFLICT DO NOTHING;
+
+-- name: record_transition
+-- Row by row and in order: the trigger refuses one that is not newer than its check's newest.
+INSERT INTO availability.transition (check_id, at, state, reason, sample)
+VALUES (%s, %s, %s, %s, %s);
+
+-- name: keep_states
+INSERT INTO availability.check_state (check_id, state, since, heard_at, known_until, silent_after, reason, memory)
+SELECT * FROM unnest(%s::int[], %s::smallint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[],
+                     %s::timestamptz[], %s::text[], %s::jsonb[])
+ON CONFLICT (check_id) DO UPDATE
+SET state = excluded.state, since = excluded.since, heard_at = excluded.heard_at,
+    known_until = excluded.known_until, silent_after = excluded.silent_after,
+    reason = excluded.reason, memory = excluded.memory;
+
+-- name: announce_change
+-- Wakes the sites. Delivered at commit, so that whoever reads then reads the change.
+SELECT pg_notify('holdfast_changed', %s);
+
+-- name: check_states
+SELECT check_id, state, since, heard_at, known_until, silent_after, reason, memory
+FROM availability.check_state;
+
+-- name: check_states_of
+SELECT check_id, state, since, heard_at, known_until, silent_after, reason, memory
+FROM availability.check_state WHERE check_id = ANY(%s);
+
+-- name: transitions
+-- Of every check that these components ever had: the one in force at the window's start, and all inside it.
+SELECT p.component_id, p.id, t.at, t.state, t.reason, t.sample
+FROM estate.probe p
+CROSS JOIN LATERAL (
+    (SELECT at, state, reason, sample FROM availability.transition
+     WHERE check_id = p.id AND at <= %(start)s ORDER BY at DESC LIMIT 1)
+    UNION ALL
+    SELECT at, state, reason, sample FROM availability.transition
+    WHERE check_id = p.id AND at > %(start)s AND at < %(end)s
+) t
+WHERE p.component_id = ANY(%(components)s)
+ORDER BY p.component_id, p.id, t.at;
+
+-- name: roll_ups
+-- The table is replaced by that of the resolution asked for.
+SELECT check_id, at, good, degraded, failed, buckets, counts
+FROM availability.rollup_minute
+WHERE check_id = ANY(%(checks)s) AND at >= %(start)s AND at < %(end)s
+ORDER BY at, check_id;
+
+-- name: newest_results
+SELECT r.check_id, r.at, r.outcome, r.attempts, r.total_us,
+       r.resolve_us, r.connect_us, r.tls_us, r.first_byte_us, r.reason
+FROM unnest(%(checks)s::int[]) AS wanted (id)
+CROSS JOIN LATERAL (
+    SELECT * FROM availability.result WHERE check_id = wanted.id ORDER BY at DESC LIMIT %(limit)s
+) r
+ORDER BY r.at DESC;
+
+-- name: maintenance
+SELECT m.id, m.starts_at, m.ends_at, m.announced_at, m.title, m.cancelled_at,
+       array_agg(c.component_id) AS component_ids
+FROM availability.maintenance m JOIN availability.maintenance_component c ON c.maintenance_id = m.id
+WHERE m.ends_at > %(start)s AND m.starts_at < %(end)s
+GROUP BY m.id ORDER BY m.starts_at, m.id;
+
+-- name: plan_maintenance
+WITH planned AS (
+    INSERT INTO availability.maintenance (starts_at, ends_at, title, announced_by)
+    VALUES (%(start)s, %(end)s, %(title)s, %(actor)s)
+    RETURNING id, announced_at
+), covered AS (
+    INSERT INTO availability.maintenance_component (maintenance_id, component_id)
+    SELECT planned.id, component_id FROM planned, unnest(%(components)s::int[]) AS component_id
+)
+SELECT id, announced_at FROM planned;
+
+-- name: cancel_maintenance
+UPDATE availability.maintenance SET cancelled_at = clock_timestamp(), cancelled_by = %(actor)s
+WHERE id = %(id)s AND cancelled_at IS NULL;
+
+-- name: folded_until
+SELECT folded_until FROM availability.fold WHERE resolution = %s FOR UPDATE;
+
+-- name: oldest_result
+SELECT min(at) AS at FROM availability.result;
+
+-- name: set_folded
+INSERT INTO availability.fold (resolution, folded_until) VALUES (%(resolution)s, %(until)s)
+ON CONFLICT (resolution) DO UPDATE SET folded_until = excluded.folded_until;
+
+-- name: lock_folds
+-- A fold that is under way must not overlook late results: late ones wait for it, others never do.
+SELECT resolution FROM availability.fold
+WHERE %(at)s::timestamptz < clock_timestamp() - interval '1 minute' FOR UPDATE;
+
+-- name: fold_again_from
+-- What was folded from the late result's minute, hour and day on is folded again.
+UPDATE availability.fold
+SET folded_until = date_bin(CASE resolution WHEN 'minute' THEN interval '1 minute'
+                                            WHEN 'hour' THEN interval '1 hour'
+                                            ELSE interval '1 day' END,
+                            %(at)s::timestamptz, timestamptz '2000-01-01 00:00:00Z')
+WHERE folded_until > %(at)s::timestamptz;
+
+-- name: fold_minutes
+-- Latency counts for runs that got an answer (outcome 0 and 1) only: a time-out measures the time-out.
+WITH per_bucket AS (
+    SELECT check_id, date_bin('1 minute', at, timestamptz '2000-01-01 00:00:00Z') AS bin,
+           CASE WHEN outcome < 2 THEN latency_bucket END AS bucket,
+           count(*) FILTER (WHERE outcome = 0) AS good,
+           count(*) FILTER (WHERE outcome = 1) AS degraded,
+           count(*) FILTER (WHERE outcome > 1) AS failed
+    FROM availability.result WHERE at >= %(start)s AND at < %(end)s
+    GROUP BY 1, 2, 3
+)
+INSERT INTO availability.rollup_minute (check_id, at, good, degraded, failed, buckets, counts)
+SELECT check_id, bin, sum(good), sum(degraded), sum(failed),
+       coalesce(array_agg(bucket ORDER BY bucket) FILTER (WHERE bucket IS NOT NULL), '{}'),
+       coalesce(array_agg((good + degraded)::int ORDER BY bucket) FILTER (WHERE bucket IS NOT NULL), '{}')
+FROM per_bucket GROUP BY check_id, bin
+ON CONFLICT (check_id, at) DO UPDATE
+SET good = excluded.good, degraded = excluded.degraded, failed = excluded.failed,
+    buckets = excluded.buckets, counts = excluded.counts;
+
+-- name: fold_coarser
+-- From the next finer resolution: counts and histograms are sums. The tables are replaced for days.
+WITH finer AS (
+    SELECT check_id, date_bin(%(step)s::interval, at, timestamptz '2000-01-01 00:00:00Z') AS bin,
+           good, degraded, failed, buckets, counts
+    FROM availability.rollup_minute WHERE at >= %(start)s AND at < %(end)s
+), outcomes AS (
+    SELECT check_id, bin, sum(good) AS good, sum(degraded) AS degraded, sum(failed) AS failed
+    FROM finer GROUP BY 1, 2
+), per_bucket AS (
+    SELECT check_id, bin, b.bucket, sum(b.n) AS n
+    FROM finer, unnest(buckets, counts) AS b (bucket, n) GROUP BY 1, 2, 3
+), histograms AS (
+    SELECT check_id, bin, array_agg(bucket ORDER BY bucket) AS buckets,
+           array_agg(n::int ORDER BY bucket) AS counts
+    FROM per_bucket GROUP BY 1, 2
+)
+INSERT INTO availability.rollup_hour (check_id, at, good, degraded, failed, buckets, counts)
+SELECT check_id, bin, good, degraded, failed, coalesce(buckets, '{}'), coalesce(counts, '{}')
+FROM outcomes LEFT JOIN histograms USING (check_id, bin)
+ON CONFLICT (check_id, at) DO UPDATE
+SET good = excluded.good, degraded = excluded.degraded, failed = excluded.failed,
+    buckets = excluded.buckets, counts = excluded.counts;
+
+-- name: make_partition
+SELECT availability.make_partition(%s, %s, %s);
+
+-- name: drop_partitions
+SELECT availability.drop_partitions(%s, %s) AS dropped;

@@ -1,0 +1,1 @@
+"""Availability: results become verdicts, verdicts become intervals, intervals become SLA figures."""

@@ -1,0 +1,389 @@
+"""Reading: from stored intervals and roll-ups to what pages and reports show.
+
+Everything is answered as of one moment, taken once per call, so that the parts of a page agree.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from holdfast.availability.histogram import Histogram
+from holdfast.availability.model import Interval, Maintenance, State, worst
+from holdfast.availability.ports import ReadingStore, Resolution, RollUp
+from holdfast.availability.sla import Figure, Terms, statement, tally
+from holdfast.availability.timeline import completed
+from holdfast.availability.verdicts import CheckState
+from holdfast.availability.views import (
+    AgreementReport,
+    ClusterStatus,
+    ComponentHistory,
+    ComponentReport,
+    ComponentStatus,
+    Day,
+    LastRun,
+    MonthHistory,
+    Overview,
+    Sample,
+)
+from holdfast.estate.model import Agreement, Cluster, Estate
+from holdfast.estate.ports import Registered
+from holdfast.estate.scope import components_of
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.windows import Window, days_of, merged, month_window, start_of_day
+
+MOST_SAMPLES = 200
+NEWEST_RUNS = 5
+UPCOMING = timedelta(days=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The estate in force, and the ids under which its history is kept."""
+
+    estate: Estate
+    registered: Registered
+
+    def component_id(self, cluster_key: str, key: str) -> int:
+        return self.registered.components[cluster_key, key]
+
+    def check_ids(self, cluster_key: str, key: str) -> dict[int, str]:
+        """The ids of a component's checks with their keys."""
+        component = self.estate.clusters[cluster_key].components[key]
+        return {self.registered.checks[cluster_key, key, check]: check for check in component.checks}
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What one call works with."""
+
+    now: datetime
+    zone: ZoneInfo
+    states: Mapping[int, CheckState]
+    maintenance: Sequence[Maintenance]
+
+    def under_way(self, component_id: int) -> Maintenance | None:
+        for each in self.maintenance:
+            if (
+                component_id in each.component_ids
+                and not each.cancelled_at
+                and each.window.contains(self.now)
+            ):
+                return each
+        return None
+
+
+class Reader:
+    """Answers questions about the estate's availability. Raises what its store raises.
+
+    `inventory` is asked anew with each call, so that a reload of the estate shows at once.
+    """
+
+    def __init__(self, store: ReadingStore, clock: Clock, inventory: Callable[[], Inventory]) -> None:
+        self._store = store
+        self._clock = clock
+        self._inventory = inventory
+
+    @property
+    def inventory(self) -> Inventory:
+        return self._inventory()
+
+    async def overview(self, *, days: int) -> Overview:
+        """Every cluster with its components, each with its last `days` local days, today included."""
+        inventory = self.inventory
+        zone = ZoneInfo(inventory.estate.site.time_zone)
+        now = self._clock.now()
+        today = now.astimezone(zone).date()
+        window = Window(start_of_day(today - timedelta(days=days - 1), zone), now)
+        moment = await self._moment(Window(window.start, now + UPCOMING), zone, now)
+        ids = list(inventory.registered.components.values())
+        lines = await self._store.intervals(ids, window, now)
+        clusters = [
+            self._cluster(inventory, key, cluster, window, moment, lines)
+            for key, cluster in inventory.estate.clusters.items()
+        ]
+        current = [each for each in moment.maintenance if each.window.end > now and not each.cancelled_at]
+        histories = [history for cluster in clusters for history in cluster.components]
+        return Overview(
+            now,
+            worst(cluster.state for cluster in clusters),
+            clusters,
+            current,
+            any(day.sample for history in histories for day in history.days),
+        )
+
+    async def component(self, cluster_key: str, key: str, window: Window) -> ComponentReport | None:
+        """One component over `window`; None when the estate has no such component."""
+        inventory = self.inventory
+        cluster = inventory.estate.clusters.get(cluster_key)
+        if cluster is None or key not in cluster.components:
+            return None
+        zone = ZoneInfo(inventory.estate.site.time_zone)
+        now = self._clock.now()
+        window = _until(window, now)
+        moment = await self._moment(Window(window.start, now + UPCOMING), zone, now)
+        component_id = inventory.component_id(cluster_key, key)
+        lines = await self._store.intervals([component_id], window, now)
+        history = self._history(inventory, cluster_key, key, window, moment, lines.get(component_id, ()))
+        checks = inventory.check_ids(cluster_key, key)
+        resolution = resolution_for(window)
+        roll_ups = await self._store.roll_ups(list(checks), window, resolution)
+        runs = await self._store.results(list(checks), NEWEST_RUNS)
+        return ComponentReport(
+            history,
+            cluster.name,
+            inventory.estate.regions[cluster.region].name,
+            _events(lines.get(component_id, ())),
+            resolution,
+            samples_of(roll_ups, window, resolution),
+            _sample(window.start, roll_ups) if roll_ups else None,
+            [
+                LastRun(
+                    checks[run.check_id],
+                    run.at,
+                    run.outcome,
+                    run.timings.total_us,
+                    _phases(run.timings),
+                    run.reason,
+                )
+                for run in runs
+            ],
+            [each for each in moment.maintenance if component_id in each.component_ids],
+        )
+
+    async def month(self, year: int, month: int, cluster_key: str | None = None) -> MonthHistory:
+        """A calendar month in the site's time zone: figures per component id, and what happened."""
+        inventory = self.inventory
+        zone = ZoneInfo(inventory.estate.site.time_zone)
+        now = self._clock.now()
+        window = month_window(year, month, zone)
+        elapsed = _until(window, now)
+        moment = await self._moment(window, zone, now)
+        chosen = [
+            (cluster, key)
+            for cluster, key in inventory.registered.components
+            if cluster_key is None or cluster == cluster_key
+        ]
+        ids = [inventory.component_id(*each) for each in chosen]
+        lines = await self._store.intervals(ids, elapsed, now)
+        statuses = [self._status(inventory, *each, moment) for each in chosen]
+        figures = {
+            status.id: _figure(lines.get(status.id, ()), elapsed, moment.maintenance, status.id)
+            for status in statuses
+        }
+        return MonthHistory(
+            year,
+            month,
+            window,
+            statuses,
+            figures,
+            _labelled(statuses, lines),
+            _covering(moment.maintenance, ids),
+        )
+
+    async def agreement(self, key: str, moment: datetime) -> AgreementReport | None:
+        """The agreement's window that contains `moment` (aware), as of now; None when there is no such one."""
+        inventory = self.inventory
+        agreement = inventory.estate.agreements.get(key)
+        if agreement is None:
+            return None
+        now = self._clock.now()
+        zone = ZoneInfo(agreement.time_zone)
+        window = agreement_window(agreement, moment)
+        found = await self._moment(window, zone, now)
+        scope = components_of(agreement, inventory.estate)
+        statuses = [self._status(inventory, *each, found) for each in scope]
+        ids = [status.id for status in statuses]
+        lines = await self._store.intervals(ids, window, now)
+        timelines = {each: lines.get(each, ()) for each in ids}
+        return AgreementReport(
+            key,
+            agreement,
+            inventory.estate.customers[agreement.customer].name,
+            statuses,
+            statement(timelines, found.maintenance, Terms.of(agreement), window, now),
+            _labelled(statuses, lines),
+            _covering(found.maintenance, ids),
+            any(interval.sample for line in timelines.values() for interval in line),
+        )
+
+    async def _moment(self, window: Window, zone: ZoneInfo, now: datetime) -> _Moment:
+        return _Moment(now, zone, await self._store.check_states(), await self._store.maintenance(window))
+
+    def _cluster(
+        self,
+        inventory: Inventory,
+        key: str,
+        cluster: Cluster,
+        window: Window,
+        moment: _Moment,
+        lines: Mapping[int, Sequence[Interval]],
+    ) -> ClusterStatus:
+        histories = [
+            self._history(
+                inventory, key, each, window, moment, lines.get(inventory.component_id(key, each), ())
+            )
+            for each in cluster.components
+        ]
+        region = inventory.estate.regions[cluster.region].name
+        return ClusterStatus(key, cluster.name, region, worst(h.status.state for h in histories), histories)
+
+    def _history(
+        self,
+        inventory: Inventory,
+        cluster_key: str,
+        key: str,
+        window: Window,
+        moment: _Moment,
+        line: Sequence[Interval],
+    ) -> ComponentHistory:
+        status = self._status(inventory, cluster_key, key, moment)
+        covering = [each for each in moment.maintenance if status.id in each.component_ids]
+        days = days_of_line(line, window, moment.zone, covering, status.id)
+        return ComponentHistory(status, window, days, _figure(line, window, covering, status.id))
+
+    def _status(self, inventory: Inventory, cluster_key: str, key: str, moment: _Moment) -> ComponentStatus:
+        component = inventory.estate.clusters[cluster_key].components[key]
+        component_id = inventory.component_id(cluster_key, key)
+        checks = inventory.check_ids(cluster_key, key)
+        known = [moment.states[check] for check in checks if check in moment.states]
+        state = worst(each.state_at(moment.now) for each in known)
+        deciding = [each for each in known if each.state_at(moment.now) is state]
+        # In this state since the first of the checks that put it there; when silent, since a result was due.
+        since = min(
+            (each.since if each.state is state else each.known_until for each in deciding), default=None
+        )
+        reason = next((each.reason for each in deciding if each.state is state), "")
+        return ComponentStatus(
+            component_id,
+            cluster_key,
+            key,
+            component.name,
+            component.description,
+            state,
+            since,
+            reason,
+            moment.under_way(component_id),
+            tuple(checks),
+        )
+
+
+# --- windows and resolutions
+
+
+def agreement_window(agreement: Agreement, moment: datetime) -> Window:
+    """The calendar month in the agreement's zone that contains `moment`, or the rolling window up to it."""
+    if agreement.window == "calendar_month":
+        local = moment.astimezone(ZoneInfo(agreement.time_zone))
+        return month_window(local.year, local.month, ZoneInfo(agreement.time_zone))
+    moment = moment.astimezone(UTC)
+    return Window(moment - agreement.window, moment)
+
+
+def resolution_for(window: Window) -> Resolution:
+    """The finest resolution that gives a readable chart without reading too much."""
+    if window.duration <= timedelta(days=1):
+        return Resolution.MINUTE
+    return Resolution.HOUR if window.duration <= timedelta(days=32) else Resolution.DAY
+
+
+def samples_of(roll_ups: Sequence[RollUp], window: Window, resolution: Resolution) -> list[Sample]:
+    """At most MOST_SAMPLES points: neighbouring roll-ups merged, stretches without any left out."""
+    count = max(1, -(-window.duration // resolution.length))
+    step = resolution.length * max(1, -(-count // MOST_SAMPLES))
+    bins: dict[int, list[RollUp]] = defaultdict(list)
+    for each in roll_ups:
+        bins[(each.at - window.start) // step].append(each)
+    return [_sample(window.start + index * step, bins[index]) for index in sorted(bins)]
+
+
+def _sample(at: datetime, roll_ups: Sequence[RollUp]) -> Sample:
+    latency = Histogram.merged(each.latency for each in roll_ups)
+    return Sample(
+        at,
+        latency.quantile(0.50),
+        latency.quantile(0.95),
+        latency.quantile(0.99),
+        sum(each.good for each in roll_ups),
+        sum(each.degraded for each in roll_ups),
+        sum(each.failed for each in roll_ups),
+    )
+
+
+# --- days and events
+
+
+def days_of_line(
+    line: Sequence[Interval],
+    window: Window,
+    zone: ZoneInfo,
+    maintenance: Sequence[Maintenance],
+    component_id: int,
+) -> list[Day]:
+    """The local days of `window`, oldest first, each with what happened in it.
+
+    One pass over the intervals: a day takes those that begin before its end, and hands on the last one.
+    """
+    result: list[Day] = []
+    whole = completed(line, window)
+    first = 0
+    for day, full in days_of(window, zone):
+        today = full.clipped_to(window)
+        if today is None:
+            continue
+        while first < len(whole) and whole[first].window.end <= today.start:
+            first += 1
+        inside: list[Interval] = []
+        index = first
+        while index < len(whole) and whole[index].window.start < today.end:
+            inside.append(whole[index])
+            index += 1
+        result.append(_day(day, today, inside, maintenance, component_id))
+    return result
+
+
+def _day(
+    day: date, window: Window, line: Sequence[Interval], maintenance: Sequence[Maintenance], component_id: int
+) -> Day:
+    covering = [each for each in maintenance if each.window.overlaps(window) and not each.cancelled_at]
+    figure = _figure(line, window, covering, component_id)
+    events = [
+        Interval(clipped, each.state, each.reason, each.sample)
+        for each in line
+        if each.state is not State.OPERATIONAL and (clipped := each.window.clipped_to(window))
+    ]
+    states = [state for state, length in figure.tally.by_state.items() if length]
+    return Day(day, figure, worst(states), events, bool(covering), any(each.sample for each in line))
+
+
+def _figure(
+    line: Sequence[Interval], window: Window, maintenance: Iterable[Maintenance], component_id: int
+) -> Figure:
+    """The site's own figure: all announced maintenance is left out, whatever notice an agreement asks for."""
+    holes = merged(each.window for each in maintenance if each.excludes(component_id, timedelta()))
+    return Figure(window, tally(line, window, holes))
+
+
+def _events(line: Iterable[Interval]) -> list[Interval]:
+    return [each for each in reversed(list(line)) if each.state is not State.OPERATIONAL]
+
+
+def _labelled(
+    statuses: Iterable[ComponentStatus], lines: Mapping[int, Sequence[Interval]]
+) -> list[tuple[ComponentStatus, Interval]]:
+    events = [(status, event) for status in statuses for event in _events(lines.get(status.id, ()))]
+    return sorted(events, key=lambda each: each[1].window.start, reverse=True)
+
+
+def _covering(maintenance: Sequence[Maintenance], ids: Collection[int]) -> list[Maintenance]:
+    return [each for each in maintenance if not each.component_ids.isdisjoint(ids)]
+
+
+def _until(window: Window, now: datetime) -> Window:
+    return Window(window.start, max(window.start, min(window.end, now)))
+
+
+def _phases(timings: object) -> dict[str, int]:
+    phases = ("resolve", "connect", "tls", "first_byte")
+    return {phase: spent for phase in phases if (spent := getattr(timings, f"{phase}_us")) is not None}

@@ -1,0 +1,1 @@
+"""Settings, wiring and the processes of each role: the one place that knows every room of the house."""

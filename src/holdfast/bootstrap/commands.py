@@ -1,0 +1,182 @@
+"""What the commands of the command line do."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+from holdfast.adapters.postgres.availability import PostgresMaintenance, PostgresReadingStore
+from holdfast.adapters.postgres.connect import Pool, open_pool
+from holdfast.adapters.postgres.conninfo import Role
+from holdfast.adapters.postgres.estate import PostgresRegistry
+from holdfast.availability.model import Maintenance
+from holdfast.availability.reading import Inventory, Reader
+from holdfast.availability.views import AgreementReport
+from holdfast.bootstrap import lab, running
+from holdfast.bootstrap.connections import try_connections
+from holdfast.bootstrap.database import is_embedded, server_for
+from holdfast.bootstrap.estates import read_estate
+from holdfast.estate.model import Estate
+from holdfast.estate.schema import estate_schema
+from holdfast.estate.scope import declared, matching
+from holdfast.estate.template import render_template
+from holdfast.interfaces.cli.ports import Checked, LabPart, Place, Progress, Report, RoleName, Running
+from holdfast.kernel.clock import SystemClock
+from holdfast.kernel.errors import HoldfastError
+from holdfast.kernel.windows import Window
+
+T = TypeVar("T")
+LOOK_BACK = timedelta(days=90)
+LOOK_AHEAD = timedelta(days=3650)
+
+
+class UsageError(HoldfastError):
+    """The command's arguments ask for something that is not there."""
+
+
+class LocalCommands:
+    """Commands on this machine."""
+
+    def write_template(self, path: Path, *, overwrite: bool) -> None:
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} is there already", hint="add --force to replace it")
+        try:
+            path.write_text(render_template(), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+    def schema(self) -> Mapping[str, object]:
+        return estate_schema()
+
+    def check(self, place: Place, *, connect: bool, report: Report) -> Checked:
+        estate = read_estate(place.config)
+        if not connect:
+            return Checked(estate)
+        return Checked(estate, _run(try_connections(estate, place.config, report)))
+
+    def up(
+        self, place: Place, *, sample_history: bool, report: Report, running: Callable[[Running], None]
+    ) -> None:
+        _run(_up(place, sample_history=sample_history, report=report, told=running))
+
+    def serve(self, role: RoleName, place: Place, *, supervised: bool) -> None:
+        _run(running.serve(role, place, supervised=supervised))
+
+    def demo(
+        self, place: Place, *, sample_history: bool, report: Report, running: Callable[[Running], None]
+    ) -> None:
+        _run(_demo(place, sample_history=sample_history, report=report, told=running))
+
+    def lab_up(self, place: Place, report: Report) -> Sequence[LabPart]:
+        return _run(lab.up(place, report))
+
+    def lab_down(self, place: Place, report: Report) -> Sequence[LabPart]:
+        return _run(lab.down(place, report))
+
+    def lab_break(self, place: Place, name: str, how: str, report: Report) -> Sequence[LabPart]:
+        return _run(lab.break_(place, name, how, report))
+
+    def lab_heal(self, place: Place, name: str, report: Report) -> Sequence[LabPart]:
+        return _run(lab.heal(place, name, report))
+
+    def lab_status(self, place: Place) -> Sequence[LabPart]:
+        return _run(lab.status(place))
+
+    def sla_report(self, place: Place, agreement: str, moment: datetime | None) -> AgreementReport:
+        async def read(pool: Pool, inventory: Inventory) -> AgreementReport:
+            reader = Reader(PostgresReadingStore(pool), SystemClock(), lambda: inventory)
+            report = await reader.agreement(agreement, moment or datetime.now(UTC))
+            if report is None:
+                known = ", ".join(inventory.estate.agreements) or "none"
+                raise UsageError(f"there is no agreement {agreement!r}", hint=f"there are: {known}")
+            return report
+
+        return _run(_with_database(place, Role.SITE, read))
+
+    def maintenance_plan(
+        self, place: Place, components: Sequence[str], start: datetime, end: datetime, title: str
+    ) -> Maintenance:
+        if start >= end:
+            raise UsageError("maintenance ends after it begins", hint="look at --from and --to")
+        if end <= datetime.now(UTC):
+            raise UsageError("maintenance is announced before it is over", hint="look at --to")
+
+        async def plan(pool: Pool, inventory: Inventory) -> Maintenance:
+            ids = [inventory.component_id(*each) for each in _named(components, inventory.estate)]
+            window = Window(start.astimezone(UTC), end.astimezone(UTC))
+            return await PostgresMaintenance(pool).plan(window, ids, title, "command line")
+
+        return _run(_with_database(place, Role.CONTROLLER, plan))
+
+    def maintenance_list(self, place: Place) -> Sequence[tuple[Maintenance, Sequence[str]]]:
+        async def read(pool: Pool, inventory: Inventory) -> Sequence[tuple[Maintenance, Sequence[str]]]:
+            now = datetime.now(UTC)
+            found = await PostgresReadingStore(pool).maintenance(Window(now - LOOK_BACK, now + LOOK_AHEAD))
+            names = {each: "/".join(key) for key, each in inventory.registered.components.items()}
+            return [
+                (each, sorted(names.get(component, "removed") for component in each.component_ids))
+                for each in found
+            ]
+
+        return _run(_with_database(place, Role.SITE, read))
+
+    def maintenance_cancel(self, place: Place, maintenance_id: int) -> bool:
+        async def cancel(pool: Pool, _: Inventory) -> bool:
+            return await PostgresMaintenance(pool).cancel(maintenance_id, "command line")
+
+        return _run(_with_database(place, Role.CONTROLLER, cancel))
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+async def _up(place: Place, *, sample_history: bool, report: Report, told: Callable[[Running], None]) -> None:
+    estate = read_estate(place.config)
+    await running.up(estate, place, sample_history=sample_history, report=report, told=told)
+
+
+async def _demo(
+    place: Place, *, sample_history: bool, report: Report, told: Callable[[Running], None]
+) -> None:
+    """The lab is ended however Holdfast ends; its content stays."""
+    config = await lab.prepare_demo(place)
+    try:
+        await lab.up(place, report)
+        await _up(Place(config, place.data_dir), sample_history=sample_history, report=report, told=told)
+    finally:
+        report(Progress("stopping the print service"))
+        await lab.down(place, lambda _: None)
+
+
+def _named(patterns: Sequence[str], estate: Estate) -> list[tuple[str, str]]:
+    everything = list(declared(estate))
+    found: list[tuple[str, str]] = []
+    for pattern in patterns:
+        matches = matching(pattern, everything)
+        if not matches:
+            known = ", ".join("/".join(each) for each in everything[:20])
+            raise UsageError(f"{pattern!r} names no component", hint=f"there are: {known}")
+        found += matches
+    return found
+
+
+async def _with_database(place: Place, role: Role, work: Callable[[Pool, Inventory], Awaitable[T]]) -> T:
+    """Work on the database of a running Holdfast. An embedded one is not started for this."""
+    estate = read_estate(place.config)
+    server = server_for(estate, place.config, place.data_dir)
+    if is_embedded(server) and getattr(server, "pid", None) is None:
+        raise UsageError(f"no Holdfast is running in {place.data_dir}", hint="start it first: holdfast up")
+    await server.start()
+    conninfo = server.conninfo(role)
+    found = await PostgresRegistry(conninfo).in_force()
+    if found is None:
+        raise UsageError("no estate has been applied yet", hint="start it first: holdfast up")
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(conninfo, "command line", max_size=2))
+        return await work(pool, Inventory(*found))

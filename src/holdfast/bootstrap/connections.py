@@ -1,0 +1,81 @@
+"""`holdfast check`: tries everything that the estate connects to, once and read-only."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from holdfast.adapters.postgres.external import ExternalPostgres
+from holdfast.adapters.probes import Probes
+from holdfast.availability.judging import compile_check, judge
+from holdfast.availability.model import Outcome
+from holdfast.bootstrap.estates import secret_of
+from holdfast.estate.model import Check, Estate, SecretRef
+from holdfast.interfaces.cli.ports import Finding, Progress, Report
+from holdfast.kernel.errors import HoldfastError
+
+AT_ONCE = 50
+
+
+async def try_connections(estate: Estate, config: Path, report: Report) -> Sequence[Finding]:
+    """Secrets, the database, and one attempt of every check, in the file's order."""
+    findings = [_secret(subject, config, ref) for subject, ref in _secrets(estate)]
+    if estate.postgres.url is not None:
+        findings.append(await _database(config, estate.postgres.url))
+    probes = Probes(resolve_secret=partial(secret_of, config))
+    gate = asyncio.Semaphore(AT_ONCE)
+    checks = [
+        (f"{cluster_key}/{key}/{check_key}", check)
+        for cluster_key, cluster in estate.clusters.items()
+        for key, component in cluster.components.items()
+        for check_key, check in component.checks.items()
+    ]
+    done = 0
+
+    async def attempt(subject: str, check: Check) -> Finding:
+        nonlocal done
+        async with gate:
+            finding = await _attempt(probes, subject, check)
+        done += 1
+        report(Progress(f"tried {subject}", done, len(checks)))
+        return finding
+
+    try:
+        findings += await asyncio.gather(*(attempt(*each) for each in checks))
+    finally:
+        await probes.close()
+    return findings
+
+
+async def _attempt(probes: Probes, subject: str, check: Check) -> Finding:
+    observation = await probes.attempt(check)
+    outcome, reason = judge(compile_check(check), observation)
+    return Finding(subject, outcome is Outcome.GOOD, reason or "good", observation.timings.total_us / 1000)
+
+
+def _secrets(estate: Estate) -> list[tuple[str, SecretRef]]:
+    links = [
+        (f"agreements/{key}/report_link", agreement.report_link)
+        for key, agreement in estate.agreements.items()
+        if agreement.report_link is not None
+    ]
+    return links if estate.postgres.url is None else [("postgres.url", estate.postgres.url), *links]
+
+
+def _secret(subject: str, config: Path, ref: SecretRef) -> Finding:
+    try:
+        secret_of(config, ref)
+    except HoldfastError as error:
+        return Finding(subject, ok=False, text=str(error))
+    return Finding(subject, ok=True, text="found")
+
+
+async def _database(config: Path, ref: SecretRef) -> Finding:
+    """Connects and asks for the version; makes nothing."""
+    began = time.monotonic()
+    try:
+        version = await ExternalPostgres(secret_of(config, ref)).look()
+    except HoldfastError as error:
+        return Finding("database", ok=False, text=str(error))
+    return Finding("database", ok=True, text=version, took_ms=(time.monotonic() - began) * 1000)

@@ -1,0 +1,38 @@
+"""Logs: one JSON object per line on stderr, readable lines on a terminal. The audit trail is the journal."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_NEVER_SHOWN = ("password", "secret", "token", "dsn", "authorization")
+
+
+def configure_logs(role: str) -> None:
+    """Set logging up for this process. Every line carries the role and a UTC time."""
+    readable = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _without_secrets,
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(role=role)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+
+
+def _without_secrets(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A second fence: no value whose name says that it is a secret is ever written."""
+    for name in event:
+        if any(part in name.lower() for part in _NEVER_SHOWN):
+            event[name] = "***"
+    return event

@@ -1,0 +1,189 @@
+"""Running Holdfast: all roles under a supervisor, or one role alone."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from holdfast.adapters.postgres.conninfo import Conninfo, Role, Server
+from holdfast.adapters.postgres.estate import PostgresRegistry
+from holdfast.adapters.postgres.history import import_history
+from holdfast.adapters.postgres.migrate import migrate
+from holdfast.availability.model import Transition
+from holdfast.availability.ports import RollUp
+from holdfast.availability.sample import sample_history as sample_of
+from holdfast.bootstrap.controller import run_controller
+from holdfast.bootstrap.database import server_for, unpacked
+from holdfast.bootstrap.estates import read_estate
+from holdfast.bootstrap.logs import configure_logs
+from holdfast.bootstrap.signals import Signals, end_with_supervisor, supervisors_pipe
+from holdfast.bootstrap.site import report_links, run_site
+from holdfast.bootstrap.supervisor import RoleProcess, Supervisor, sole_supervisor
+from holdfast.estate.model import Estate
+from holdfast.interfaces.cli.ports import Place, Progress, Report, RoleName, Running
+from holdfast.kernel.errors import HoldfastError, Remedy
+
+READY_WITHIN_S = 60.0
+LOGINS = {"controller": Role.CONTROLLER, "site": Role.SITE}
+
+log = structlog.get_logger()
+
+
+class NotReady(HoldfastError):  # noqa: N818  a state of affairs more than an error
+    """The site does not answer."""
+
+    remedy = Remedy.NEEDS_OPERATOR
+
+
+async def up(
+    estate: Estate,
+    place: Place,
+    *,
+    sample_history: bool,
+    report: Report,
+    told: Callable[[Running], None],
+) -> None:
+    """Run everything until a signal ends it. The embedded database ends with it, in order."""
+    configure_logs("up")
+    place.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    signals = Signals()
+    signals.install()
+    with sole_supervisor(place.data_dir):
+        check_free(estate.site.listen)
+        server = server_for(estate, place.config, place.data_dir)
+        report(Progress("starting the database"))
+        await server.start()
+        try:
+            await migrate(server.conninfo(Role.OWNER))
+            if sample_history:
+                report(Progress("importing a year of sample history"))
+                await import_sample(estate, server)
+            report(Progress("starting the controller and the site"))
+            supervisor = Supervisor(server, role_processes(server, place), place.data_dir)
+
+            async def ready() -> None:
+                await answering(estate.site.listen, place.data_dir)
+                told(Running(site_url(estate), _reports(estate, place.config)))
+
+            await supervisor.run(signals.stop, signals.reload, ready)
+        finally:
+            await server.stop()
+
+
+async def serve(role: RoleName, place: Place, *, supervised: bool) -> None:
+    """Run one role until a signal, or the end of its supervisor, ends it."""
+    configure_logs(role)
+    signals = Signals()
+    signals.install()
+    estate = read_estate(place.config)
+    if supervised:
+        pipe = await supervisors_pipe()
+        conninfo = unpacked(await pipe.readline())
+        watching = asyncio.create_task(end_with_supervisor(pipe, signals.stop))
+    else:
+        server = server_for(estate, place.config, place.data_dir)
+        await server.start()
+        await migrate(server.conninfo(Role.OWNER))
+        conninfo = server.conninfo(LOGINS[role])
+        watching = None
+    try:
+        await _run_role(role, estate, place, conninfo, signals)
+    finally:
+        if watching is not None:
+            watching.cancel()
+
+
+async def _run_role(
+    role: RoleName, estate: Estate, place: Place, conninfo: Conninfo, signals: Signals
+) -> None:
+    if role == "site":
+        await run_site(estate, place.config.absolute(), place.data_dir, conninfo, signals)
+    else:
+        await run_controller(place.config, conninfo, signals)
+
+
+def role_processes(server: Server, place: Place) -> Sequence[RoleProcess]:
+    """The roles that `up` runs, each with the login that it needs and no more."""
+    arguments = (
+        *("--config", str(place.config.absolute())),
+        *("--data-dir", str(place.data_dir.absolute())),
+    )
+    return [RoleProcess(name, server.conninfo(login), arguments) for name, login in LOGINS.items()]
+
+
+async def import_sample(estate: Estate, server: Server) -> None:
+    """A labelled sample year before all other history; raises where there is history already."""
+    registry = PostgresRegistry(server.conninfo(Role.CONTROLLER))
+    now = datetime.now(UTC)
+    registered = await registry.apply(estate, source_sha256="", at=now, actor="sample history")
+    transitions: list[Transition] = []
+    hours: list[RollUp] = []
+    for (cluster, component, key), check_id in registered.checks.items():
+        every = estate.clusters[cluster].components[component].checks[key].every
+        sample = await asyncio.to_thread(
+            sample_of, check_id, now, timedelta(days=365), max(1, timedelta(hours=1) // every)
+        )
+        transitions += sample.transitions
+        hours += sample.hours
+    await import_history(server.conninfo(Role.OWNER), transitions, hours)
+
+
+def site_url(estate: Estate) -> str:
+    """Where a browser on this machine finds the site."""
+    host, _, port = estate.site.listen.rpartition(":")
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}/"  # noqa: S104
+
+
+def _reports(estate: Estate, config: Path) -> dict[str, str]:
+    language = estate.site.languages[0]
+    return {
+        estate.agreements[key].name: f"{site_url(estate)}{language}/agreements/{link}"
+        for key, link in report_links(estate, config).items()
+    }
+
+
+def check_free(listen: str) -> None:
+    """Raises NotReady when somebody else listens where the site is to answer."""
+    import socket  # noqa: PLC0415
+
+    host, _, port = listen.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            raise NotReady(
+                f"the site cannot listen on {listen}: {error.strerror}",
+                hint="free the port, or set site.listen in the estate file",
+            ) from error
+
+
+async def answering(listen: str, data_dir: Path) -> None:
+    """Return once the site is ready; raises NotReady when that takes too long."""
+    host, _, port = listen.rpartition(":")
+    host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host.strip("[]")  # noqa: S104
+    try:
+        async with asyncio.timeout(READY_WITHIN_S):
+            while not await _is_ready(host, int(port)):  # noqa: ASYNC110  it is another process
+                await asyncio.sleep(0.2)
+    except TimeoutError as error:
+        raise NotReady(
+            f"the site does not answer on {listen}", hint=f"see the logs in {data_dir / 'log'}"
+        ) from error
+
+
+async def _is_ready(host: str, port: int) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    try:
+        writer.write(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return b" 200 " in await reader.readline()
+    except OSError:
+        return False
+    finally:
+        writer.close()

@@ -1,0 +1,154 @@
+"""What must hold inside one check, beyond the types of its values."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from holdfast.estate.findings import Finding
+from holdfast.estate.model import Check, HttpCheck, SecretRef, TcpCheck, TlsCheck
+from holdfast.estate.source import Path
+from holdfast.kernel.durations import format_duration
+
+ConditionCheck: TypeAlias = Callable[[str, str], str | None]
+"""(check type, text of a condition) -> what is wrong with it, or None. The language lives above."""
+
+SHORTEST_EVERY = timedelta(seconds=1)
+LONGEST_EVERY = timedelta(days=1)
+_PHASES = ("resolve", "connect", "tls", "first_byte")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
+_FRAMING = ("content-length", "transfer-encoding", "connection")
+_SECRETIVE = ("authorization", "proxy-authorization", "cookie", "x-api-key")
+_STATUS_RANGE = re.compile(r"(\d{3})(?:\s*-\s*(\d{3}))?")
+
+
+def check_rules(path: Path, check: Check, check_condition: ConditionCheck) -> Iterator[Iterator[Finding]]:
+    """The rules for the check at `path`, each to be run by itself."""
+    yield _rhythm(path, check)
+    yield _timeout(path, check)
+    yield _phases(path, check)
+    yield _conditions(path, check, check_condition)
+    if isinstance(check, HttpCheck):
+        yield _url(path, check)
+        yield _header_names(path, check)
+        yield _header_values(path, check)
+        yield _statuses(path, check)
+        yield _body(path, check)
+    else:
+        yield _host(path, check)
+
+
+def _rhythm(path: Path, check: Check) -> Iterator[Finding]:
+    if check.every < SHORTEST_EVERY:
+        yield Finding((*path, "every"), "shorter than 1s", "run a check every second at most")
+    elif check.every > LONGEST_EVERY:
+        yield Finding((*path, "every"), "longer than 1d", "run a check once a day at least")
+
+
+def _timeout(path: Path, check: Check) -> Iterator[Finding]:
+    where = (*path, "timeout" if "timeout" in check.model_fields_set else "every")
+    if check.timeout < timedelta(milliseconds=1):
+        yield Finding((*path, "timeout"), "shorter than 1ms")
+    elif check.timeout > check.every:
+        timeout, every = format_duration(check.timeout), format_duration(check.every)
+        # A run must have ended before the next one is due, or a hanging target would pile up runs.
+        yield Finding(
+            where, f"the timeout ({timeout}) is longer than the check's `every` ({every})", "shorten it"
+        )
+
+
+def _phases(path: Path, check: Check) -> Iterator[Finding]:
+    for phase in _PHASES:
+        where = (*path, "timeouts", phase)
+        limit: timedelta = getattr(check.timeouts, phase)
+        if limit < timedelta(milliseconds=1):
+            yield Finding(where, "shorter than 1ms")
+        elif phase in check.timeouts.model_fields_set and limit > check.timeout:
+            whole = format_duration(check.timeout)
+            hint = "one phase cannot take longer than all of them together"
+            yield Finding(where, f"longer than the check's `timeout` ({whole})", hint)
+
+
+def _conditions(path: Path, check: Check, check_condition: ConditionCheck) -> Iterator[Finding]:
+    for index, condition in enumerate(check.conditions):
+        message = check_condition(check.type, condition.expect)
+        if message is not None:
+            yield Finding((*path, "conditions", index, "expect"), message)
+
+
+def _url(path: Path, check: HttpCheck) -> Iterator[Finding]:
+    where = (*path, "url")
+    try:
+        parts = urlsplit(check.url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        yield Finding(where, "not an HTTP address", "check the host and the port")
+        return
+    if not host or re.search(r"\s", check.url):
+        yield Finding(where, "not an HTTP address", "check the host, and write %20 for a space")
+    elif parts.username is not None or parts.password is not None:
+        hint = "send it as a header by reference: `headers: {Authorization: env:NAME}`"
+        yield Finding(where, "the address holds a user name or password", hint)
+
+
+def _header_names(path: Path, check: HttpCheck) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    for name in check.headers:
+        where = (*path, "headers", name)
+        if not _HEADER_NAME.fullmatch(name):
+            yield Finding(where, "not a possible header name", "use letters, digits and hyphens", at_key=True)
+        elif name.lower() in _FRAMING:
+            yield Finding(where, "set by the check itself", "remove it", at_key=True)
+        elif (first := seen.setdefault(name.lower(), name)) != name:
+            yield Finding(where, f"the same header as `{first}`", "header names ignore case", at_key=True)
+
+
+def _header_values(path: Path, check: HttpCheck) -> Iterator[Finding]:
+    for name, value in check.headers.items():
+        where = (*path, "headers", name)
+        if isinstance(value, SecretRef):
+            continue
+        if name.lower() in _SECRETIVE:
+            hint = "write env:NAME or file:/path, and put the whole value there"
+            yield Finding(where, "a secret is given by reference, never in the file itself", hint)
+        elif not value.isascii():
+            yield Finding(where, "a header holds ASCII only")
+
+
+def _statuses(path: Path, check: HttpCheck) -> Iterator[Finding]:
+    if not check.expected_status:
+        yield Finding((*path, "expected_status"), "empty", "name at least one status, or remove the key")
+    for index, status in enumerate(check.expected_status):
+        where = (*path, "expected_status", index)
+        match = _STATUS_RANGE.fullmatch(str(status))
+        low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not (100 <= low <= 599 and 100 <= high <= 599):
+            yield Finding(where, "not a status", "write a code from 100 to 599, or a range such as 200-299")
+        elif high < low:
+            yield Finding(where, "the range runs backwards", f"write {high}-{low}")
+
+
+def _body(path: Path, check: HttpCheck) -> Iterator[Finding]:
+    if check.body is not None and check.method == "HEAD":
+        yield Finding((*path, "body"), "a HEAD request has no body", "remove it, or use another method")
+
+
+def _host(path: Path, check: TcpCheck | TlsCheck) -> Iterator[Finding]:
+    where = (*path, "host")
+    host = check.host
+    if "://" in host or "/" in host:
+        yield Finding(where, "a host, not an address with a path", "write the name or the IP address alone")
+    elif not host or re.search(r"[\s@]", host):
+        yield Finding(where, "not a host", "write a name such as mq.example.com, or an IP address")
+    elif ":" in host and not _is_ip(host):
+        yield Finding(where, "not a host", "give the port by itself, as `port: ...`")
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

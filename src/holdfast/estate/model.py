@@ -1,0 +1,310 @@
+"""The estate: all that the operator declares in `holdfast.yaml`, as frozen values.
+
+Everything that is listed has a key (its name in the file, short and stable) and a name (for people).
+A key is the identity under which history is kept; `was:` carries history over to a new key.
+"""
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from holdfast.kernel.durations import format_duration, parse_duration
+
+KEY_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+Key = Annotated[str, Field(pattern=KEY_PATTERN, description="lower-case letters, digits and hyphens")]
+PATTERN_PATTERN = r"^([a-z0-9-]+|\*)/([a-z0-9-]+|\*)$"
+
+
+def _to_duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str):
+        try:
+            return parse_duration(value)
+        except OverflowError as error:
+            raise ValueError(
+                f"{value!r} is longer than time can be counted; write 500ms, 10s, 5m or 14d"
+            ) from error
+    raise ValueError("write a duration with its unit, such as 500ms, 10s, 5m or 14d")
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_to_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d|w))+$", "examples": ["10s", "5m", "14d"]}
+    ),
+]
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is not a time zone; use a name such as Europe/Berlin or UTC")
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", examples=["#0b6e4f"])]
+Language = Literal["en", "de"]
+Percent = Annotated[Decimal, Field(ge=0, le=100, allow_inf_nan=False)]
+
+
+class Declared(BaseModel):
+    """A part of the estate: immutable, and strict about keys that nobody reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class SecretRef(Declared):
+    """A secret by reference, written `env:NAME` or `file:/path`. The estate never holds a secret itself."""
+
+    source: Literal["env", "file"]
+    name: str
+
+
+def _to_secret(value: Any) -> Any:
+    if isinstance(value, SecretRef):
+        return value
+    if isinstance(value, str) and (match := re.fullmatch(r"(env|file):(.+)", value)):
+        return SecretRef(source=match[1], name=match[2])
+    raise ValueError("write a secret by reference: env:NAME or file:/path, never in the file itself")
+
+
+Secret = Annotated[
+    SecretRef,
+    BeforeValidator(_to_secret),
+    PlainSerializer(lambda ref: f"{ref.source}:{ref.name}", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^(env|file):.+", "examples": ["env:HOLDFAST_TOKEN"]}),
+]
+
+
+def _secret_if_reference(value: Any) -> Any:
+    # A union prefers plain text, so that a reference would be sent out as if it were the secret.
+    return _to_secret(value) if isinstance(value, str) and value.startswith(("env:", "file:")) else value
+
+
+Header = Annotated[str | Secret, BeforeValidator(_secret_if_reference)]
+Severity = Literal["degraded", "partial_outage", "major_outage"]
+
+
+class Condition(Declared):
+    """One expectation in the condition language, and what it means when it does not hold."""
+
+    expect: str = Field(min_length=1, max_length=1000)
+    otherwise: Severity | None = Field(
+        None, description="the state when it fails; the check's `severity` when left out"
+    )
+
+
+def _to_condition(value: Any) -> Any:
+    return {"expect": value} if isinstance(value, str) else value
+
+
+class PhaseTimeouts(Declared):
+    """The longest that each phase may take. The check's own `timeout` bounds them all together."""
+
+    resolve: Duration = timedelta(seconds=5)
+    connect: Duration = timedelta(seconds=5)
+    tls: Duration = timedelta(seconds=5)
+    first_byte: Duration = timedelta(seconds=10)
+
+
+class CheckBase(Declared):
+    """What all check types share."""
+
+    was: tuple[Key, ...] = ()
+    every: Duration = Field(timedelta(seconds=30), description="how often it runs")
+    timeout: Duration = Field(
+        default_factory=lambda so_far: min(timedelta(seconds=10), so_far.get("every", timedelta(seconds=10))),
+        description="the longest that one attempt may take in total; default 10s, or `every` if less",
+    )
+    timeouts: PhaseTimeouts = PhaseTimeouts()
+    severity: Severity = Field("major_outage", description="the component's state when this check fails")
+    fail_after: int = Field(2, ge=1, le=100, description="failed runs in a row that make a failure")
+    recover_after: int = Field(2, ge=1, le=100, description="good runs in a row that make a recovery")
+    retry: bool = Field(True, description="repeat a failed attempt at once before it counts")
+    conditions: tuple[Annotated[Condition, BeforeValidator(_to_condition)], ...] = ()
+
+
+# What goes over the wire goes as written: the line end of `PING\r\n` is part of it.
+Payload = Annotated[str, StringConstraints(strip_whitespace=False, max_length=65_536)]
+HttpMethod = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+class HttpCheck(CheckBase):
+    """An HTTP or HTTPS request. Without a condition on `status`, 200 to 299 is expected."""
+
+    type: Literal["http"] = "http"
+    url: str = Field(pattern=r"^https?://[^\s/]+", max_length=2000)
+    method: HttpMethod = "GET"
+    headers: dict[str, Header] = Field(default_factory=dict)
+    body: Payload | None = None
+    expected_status: tuple[int | str, ...] = Field(
+        ("200-299",), description="codes and ranges, such as 200, 204 or 200-299"
+    )
+    follow_redirects: int = Field(5, ge=0, le=10, description="the most redirects that are followed")
+    verify_tls: bool = True
+    ca_file: str | None = None
+
+
+class TcpCheck(CheckBase):
+    """A TCP connection; optionally bytes to send, and text that the first answer must contain."""
+
+    type: Literal["tcp"]
+    host: str
+    port: int = Field(ge=1, le=65535)
+    send: Payload | None = None
+
+
+class TlsCheck(CheckBase):
+    """A TLS handshake, with the certificate's chain, name and age."""
+
+    type: Literal["tls"]
+    host: str
+    port: int = Field(443, ge=1, le=65535)
+    server_name: str | None = None
+    ca_file: str | None = None
+    verify_tls: bool = True
+
+
+Check = Annotated[HttpCheck | TcpCheck | TlsCheck, Field(discriminator="type")]
+
+
+def _default_check_type(value: Any) -> Any:
+    if isinstance(value, dict) and "type" not in value and "url" in value:
+        return {"type": "http", **value}
+    return value
+
+
+class Component(Declared):
+    """A part of a cluster that customers know by name: website, api, messaging."""
+
+    name: str = Field(min_length=1, max_length=100)
+    was: tuple[Key, ...] = ()
+    description: str = Field("", max_length=500)
+    checks: dict[Key, Annotated[Check, BeforeValidator(_default_check_type)]] = Field(min_length=1)
+
+
+class Region(Declared):
+    """A place where parts of the service run."""
+
+    name: str = Field(min_length=1, max_length=100)
+
+
+class Cluster(Declared):
+    """One customer-facing deployment of the service: a primary region and, for recovery, a secondary one."""
+
+    name: str = Field(min_length=1, max_length=100)
+    was: tuple[Key, ...] = ()
+    region: Key
+    secondary: Key | None = None
+    components: dict[Key, Component] = Field(min_length=1)
+
+
+class Customer(Declared):
+    """Somebody who holds an agreement."""
+
+    name: str = Field(min_length=1, max_length=200)
+
+
+class CreditTier(Declared):
+    """Below this availability the customer is owed this share of the fee; the lowest that applies counts."""
+
+    below: Percent
+    credit: Percent
+
+
+class Agreement(Declared):
+    """One customer's SLA: what is measured, over which window, against which objective, what a miss costs."""
+
+    customer: Key
+    name: str = Field(min_length=1, max_length=200)
+    components: tuple[Annotated[str, Field(pattern=PATTERN_PATTERN)], ...] = Field(
+        min_length=1, description="cluster/component, with * for all: eu/api, eu/*, */website"
+    )
+    objective: Percent = Field(description="promised availability in percent")
+    window: Literal["calendar_month"] | Duration = Field(
+        "calendar_month", description="calendar_month, or the length of a rolling window such as 30d"
+    )
+    time_zone: TimeZone = "UTC"
+    combine: Literal["average", "worst"] = Field(
+        "average", description="several components: their average, or at each moment the worst of them"
+    )
+    unknown: Literal["excluded", "downtime", "uptime"] = Field(
+        "excluded", description="how time without data counts; it is reported beside the figure in any case"
+    )
+    notice: Duration = Field(
+        timedelta(hours=72), description="maintenance announced at least this long before leaves counted time"
+    )
+    credits: tuple[CreditTier, ...] = ()
+    rpo: Duration | None = None
+    rto: Duration | None = None
+    report_link: Secret | None = Field(
+        None, description="the secret of the customer's report link: at least 32 characters, by reference"
+    )
+
+
+class Colours(Declared):
+    accent: Colour = "#0b6e4f"
+
+
+class Site(Declared):
+    """How the status site looks and where it answers."""
+
+    title: str = Field("Service status", min_length=1, max_length=100)
+    time_zone: TimeZone = "UTC"
+    languages: tuple[Language, ...] = Field(("en", "de"), min_length=1)
+    logo: str | None = Field(None, description="an SVG or PNG file beside the estate file, at most 256 KiB")
+    colours: Colours = Colours()
+    listen: str = Field("127.0.0.1:8080", pattern=r"^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")
+    url: str | None = Field(
+        None, description="the public address, for links in feeds", pattern=r"^https?://\S+$"
+    )
+
+
+class Postgres(Declared):
+    """Which PostgreSQL to use: yours by `url`, or a private one that Holdfast starts and owns."""
+
+    url: Secret | None = None
+    bin_dir: str | None = Field(None, description="PostgreSQL 14 or later; the packaged one when left out")
+
+
+class Retention(Declared):
+    """How long each resolution is kept. Intervals, the truth behind every figure, are kept for good."""
+
+    results: Duration = timedelta(days=7)
+    minutes: Duration = timedelta(days=2 * 366)
+    hours: Duration = timedelta(days=5 * 366)
+    days: Duration = timedelta(days=10 * 366)
+
+
+class Estate(Declared):
+    """The whole file."""
+
+    version: Literal[1] = 1
+    site: Site = Site()
+    postgres: Postgres = Postgres()
+    retention: Retention = Retention()
+    regions: dict[Key, Region] = Field(min_length=1)
+    clusters: dict[Key, Cluster] = Field(min_length=1)
+    customers: dict[Key, Customer] = Field(default_factory=dict)
+    agreements: dict[Key, Agreement] = Field(default_factory=dict)
+
+
+def zone(name: TimeZone) -> ZoneInfo:
+    """The zone by its validated name."""
+    return ZoneInfo(name)

@@ -1,0 +1,153 @@
+"""An estate from a file that is partly wrong, so that the rules can judge the parts that are right.
+
+A value that is not valid is absent: reading its attribute raises AttributeError. A rule that needs it has
+nothing to say (`holdfast.estate.loader` sees to that); the value itself is already reported.
+"""
+
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from holdfast.estate.model import (
+    Agreement,
+    Cluster,
+    Colours,
+    Component,
+    Condition,
+    CreditTier,
+    Customer,
+    Estate,
+    HttpCheck,
+    PhaseTimeouts,
+    Postgres,
+    Region,
+    Retention,
+    Site,
+    TcpCheck,
+    TlsCheck,
+)
+from holdfast.estate.source import Path
+
+CHECK_TYPES: dict[str, type[BaseModel]] = {"http": HttpCheck, "tcp": TcpCheck, "tls": TlsCheck}
+
+
+def model_at(path: Path, raw: Any) -> type[BaseModel] | None:
+    """The model of the part at `path`. `raw` is the part itself; a check's model depends on its type."""
+    match path:
+        case ():
+            return Estate
+        case ("site",):
+            return Site
+        case ("site", "colours"):
+            return Colours
+        case ("postgres",):
+            return Postgres
+        case ("retention",):
+            return Retention
+        case ("regions", _):
+            return Region
+        case ("customers", _):
+            return Customer
+        case ("agreements", _):
+            return Agreement
+        case ("agreements", _, "credits", int()):
+            return CreditTier
+        case ("clusters", _):
+            return Cluster
+        case ("clusters", _, "components", _):
+            return Component
+        case ("clusters", _, "components", _, "checks", _):
+            return _check_model(raw)
+        case ("clusters", _, "components", _, "checks", _, "timeouts"):
+            return PhaseTimeouts
+        case ("clusters", _, "components", _, "checks", _, "conditions", int()):
+            return Condition
+    return None
+
+
+def partial_estate(raw: Any) -> Estate:
+    """The estate with every part that could be read; `raw` is what the file says as plain values."""
+    part = _part((), raw)
+    if not isinstance(part, Estate):
+        raise TypeError("the whole of a file is always an estate")
+    return part
+
+
+def _check_model(raw: Any) -> type[BaseModel] | None:
+    if not isinstance(raw, dict):
+        return None
+    kind = raw.get("type", "http" if "url" in raw else None)
+    return CHECK_TYPES.get(kind) if isinstance(kind, str) else None
+
+
+def _part(path: Path, raw: Any) -> BaseModel | None:
+    model = model_at(path, raw)
+    if model is None:
+        return None
+    if model is Condition and isinstance(raw, str):
+        raw = {"expect": raw}
+    given = (
+        {key: value for key, value in raw.items() if key in model.model_fields}
+        if isinstance(raw, dict)
+        else {}
+    )
+    values: dict[str, Any] = {}
+    broken: list[str] = []
+    for name, value in given.items():
+        try:
+            values[name] = _adapter(model, name).validate_python(value)
+        except ValidationError:
+            found = _parts_below((*path, name), value)
+            if found is None:
+                found = _readable(_adapter(model, name), value)
+            if found is None:
+                broken.append(name)
+            else:
+                values[name] = found
+    part = model.model_construct(_fields_set=set(values), **values)
+    for name in broken:
+        # model_construct fills in defaults; a rule must not judge a default in place of what was written.
+        part.__dict__.pop(name, None)
+    return part
+
+
+def _parts_below(path: Path, raw: Any) -> Any:
+    """The readable parts of a collection of parts, or of one part; None when this is neither."""
+    if model_at(path, raw) is not None:
+        return _part(path, raw)
+    if isinstance(raw, dict):
+        parts = {key: _part((*path, key), value) for key, value in raw.items()}
+        readable = {key: part for key, part in parts.items() if part is not None}
+        return readable if readable or path[-1] == "checks" else None
+    if isinstance(raw, list):
+        items = [_part((*path, index), value) for index, value in enumerate(raw)]
+        return None if not items or None in items else tuple(items)
+    return None
+
+
+def _readable(adapter: TypeAdapter[Any], raw: Any) -> Any:
+    """What can be used of a collection of plain values; None when this is not one.
+
+    A list keeps its unreadable values as they are, so that the others keep their positions.
+    """
+    if isinstance(raw, list):
+        return tuple(raw) if raw and not any(isinstance(item, (dict, list)) for item in raw) else None
+    if not isinstance(raw, dict):
+        return None
+    readable: dict[str, Any] = {}
+    for key, value in raw.items():
+        try:
+            readable |= adapter.validate_python({key: value})
+        except ValidationError:
+            continue
+    return readable or None
+
+
+@cache
+def _adapter(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    field = model.model_fields[name]
+    annotation: Any = field.annotation
+    for constraint in field.metadata:
+        annotation = Annotated[annotation, constraint]
+    return TypeAdapter(annotation)

@@ -1,0 +1,1 @@
+"""The command line: arguments in, words and JSON out. What a command does stands behind `Commands`."""

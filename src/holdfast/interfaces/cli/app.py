@@ -1,0 +1,163 @@
+"""The commands and their arguments."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from holdfast.interfaces.cli import lab, maintenance, sla
+from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
+from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
+from holdfast.interfaces.cli.ports import Commands, RoleName, Running
+
+__all__ = ["build"]
+
+
+def build(commands: Callable[[], Commands]) -> typer.Typer:
+    """The whole command line. `commands` is called when a command runs, not for `--help`."""
+    app = typer.Typer(
+        name="holdfast",
+        help="Keeps the continuity promises of a cloud service, and proves that it keeps them.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    _add_estate(app, commands)
+    _add_running(app, commands)
+    app.add_typer(lab.build(commands), name="lab")
+    app.add_typer(sla.build(commands), name="sla")
+    app.add_typer(maintenance.build(commands), name="maintenance")
+    app.callback()(_version_option)
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from holdfast import __version__  # noqa: PLC0415
+
+        typer.echo(f"holdfast {__version__}")
+        raise typer.Exit
+
+
+def _version_option(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """Takes the option that stands before any command."""
+    del version
+
+
+def _add_estate(app: typer.Typer, commands: Callable[[], Commands]) -> None:
+    estate = typer.Typer(help="The estate file.", no_args_is_help=True)
+    app.add_typer(estate, name="estate")
+
+    @app.command()
+    def init(
+        path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("holdfast.yaml"),
+        force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    ) -> None:
+        """Write a commented estate file to begin with."""
+        with told(as_json=False):
+            commands().write_template(path, overwrite=force)
+        typer.echo(f"wrote {path}; edit it, then run: holdfast check --config {path}")
+
+    @app.command()
+    def check(
+        config: Config,
+        data_dir: DataDir,
+        no_connect: Annotated[
+            bool, typer.Option("--no-connect", help="Only read the file; try no connection.")
+        ] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Validate the estate file, then try every connection in it, read-only."""
+        with told(as_json=as_json), progress_shown(quiet=as_json) as report:
+            checked = commands().check(place(config, data_dir), connect=not no_connect, report=report)
+        if as_json:
+            print_json(
+                {"valid": True, "ok": checked.ok, "findings": [vars_of(each) for each in checked.findings]}
+            )
+        else:
+            rows = [
+                ("ok" if each.ok else "FAILED", each.subject, _millis(each.took_ms), each.text)
+                for each in checked.findings
+            ]
+            if rows:
+                print_table({"": "left", "tried": "left", "took": "right", "came to": "left"}, rows)
+            clusters = len(checked.estate.clusters)
+            components = sum(len(each.components) for each in checked.estate.clusters.values())
+            typer.echo(f"{config} is valid: {clusters} clusters, {components} components")
+        if not checked.ok:
+            raise typer.Exit(1)
+
+    @estate.command()
+    def schema() -> None:
+        """Print the JSON Schema of the estate file, for editors."""
+        print_json(commands().schema())
+
+
+def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
+    sample = Annotated[
+        bool,
+        typer.Option("--sample-history", help="First import a year of sample history, labelled as such."),
+    ]
+
+    @app.command()
+    def up(
+        config: Config, data_dir: DataDir, sample_history: sample = False, as_json: AsJson = False
+    ) -> None:
+        """Run everything: the database, the controller and the status site. Ctrl-C ends it."""
+        with told(as_json=as_json), progress_shown(quiet=as_json) as report:
+            commands().up(
+                place(config, data_dir),
+                sample_history=sample_history,
+                report=report,
+                running=lambda running: _say_running(running, as_json=as_json),
+            )
+
+    @app.command()
+    def demo(data_dir: DataDir, sample_history: sample = False, as_json: AsJson = False) -> None:
+        """Run the sample print service and Holdfast on it. Ctrl-C ends both."""
+        with told(as_json=as_json), progress_shown(quiet=as_json) as report:
+            commands().demo(
+                place(Path("holdfast.yaml"), data_dir),
+                sample_history=sample_history,
+                report=report,
+                running=lambda running: _say_running(running, as_json=as_json, lab=True),
+            )
+
+    @app.command()
+    def serve(
+        role: Annotated[str, typer.Argument(help="controller or site")],
+        config: Config,
+        data_dir: DataDir,
+        supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+    ) -> None:
+        """Run one role, for scale-out."""
+        known: dict[str, RoleName] = {"controller": "controller", "site": "site"}
+        if role not in known:
+            fail(f"there is no role {role!r}", "there are: controller, site")
+        with told(as_json=False):
+            commands().serve(known[role], place(config, data_dir), supervised=supervised)
+
+
+def _say_running(running: Running, *, as_json: bool, lab: bool = False) -> None:
+    if as_json:
+        print_json({"site": running.site_url, "reports": dict(running.report_urls)})
+        return
+    typer.echo(f"status site   {running.site_url}")
+    for name, url in running.report_urls.items():
+        typer.echo(f"report        {url}  ({name})")
+    if lab:
+        typer.echo("break it      holdfast lab break eu-api     heal it   holdfast lab heal eu-api")
+    typer.echo("running; Ctrl-C ends it")
+
+
+def vars_of(value: object) -> dict[str, object]:
+    """The fields of a slotted dataclass."""
+    return {name: getattr(value, name) for name in type(value).__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+def _millis(took_ms: float | None) -> str:
+    return "" if took_ms is None else f"{took_ms:.0f} ms"

@@ -1,0 +1,118 @@
+"""What the command line needs behind it. `holdfast.bootstrap.commands` provides it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from holdfast.availability.model import Maintenance
+from holdfast.availability.views import AgreementReport
+from holdfast.estate.model import Estate
+
+RoleName = Literal["controller", "site"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the estate file is, and where Holdfast keeps what is its own."""
+
+    config: Path
+    data_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Something that long work has to say. `done` of `total`, where that is known."""
+
+    text: str
+    done: int | None = None
+    total: int | None = None
+
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one attempt at something declared in the estate came to."""
+
+    subject: str
+    ok: bool
+    text: str
+    took_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A valid estate, and what trying its connections came to."""
+
+    estate: Estate
+    findings: Sequence[Finding] = ()
+
+    @property
+    def ok(self) -> bool:
+        return all(finding.ok for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What `up` tells once everything answers."""
+
+    site_url: str
+    report_urls: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LabPart:
+    name: str
+    state: str
+    pid: int | None = None
+    port: int | None = None
+    since: datetime | None = None
+
+
+class Commands(Protocol):
+    """Every method raises HoldfastError for what a user can put right."""
+
+    def write_template(self, path: Path, *, overwrite: bool) -> None: ...
+
+    def schema(self) -> Mapping[str, object]: ...
+
+    def check(self, place: Place, *, connect: bool, report: Report) -> Checked: ...
+
+    def up(
+        self, place: Place, *, sample_history: bool, report: Report, running: Callable[[Running], None]
+    ) -> None:
+        """Run every role until a signal ends it; `running` is called once all answer."""
+        ...
+
+    def serve(self, role: RoleName, place: Place, *, supervised: bool) -> None:
+        """Run one role until a signal ends it."""
+        ...
+
+    def lab_up(self, place: Place, report: Report) -> Sequence[LabPart]: ...
+
+    def lab_down(self, place: Place, report: Report) -> Sequence[LabPart]: ...
+
+    def lab_break(self, place: Place, name: str, how: str, report: Report) -> Sequence[LabPart]: ...
+
+    def lab_heal(self, place: Place, name: str, report: Report) -> Sequence[LabPart]: ...
+
+    def lab_status(self, place: Place) -> Sequence[LabPart]: ...
+
+    def demo(
+        self, place: Place, *, sample_history: bool, report: Report, running: Callable[[Running], None]
+    ) -> None:
+        """The lab with Holdfast on it, until a signal ends both."""
+        ...
+
+    def sla_report(self, place: Place, agreement: str, moment: datetime | None) -> AgreementReport: ...
+
+    def maintenance_plan(
+        self, place: Place, components: Sequence[str], start: datetime, end: datetime, title: str
+    ) -> Maintenance: ...
+
+    def maintenance_list(self, place: Place) -> Sequence[tuple[Maintenance, Sequence[str]]]: ...
+
+    def maintenance_cancel(self, place: Place, maintenance_id: int) -> bool: ...

@@ -1,0 +1,219 @@
+"""Keeps the site's snapshot: reads, renders the pages that everybody asks for, and says how old it all is."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from holdfast.availability.views import Overview
+from holdfast.estate.model import Site
+from holdfast.interfaces.site.assets import assets_of, favicon
+from holdfast.interfaces.site.events import Streams
+from holdfast.interfaces.site.ports import Changes, StatusReader
+from holdfast.interfaces.site.rendering import Assets, Renderers, Staleness, renderers
+from holdfast.interfaces.site.responses import HTML, Answer
+from holdfast.interfaces.site.snapshot import DAYS, Snapshot, SnapshotFile
+from holdfast.interfaces.site.statusjson import status_json
+from holdfast.interfaces.site.wording import Shown, all_components, shown, worst_shown
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.errors import HoldfastError
+
+_log = structlog.get_logger(__name__)
+_VARY = "accept-encoding, accept-language"
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often, in seconds. `debounce` gathers a burst of changes; `store` bounds how often the disk is written."""
+
+    refresh_s: float = 5.0
+    debounce_s: float = 0.2
+    read_timeout_s: float = 10.0
+    store_s: float = 15.0
+    listen_again_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """All that is served from memory, as of one reading. Replaced as a whole."""
+
+    site: Site
+    assets: Assets
+    renderers: Renderers
+    pages: dict[str, Answer]
+    snapshot: Snapshot | None = None
+    away: bool = False
+
+    def stale(self, now: datetime) -> Staleness | None:
+        """How old the snapshot is, when the database is away; None while it is current."""
+        return Staleness(self.snapshot.at, now - self.snapshot.at) if self.away and self.snapshot else None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the publisher did, for /metrics. `turned_at` is on the monotonic clock."""
+
+    renders: int = 0
+    read_failures: int = 0
+    render_failures: int = 0
+    store_failures: int = 0
+    turned_at: float = field(default=0.0)
+
+
+class Publisher:
+    """Owns the current edition and the task that renews it."""
+
+    def __init__(
+        self,
+        reader: StatusReader,
+        settings: Callable[[], Site],
+        clock: Clock,
+        streams: Streams,
+        *,
+        changes: Changes,
+        snapshot_file: Path | None,
+        logo_folder: Path | None,
+        rhythm: Rhythm,
+    ) -> None:
+        self._reader = reader
+        self._settings = settings
+        self._clock = clock
+        self._streams = streams
+        self._changes = changes
+        self._file = SnapshotFile(snapshot_file) if snapshot_file else None
+        self._logo_folder = logo_folder
+        self._rhythm = rhythm
+        self._poke = asyncio.Event()
+        self._signature: object = None
+        self._stored_at = float("-inf")
+        self.counts = Counts(turned_at=clock.monotonic())
+        stored = self._file.load() if self._file else None
+        self.edition = self._composed(stored, away=True)
+
+    async def run(self) -> None:
+        """Renew the edition at every change, and every few seconds anyway. Runs until cancelled."""
+        listening = asyncio.create_task(self._listen())
+        try:
+            while True:
+                await self.turn()
+                try:
+                    async with asyncio.timeout(self._rhythm.refresh_s):
+                        await self._poke.wait()
+                        await asyncio.sleep(self._rhythm.debounce_s)
+                except TimeoutError:
+                    pass
+                self._poke.clear()
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def turn(self) -> None:
+        """Read, render, publish, store: once. Whatever goes wrong is counted, and the site answers on."""
+        overview = await self._read()
+        away = overview is None
+        snapshot = self.edition.snapshot if overview is None else Snapshot(overview)
+        try:
+            # Rendering and compressing take tens of milliseconds: in a thread, so that no request waits for them.
+            self.edition = await asyncio.to_thread(self._composed, snapshot, away=away)
+            self.counts.renders += 1
+        except Exception:
+            self.counts.render_failures += 1
+            _log.exception("site_render_failed")
+            return
+        finally:
+            self.counts.turned_at = self._clock.monotonic()
+        changed = self._note_change()
+        if not away:
+            await self._store(changed)
+
+    async def _read(self) -> Overview | None:
+        try:
+            async with asyncio.timeout(self._rhythm.read_timeout_s):
+                return await self._reader.overview(days=DAYS)
+        except (HoldfastError, TimeoutError, OSError) as error:
+            self._failed_reading(str(error) or type(error).__name__)
+        except Exception:
+            # A defect in reading must not silence the site: the snapshot is shown as old, and this is logged.
+            self._failed_reading("unexpected")
+            _log.exception("site_read_failed_unexpectedly")
+        return None
+
+    def _failed_reading(self, error: str) -> None:
+        self.counts.read_failures += 1
+        if not self.edition.away:
+            _log.warning("site_lost_its_database", error=error)
+
+    def _composed(self, snapshot: Snapshot | None, *, away: bool) -> Edition:
+        site = self._settings()
+        assets, pages = assets_of(site, self._logo_folder)
+        in_languages = renderers(site, assets)
+        edition = Edition(site, assets, in_languages, pages, snapshot, away)
+        if snapshot is None:
+            pages["/favicon.svg"] = favicon(Shown.UNKNOWN)
+            return edition
+        overview, stale = snapshot.overview, edition.stale(self._clock.now())
+        for language, renderer in in_languages.items():
+            pages[f"/{language}/"] = _page(renderer.overall(overview, stale), language)
+            for cluster in overview.clusters:
+                page = _page(renderer.cluster(overview, cluster, stale), language)
+                pages[f"/{language}/clusters/{cluster.key}"] = page
+        everything = [each for _, each in all_components(overview)]
+        state = Shown.UNKNOWN if stale and stale.loud else worst_shown(everything)
+        pages["/favicon.svg"] = favicon(state)
+        pages["/api/v1/status.json"] = status_json(overview, stale)
+        return edition
+
+    def _note_change(self) -> bool:
+        signature = _signature(self.edition)
+        changed = signature != self._signature
+        if changed:
+            self._signature = signature
+            self._streams.announce()
+        return changed
+
+    async def _store(self, changed: bool) -> None:
+        due = self._clock.monotonic() - self._stored_at >= self._rhythm.store_s
+        if self._file is None or self.edition.snapshot is None or not (changed or due):
+            return
+        try:
+            await asyncio.to_thread(self._file.store, self.edition.snapshot)
+            self._stored_at = self._clock.monotonic()
+        except (OSError, msgspec.MsgspecError) as error:
+            self.counts.store_failures += 1
+            _log.warning("site_snapshot_not_stored", error=str(error))
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async for _ in self._changes():
+                    self._poke.set()
+            except (HoldfastError, OSError) as error:
+                _log.info("site_listening_lost", error=str(error))
+            except Exception:
+                _log.exception("site_listening_failed")
+            await asyncio.sleep(self._rhythm.listen_again_s)
+
+
+def _page(html: str, language: str) -> Answer:
+    return Answer(html, HTML, headers=[(b"content-language", language.encode())], vary=_VARY)
+
+
+def _signature(edition: Edition) -> object:
+    """What, when it changes, is worth telling open pages at once. Figures drift without being news."""
+    overview = edition.snapshot.overview if edition.snapshot else None
+    return (
+        edition.away,
+        edition.site,
+        overview
+        and (
+            [
+                (cluster.key, each.status.key, each.status.name, shown(each.status), each.status.since, each.status.reason)
+                for cluster, each in all_components(overview)
+            ],
+            [(each.id, each.window, each.cancelled_at) for each in overview.maintenance],
+        ),
+    )

@@ -1,0 +1,237 @@
+"""Turns views into pages. Pure but for the templates: no database, no clock, no request."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from holdfast.availability.model import Interval, Maintenance, State
+from holdfast.availability.sla import FORMULA, Figure
+from holdfast.availability.views import ClusterStatus, ComponentHistory, ComponentStatus, Overview
+from holdfast.estate.model import Site
+from holdfast.interfaces.site import bars, charts
+from holdfast.interfaces.site.i18n import NAMES, Translator, offered
+from holdfast.interfaces.site.wording import (
+    SHOWN,
+    Shown,
+    Words,
+    all_components,
+    shown,
+    worst_shown,
+)
+
+MOST_EVENTS_A_DAY = 20
+MOST_EVENTS = 200
+_RECENT_DAYS = 7
+_FEW_CLUSTERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """Where the page finds its stylesheet, its colours, its script and the operator's logo."""
+
+    style: str
+    theme: str
+    script: str
+    logo: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Staleness:
+    """The database is away: what is shown was known at `at`, `age` before now. `loud` beyond two minutes."""
+
+    at: datetime
+    age: timedelta
+
+    @property
+    def loud(self) -> bool:
+        return self.age > timedelta(minutes=2)
+
+
+Told = tuple[str, str, Interval]
+"""An event as a list shows it: the component's name, its page, what happened."""
+
+
+@lru_cache
+def _environment(language: str) -> Environment:
+    environment = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+        auto_reload=False,
+    )
+    t = Translator(language, ZoneInfo("UTC"))
+    environment.install_gettext_callables(t.gettext, t.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    environment.globals.update(
+        shown=shown,
+        worst_shown=worst_shown,
+        look=lambda state: SHOWN[state].value,
+        eventful=bars.eventful,
+        bar_of=bars.bar_of,
+        formula=FORMULA,
+        language_names=NAMES,
+        timedelta=timedelta,
+        State=State,
+        Shown=Shown,
+    )
+    return environment
+
+
+class Renderer:
+    """Renders every page of one site in one language."""
+
+    def __init__(self, language: str, site: Site, assets: Assets) -> None:
+        self.t = Translator(language, ZoneInfo(site.time_zone))
+        self.words = Words(self.t)
+        self.site = site
+        self.assets = assets
+        self.languages = offered(site.languages)
+        self._environment = _environment(language)
+
+    def overall(self, overview: Overview, stale: Staleness | None = None) -> str:
+        state, headline = self.words.headline(overview)
+        return self.page(
+            "overall.html",
+            "",
+            section="overall",
+            live=True,
+            stale=stale,
+            overview=overview,
+            sample=overview.sample,
+            state=state,
+            headline=headline,
+            few=len(overview.clusters) <= _FEW_CLUSTERS,
+            planned=self.planned(overview),
+            recent=self.recent(overview, overview.clusters),
+        )
+
+    def cluster(self, overview: Overview, cluster: ClusterStatus, stale: Staleness | None = None) -> str:
+        return self.page(
+            "cluster.html",
+            f"clusters/{cluster.key}",
+            live=True,
+            stale=stale,
+            overview=overview,
+            sample=overview.sample,
+            cluster=cluster,
+            state=worst_shown(cluster.components),
+            planned=self.planned(overview, cluster),
+            recent=self.recent(overview, [cluster]),
+            this_month=self.t.local(overview.at).strftime("%Y-%m"),
+        )
+
+    def page(self, template: str, path: str, **context: Any) -> str:
+        """Any page: `path` is its address without the language, for the language switch."""
+        t: Translator = context.pop("t", self.t)
+        words = self.words if t is self.t else Words(t)
+        base: dict[str, Any] = {
+            "section": "",
+            "live": False,
+            "stale": None,
+            "sample": False,
+            "switch": lambda language: f"/{language}/{path}",
+        }
+        return self._environment.get_template(template).render(
+            base
+            | {
+                "t": t,
+                "words": words,
+                "site": self.site,
+                "assets": self.assets,
+                "languages": self.languages,
+                "path": path,
+                "base_url": (self.site.url or "").rstrip("/"),
+                "day_row": lambda history: bars.row(history.days, words, self.bars_label(history, t)),
+                "calendar": lambda days: bars.calendar(days, words),
+                "proportion_bar": lambda figure: self.proportion_bar(figure, words),
+                "breakdown_of": lambda figure: breakdown(figure, words),
+            }
+            | context
+        )
+
+    def bars_label(self, history: ComponentHistory, t: Translator) -> str:
+        """The row of bars in one sentence, for those who do not see it."""
+        days = history.days
+        troubled = sum(1 for day in days if day.worst is not State.OPERATIONAL and not bars.bar_of(day).empty)
+        return t.gettext("%(name)s, %(days)s days: %(availability)s available, %(troubled)s days with events") % {
+            "name": history.status.name,
+            "days": len(days),
+            "availability": t.availability(history.figure.availability),
+            "troubled": troubled,
+        }
+
+    def proportion_bar(self, figure: Figure, words: Words) -> Markup:
+        parts = breakdown(figure, words)
+        total = figure.tally.total or timedelta(1)
+        label = ", ".join(f"{name} {share}" for _, name, _, share in parts)
+        return charts.proportions([(look, length / total) for look, _, length, _ in parts], label)
+
+    def planned(self, overview: Overview, cluster: ClusterStatus | None = None) -> list[tuple[Maintenance, str]]:
+        """Maintenance under way or to come, and the names of what it covers. With `cluster`, only what touches it."""
+        names = {each.status.id: f"{where.name} {each.status.name}" for where, each in all_components(overview)}
+        within = {each.status.id for each in cluster.components} if cluster else set(names)
+        return [
+            (each, self.t.listing(names[one] for one in names if one in each.component_ids))
+            for each in sorted(overview.maintenance, key=lambda each: each.window)
+            if each.cancelled_at is None and each.window.end > overview.at and within & each.component_ids
+        ]
+
+    def recent(
+        self, overview: Overview, clusters: Sequence[ClusterStatus]
+    ) -> list[tuple[date, list[Told], int]]:
+        """The last seven local days, newest first: the day, its events, and how many more there were."""
+        today = self.t.local(overview.at).date()
+        days: dict[date, list[Told]] = {today - timedelta(days=back): [] for back in range(_RECENT_DAYS)}
+        for cluster in clusters:
+            for component in cluster.components:
+                for day in component.days[-_RECENT_DAYS:]:
+                    told = days.get(day.day)
+                    if told is not None and not bars.bar_of(day).empty:
+                        told += [(*self.named(cluster.name, component.status), event) for event in day.events]
+        result = []
+        for day_, told in days.items():
+            told.sort(key=lambda each: each[2].window.start, reverse=True)
+            result.append((day_, told[:MOST_EVENTS_A_DAY], max(0, len(told) - MOST_EVENTS_A_DAY)))
+        return result
+
+    def named(self, cluster_name: str, status: ComponentStatus) -> tuple[str, str]:
+        """A component's full name and the address of its page."""
+        href = f"/{self.t.language}/clusters/{status.cluster_key}/{status.key}"
+        return f"{cluster_name} {status.name}", href
+
+
+_ORDER = (
+    State.OPERATIONAL,
+    State.DEGRADED,
+    State.PARTIAL_OUTAGE,
+    State.MAJOR_OUTAGE,
+    State.UNKNOWN,
+)
+
+
+def breakdown(figure: Figure, words: Words) -> list[tuple[str, str, timedelta, str]]:
+    """Where a figure's time went: (class, name, length, share), without what did not happen."""
+    tally = figure.tally
+    lengths = [(SHOWN[state], tally.of(state)) for state in _ORDER] + [(Shown.MAINTENANCE, tally.excluded)]
+    total = tally.total or timedelta(1)
+    return [
+        (look.value, words.states[look], length, words.t.percent(round(100 * (length / total), 2)))
+        for look, length in lengths
+        if length or look is Shown.OPERATIONAL
+    ]
+
+
+Renderers = Mapping[str, Renderer]
+"""One for each language of the site."""
+
+
+def renderers(site: Site, assets: Assets, make: Callable[[str, Site, Assets], Renderer] = Renderer) -> Renderers:
+    return {language: make(language, site, assets) for language in offered(site.languages)}

@@ -1,0 +1,318 @@
+"""The pages that are made on request: a component's, a month's, an agreement's, the formula, and problems."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+from itertools import groupby
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup, escape
+
+from holdfast.availability.model import Interval, Maintenance, Outcome, State
+from holdfast.availability.sla import WEIGHTS, Budget, Figure
+from holdfast.availability.views import (
+    AgreementReport,
+    ClusterStatus,
+    ComponentHistory,
+    ComponentReport,
+    ComponentStatus,
+    LastRun,
+    MonthHistory,
+    Overview,
+    Sample,
+)
+from holdfast.interfaces.site import charts
+from holdfast.interfaces.site.i18n import NOTHING, Translator
+from holdfast.interfaces.site.ranges import EARLIEST, Range, neighbours
+from holdfast.interfaces.site.rendering import MOST_EVENTS, Renderer, Staleness, Told
+
+_PHASES = ("resolve", "connect", "tls", "first_byte")
+
+
+class ReportRenderer:
+    """Adds the pages made on request to a site's renderer."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+        self._t = renderer.t
+
+    def component(
+        self,
+        history: ComponentHistory,
+        cluster: ClusterStatus,
+        chosen: Range,
+        at: datetime,
+        *,
+        report: ComponentReport | None = None,
+        stale: Staleness | None = None,
+    ) -> str:
+        """A component over a range. Without `report`, from the snapshot: days and events, but no metrics."""
+        t, status = self._t, history.status
+        events = list(report.events) if report else _events_of_days(history)
+        samples = report.samples if report else ()
+        length = report.resolution.length if report else timedelta(hours=1)
+        planned = [each for each in (report.maintenance if report else ()) if not each.cancelled_at]
+        return self._renderer.page(
+            "component.html",
+            f"clusters/{status.cluster_key}/{status.key}{_query(chosen)}",
+            live=True,
+            stale=stale,
+            sample=any(day.sample for day in history.days),
+            status=status,
+            history=history,
+            cluster_name=cluster.name,
+            region=cluster.region,
+            report=report,
+            at=at,
+            planned=[each for each in planned if each.window.end > at],
+            latency=charts.latency(samples, history.window, length, t, self._latency_label(report)),
+            errors=charts.errors(samples, history.window, length, t, self._errors_label(report)),
+            rows=list(reversed(samples))[: charts.MOST_ROWS],
+            row_length=length,
+            most_rows=charts.MOST_ROWS,
+            share_text=self._share,
+            events=events[:MOST_EVENTS],
+            hidden=max(0, len(events) - MOST_EVENTS),
+            runs=[(run, self._phases(run), self._phases_told(run)) for run in (report.runs if report else ())],
+            outcome_names=self._outcome_names(),
+            **self._range_form(status, chosen, at),
+        )
+
+    def bad_range(self, status: ComponentStatus, cluster: ClusterStatus, shown: Range, reason: str, at: datetime) -> str:
+        """The form again, with what was wrong; `shown` fills its fields. Nothing of the request is repeated."""
+        _ = self._t.gettext
+        problems = {
+            "range": _("There is no such range. Choose one of these, or two dates."),
+            "dates": _("Please give both dates, as year-month-day."),
+            "order": _("The first date must not be after the last one."),
+            "future": _("The last date must not be in the future."),
+            "early": _("The first date is too long ago."),
+            "length": _("A range may be 400 days long at most."),
+        }
+        custom = Range("", shown.first, shown.last, shown.window)
+        form = self._range_form(status, custom, at)
+        return self._renderer.page(
+            "bad_range.html",
+            f"clusters/{status.cluster_key}/{status.key}",
+            status=status,
+            cluster_name=cluster.name,
+            problem=problems[reason],
+            **{key: value for key, value in form.items() if key != "problem"},
+        )
+
+    def _range_form(self, status: ComponentStatus, chosen: Range, at: datetime) -> dict[str, object]:
+        _ = self._t.gettext
+        return {
+            "chosen": chosen,
+            "range_names": {
+                "7d": _("7 days"),
+                "30d": _("30 days"),
+                "3m": _("3 months"),
+                "6m": _("6 months"),
+                "1y": _("1 year"),
+            },
+            "problem": "",
+            "form_action": f"/{self._t.language}/clusters/{status.cluster_key}/{status.key}",
+            "earliest": EARLIEST,
+            "today": self._t.local(at).date(),
+        }
+
+    def _latency_label(self, report: ComponentReport | None) -> str:
+        whole = report.overall if report else None
+        if whole is None:
+            return self._t.gettext("Latency")
+        return self._t.gettext("Latency over the range: p50 %(p50)s, p95 %(p95)s, p99 %(p99)s") % {
+            "p50": self._t.latency(whole.p50_us),
+            "p95": self._t.latency(whole.p95_us),
+            "p99": self._t.latency(whole.p99_us),
+        }
+
+    def _errors_label(self, report: ComponentReport | None) -> str:
+        share = self._share(report.overall) if report and report.overall else NOTHING
+        return self._t.gettext("Share of failed checks over the range: %(share)s") % {"share": share}
+
+    def _share(self, sample: Sample) -> str:
+        share = charts.error_share(sample)
+        return NOTHING if share is None else self._t.percent(round(share * 100, 2))
+
+    def _outcome_names(self) -> dict[Outcome, str]:
+        _ = self._t.gettext
+        return {
+            Outcome.GOOD: _("good"),
+            Outcome.DEGRADED: _("slow or impaired"),
+            Outcome.PARTIAL: _("partly failed"),
+            Outcome.FAILED: _("failed"),
+        }
+
+    def _phase_names(self) -> dict[str, str]:
+        _ = self._t.gettext
+        return {
+            "resolve": _("look up name"),
+            "connect": _("connect"),
+            "tls": "TLS",
+            "first_byte": _("first byte"),
+        }
+
+    def _phases(self, run: LastRun) -> Markup:
+        """A bar of the phases in order, in proportion to the whole run."""
+        total = max(run.total_us, 1)
+        x, content = 0.0, []
+        for place, phase in enumerate(_PHASES):
+            share = 100 * min(run.phases_us.get(phase, 0) / total, 1)
+            content.append(f"<rect x={x:.1f}% width={share:.1f}% height=10 class=ph{place} />")
+            x += share
+        label = escape(self._phases_told(run))
+        return Markup(  # noqa: S704 - numbers, and a label escaped above
+            f'<svg class=phases width=100% height=10 role=img aria-label="{label}">'
+            f"<rect width=100% height=10 class=ph4 />{''.join(content)}</svg>"
+        )
+
+    def _phases_told(self, run: LastRun) -> str:
+        names = self._phase_names()
+        told = [f"{names[each]} {self._t.latency(run.phases_us[each])}" for each in _PHASES if each in run.phases_us]
+        return " · ".join(told)
+
+    def month(
+        self, month: MonthHistory, overview: Overview, cluster: ClusterStatus | None, at: datetime
+    ) -> str:
+        """A calendar month of all clusters, or of one."""
+        t, renderer = self._t, self._renderer
+        first = date(month.year, month.month, 1)
+        text = f"{first:%Y-%m}"
+        suffix = f"/{cluster.key}" if cluster else ""
+        previous, following = neighbours(first, at, t.zone)
+        clusters = [cluster] if cluster else overview.clusters
+        names = {each.key: each.name for each in overview.clusters}
+        told = [
+            (*renderer.named(names.get(status.cluster_key, status.cluster_key), status), interval)
+            for status, interval in month.events[:MOST_EVENTS]
+        ]
+        return renderer.page(
+            "history.html",
+            f"history/{text}{suffix}",
+            section="history",
+            sample=any(interval.sample for _, interval in month.events),
+            at=at,
+            cluster=cluster,
+            first=first,
+            last=min(t.local(month.window.end - timedelta(microseconds=1)).date(), t.local(at).date()),
+            month_text=text,
+            previous=previous,
+            following=following,
+            month_href=lambda each: f"/{t.language}/history/{each:%Y-%m}{suffix}",
+            tables=[(each, _figures(each, month)) for each in clusters],
+            maintenance=[each for each in month.maintenance if each.window.overlaps(month.window)],
+            days=_by_day(told, t),
+            hidden=max(0, len(month.events) - MOST_EVENTS),
+        )
+
+    def agreement(self, report: AgreementReport, first: date, address: str, names: dict[str, str], at: datetime) -> str:
+        """A customer's report, in the agreement's time zone. `address` is the page's own, without language."""
+        t = self._t.in_zone(ZoneInfo(report.agreement.time_zone))
+        s, renderer = report.statement, self._renderer
+        previous, following = neighbours(first, at, t.zone)
+        events = [
+            (*renderer.named(names.get(status.cluster_key, status.cluster_key), status), interval)
+            for status, interval in sorted(report.events, key=lambda each: each[1].window.start, reverse=True)
+        ]
+        figures = [
+            (*renderer.named(names.get(each.cluster_key, each.cluster_key), each), s.by_component[each.id])
+            for each in report.components
+            if each.id in s.by_component
+        ]
+        _ = t.gettext
+        return renderer.page(
+            "agreement.html",
+            f"{address}?month={first:%Y-%m}",
+            t=t,
+            sample=report.sample,
+            at=at,
+            report=report,
+            s=s,
+            running=s.elapsed.end < s.window.end,
+            last_day=t.local(s.window.end - timedelta(microseconds=1)).date(),
+            first=first,
+            previous=previous,
+            following=following,
+            month_href=lambda each: f"?month={each:%Y-%m}",
+            figures=figures,
+            budget_bar=self._budget_bar(s.budget),
+            unknown_names={
+                "excluded": _("left out of counted time"),
+                "downtime": _("counts as downtime"),
+                "uptime": _("counts as available"),
+            },
+            maintenance=[(each, self._notice_told(each, report)) for each in report.maintenance],
+            events=events[:MOST_EVENTS],
+            hidden=max(0, len(events) - MOST_EVENTS),
+        )
+
+    def _budget_bar(self, budget: Budget) -> Markup:
+        share = float(max(Fraction(0), min(Fraction(1), 1 - budget.share_left))) if budget.allowed else 1.0
+        look = "mj" if share >= 1 else "dg" if share >= 0.75 else "mt"
+        label = self._t.gettext("%(share)s of the error budget is spent") % {
+            "share": self._t.percent(round(float((1 - budget.share_left) * 100), 1))
+        }
+        return charts.proportions([(look, share), ("ph4", 1 - share)], label)
+
+    def _notice_told(self, planned: Maintenance, report: AgreementReport) -> str:
+        excluded = any(
+            planned.excludes(each.id, report.statement.terms.notice) for each in report.components
+        )
+        if excluded:
+            return self._t.gettext("Announced in time: leaves counted time")
+        return self._t.gettext("Not announced in time, or cancelled: stays in counted time")
+
+    def formula(self) -> str:
+        """The formula in words. The weights are the ones that figures are made with."""
+        t = self._t
+        order = (State.MAJOR_OUTAGE, State.PARTIAL_OUTAGE, State.DEGRADED, State.OPERATIONAL)
+        weights = [
+            (state, t.number(float(WEIGHTS[state])), t.duration(timedelta(minutes=60 * float(WEIGHTS[state]))))
+            for state in order
+        ]
+        return self._renderer.page("formula.html", "formula", section="formula", weights=weights)
+
+    def problem(
+        self, status: int, *, stale: Staleness | None = None, known: ComponentStatus | None = None
+    ) -> str:
+        """A page that says, without blame or detail, what went wrong and where to go."""
+        _ = self._t.gettext
+        told = {
+            404: (_("There is no such page"), _("It may have been renamed or removed.")),
+            503: (
+                _("This page is unavailable at the moment"),
+                _("Its figures cannot be read right now. Please try again in a minute."),
+            ),
+            429: (_("Too many requests at the moment"), _("Please try again in a few seconds.")),
+        }
+        fallback = (_("Something went wrong here"), _("It was noted. Please try again in a moment."))
+        heading, text = told.get(status, fallback)
+        return self._renderer.page("problem.html", "", heading=heading, text=text, stale=stale, known=known)
+
+
+def _query(chosen: Range) -> str:
+    if not chosen.name:
+        return f"?from={chosen.first}&to={chosen.last}"
+    return f"?range={chosen.name}"
+
+
+def _events_of_days(history: ComponentHistory) -> list[Interval]:
+    return [event for day in reversed(history.days) for event in reversed(day.events)]
+
+
+def _figures(cluster: ClusterStatus, month: MonthHistory) -> list[tuple[ComponentStatus, Figure]]:
+    return [
+        (each.status, month.figures[each.status.id])
+        for each in cluster.components
+        if each.status.id in month.figures
+    ]
+
+
+def _by_day(events: Iterable[Told], t: Translator) -> Sequence[tuple[date, list[Told]]]:
+    newest_first = sorted(events, key=lambda each: each[2].window.start, reverse=True)
+    return [
+        (day, list(group)) for day, group in groupby(newest_first, lambda each: t.local(each[2].window.start).date())
+    ]
+
+
