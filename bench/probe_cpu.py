@@ -35,7 +35,7 @@ ANSWER = (
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(BODY), BODY)
 )
 CONCURRENT = 20
-CONDITIONS = ('status in 200..299', 'body contains "ok"', "response_time < 5s")
+CONDITIONS = ("status in 200..299", 'body contains "ok"', "response_time < 5s")
 
 
 class Service(asyncio.Protocol):
@@ -88,7 +88,9 @@ def service() -> Iterator[tuple[int, int, str]]:
         path = Path(folder) / "certificate.pem"
         make_certificate(path)
         ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=serve, args=(str(path), theirs), daemon=True)
+        process = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(str(path), theirs), daemon=True
+        )
         process.start()
         try:
             plain, secure = ours.recv()

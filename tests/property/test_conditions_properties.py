@@ -18,7 +18,9 @@ FACTS = st.fixed_dictionaries(
     {},
     optional={
         "status": st.integers(0, 999),
-        "body": st.one_of(st.binary(max_size=50), st.text(max_size=50), st.sampled_from([b'{"a": 1}', b'{"b": [1]}'])),
+        "body": st.one_of(
+            st.binary(max_size=50), st.text(max_size=50), st.sampled_from([b'{"a": 1}', b'{"b": [1]}'])
+        ),
         "headers": st.dictionaries(st.sampled_from("ab"), st.text(max_size=20)),
         "response_time": st.timedeltas(),
         "body_truncated": st.booleans(),
@@ -72,7 +74,9 @@ def test_a_range_is_its_two_comparisons(status: int, low: int, high: int) -> Non
     assert parse(f"response_time in {low}ms..{high}ms").holds(facts).holds == (low <= status <= high)
 
 
-ATOMS = st.sampled_from(["a", "b", ".", r"\d", r"\w", r"\s", r"\W", "[ab]", "[^a]", "[a-c1]", r"\.", r"\b", "^", "$", " "])
+ATOMS = st.sampled_from(
+    ["a", "b", ".", r"\d", r"\w", r"\s", r"\W", "[ab]", "[^a]", "[a-c1]", r"\.", r"\b", "^", "$", " "]
+)
 PATTERNS = st.recursive(
     ATOMS,
     lambda inner: st.one_of(

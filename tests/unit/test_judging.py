@@ -15,7 +15,9 @@ def http(**fields: object) -> HttpCheck:
     return HttpCheck.model_validate({"url": "http://example.com/", **fields})
 
 
-def judged(check: Check, *, error: str | None = None, total_us: int = 1_000, **facts: object) -> tuple[Outcome, str]:
+def judged(
+    check: Check, *, error: str | None = None, total_us: int = 1_000, **facts: object
+) -> tuple[Outcome, str]:
     return judge(compile_check(check), Observation(Timings(total_us=total_us), error=error, facts=facts))
 
 

@@ -114,7 +114,11 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run of a check, judged. `at` is when it began, on the wall clock, in UTC."""
+    """One run of a check, judged. `at` is when it began, on the wall clock, in UTC.
+
+    `reason` is one printable line, whatever it is made from: a byte that no database can hold must not keep
+    everything else from being recorded.
+    """
 
     check_id: int
     at: datetime
@@ -122,6 +126,9 @@ class Result:
     timings: Timings
     reason: str = ""
     attempts: int = 1
+
+    def __post_init__(self) -> None:
+        _keep_to_one_line(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,14 @@ class Transition:
     state: State
     reason: str = ""
     sample: bool = False
+
+    def __post_init__(self) -> None:
+        _keep_to_one_line(self)
+
+
+def _keep_to_one_line(value: Result | Transition) -> None:
+    if not value.reason.isprintable() or len(value.reason) > LONGEST_LINE:
+        object.__setattr__(value, "reason", one_line(value.reason))
 
 
 @dataclass(frozen=True, slots=True)

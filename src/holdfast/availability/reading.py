@@ -183,7 +183,7 @@ class Reader:
         )
 
     async def agreement(self, key: str, moment: datetime) -> AgreementReport | None:
-        """The agreement's window that contains `moment` (aware), as of now; None when there is no such one."""
+        """The agreement's window that contains `moment` (aware), as of now; None when there is none."""
         inventory = self.inventory
         agreement = inventory.estate.agreements.get(key)
         if agreement is None:
@@ -354,7 +354,9 @@ def _day(
         if each.state is not State.OPERATIONAL and (clipped := each.window.clipped_to(window))
     ]
     states = [state for state, length in figure.tally.by_state.items() if length]
-    return Day(day, figure, worst(states), events, bool(covering), any(each.sample for each in line))
+    # All of the day was maintenance: nothing of it counts against anybody.
+    shown = worst(states) if states else State.OPERATIONAL
+    return Day(day, figure, shown, events, bool(covering), any(each.sample for each in line))
 
 
 def _figure(

@@ -40,7 +40,11 @@ MEASURED = (State.OPERATIONAL, State.DEGRADED, State.PARTIAL_OUTAGE, State.MAJOR
 
 Unknown = Literal["excluded", "downtime", "uptime"]
 
-_AS_DOWNTIME = max(BADNESS.values())
+_UNKNOWN_AS_DOWNTIME: Mapping[State, int] = {
+    **BADNESS,
+    State.UNKNOWN: BADNESS[State.PARTIAL_OUTAGE],
+    State.PARTIAL_OUTAGE: BADNESS[State.UNKNOWN],
+}
 _ZERO = timedelta()
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -249,7 +253,7 @@ def _worst_tally(
     remaining = [without(completed(line, window), holes[each]) for each, line in timelines.items()]
     by_state: dict[State, timedelta] = dict.fromkeys(MEASURED, _ZERO)
     # Otherwise a partial outage of one component would hide the full downtime that unknown is for another.
-    badness = {**BADNESS, State.UNKNOWN: _AS_DOWNTIME} if unknown == "downtime" else BADNESS
+    badness = _UNKNOWN_AS_DOWNTIME if unknown == "downtime" else BADNESS
     for interval in worst_of(remaining, badness):
         by_state[interval.state] += interval.duration
     return Tally(by_state, window.duration - sum(by_state.values(), _ZERO))

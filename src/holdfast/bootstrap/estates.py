@@ -3,10 +3,17 @@
 import os
 from pathlib import Path
 
+import structlog
+
 from holdfast.availability.conditions import validate
 from holdfast.estate.loader import load_estate
 from holdfast.estate.model import Estate, SecretRef
 from holdfast.estate.secrets import resolve
+from holdfast.kernel.errors import HoldfastError
+
+SHORTEST_LINK = 32
+
+log = structlog.get_logger()
 
 
 def read_estate(path: Path) -> Estate:
@@ -17,3 +24,21 @@ def read_estate(path: Path) -> Estate:
 def secret_of(config: Path, ref: SecretRef) -> str:
     """The secret that `ref` names. Files are looked for beside the estate file."""
     return resolve(ref, base=config.absolute().parent, environ=os.environ)
+
+
+def report_links(estate: Estate, config: Path) -> dict[str, str]:
+    """The secrets of the report links. One that cannot be had, or is too short, is told of and left out."""
+    links: dict[str, str] = {}
+    for key, agreement in estate.agreements.items():
+        if agreement.report_link is None:
+            continue
+        try:
+            link = secret_of(config, agreement.report_link)
+        except HoldfastError as error:
+            log.warning("report_link_unavailable", agreement=key, error=str(error))
+            continue
+        if len(link) >= SHORTEST_LINK:
+            links[key] = link
+        else:
+            log.warning("report_link_too_short", agreement=key, at_least=SHORTEST_LINK)
+    return links

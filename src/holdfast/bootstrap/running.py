@@ -14,12 +14,10 @@ from holdfast.adapters.postgres.migrate import migrate
 from holdfast.availability.model import Transition
 from holdfast.availability.ports import RollUp
 from holdfast.availability.sample import sample_history as sample_of
-from holdfast.bootstrap.controller import run_controller
 from holdfast.bootstrap.database import server_for, unpacked
-from holdfast.bootstrap.estates import read_estate
+from holdfast.bootstrap.estates import read_estate, report_links
 from holdfast.bootstrap.logs import configure_logs
 from holdfast.bootstrap.signals import Signals, end_with_supervisor, supervisors_pipe
-from holdfast.bootstrap.site import report_links, run_site
 from holdfast.bootstrap.supervisor import RoleProcess, Supervisor, sole_supervisor
 from holdfast.estate.model import Estate
 from holdfast.interfaces.cli.ports import Place, Progress, Report, RoleName, Running
@@ -98,9 +96,14 @@ async def serve(role: RoleName, place: Place, *, supervised: bool) -> None:
 async def _run_role(
     role: RoleName, estate: Estate, place: Place, conninfo: Conninfo, signals: Signals
 ) -> None:
+    """Each role loads only what is its own: a controller has no use for templates, nor a site for probes."""
     if role == "site":
+        from holdfast.bootstrap.site import run_site  # noqa: PLC0415
+
         await run_site(estate, place.config.absolute(), place.data_dir, conninfo, signals)
     else:
+        from holdfast.bootstrap.controller import run_controller  # noqa: PLC0415
+
         await run_controller(place.config, conninfo, signals)
 
 

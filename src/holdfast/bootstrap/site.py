@@ -15,7 +15,7 @@ from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.availability.reading import Inventory, Reader
-from holdfast.bootstrap.estates import secret_of
+from holdfast.bootstrap.estates import report_links
 from holdfast.bootstrap.signals import Signals
 from holdfast.estate.model import Estate, Site
 from holdfast.estate.ports import Registered
@@ -23,7 +23,6 @@ from holdfast.interfaces.site.app import create_site
 from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import HoldfastError, Remedy
 
-SHORTEST_LINK = 32
 RETRY_EVERY_S = 1.0
 
 log = structlog.get_logger()
@@ -109,24 +108,6 @@ class SiteInventory:
         with contextlib.suppress(OSError):  # a full disk must not take the site down: the copy is a comfort
             fresh.write_bytes(msgspec.json.encode(copy))
             fresh.replace(self._copy)
-
-
-def report_links(estate: Estate, config: Path) -> dict[str, str]:
-    """The secrets of the report links. One that cannot be had, or is too short, is told of and left out."""
-    links: dict[str, str] = {}
-    for key, agreement in estate.agreements.items():
-        if agreement.report_link is None:
-            continue
-        try:
-            link = secret_of(config, agreement.report_link)
-        except HoldfastError as error:
-            log.warning("report_link_unavailable", agreement=key, error=str(error))
-            continue
-        if len(link) >= SHORTEST_LINK:
-            links[key] = link
-        else:
-            log.warning("report_link_too_short", agreement=key, at_least=SHORTEST_LINK)
-    return links
 
 
 async def run_site(

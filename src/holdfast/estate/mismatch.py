@@ -41,6 +41,8 @@ def findings_of(error: ValidationError, raw: Any) -> list[Finding]:
         if details["type"] == "default_factory_not_called":
             continue  # the default follows another value, which is reported itself
         path, branched = _path_of(details, raw)
+        if details["type"] == "too_short" and _value_at(raw, path):
+            continue  # it counts the readable entries only; the unreadable ones are reported themselves
         if branched and (choice := _choice(path)) is not None:
             if path not in choices:
                 choices.add(path)

@@ -28,16 +28,21 @@ Key = Annotated[str, Field(pattern=KEY_PATTERN, description="lower-case letters,
 PATTERN_PATTERN = r"^([a-z0-9-]+|\*)/([a-z0-9-]+|\*)$"
 
 
+# Far beyond any setting, and still safe to subtract from any date.
+LONGEST = timedelta(days=36525)
+
+
 def _to_duration(value: Any) -> timedelta:
     if isinstance(value, timedelta):
         return value
     if isinstance(value, str):
         try:
-            return parse_duration(value)
-        except OverflowError as error:
-            raise ValueError(
-                f"{value!r} is longer than time can be counted; write 500ms, 10s, 5m or 14d"
-            ) from error
+            duration = parse_duration(value)
+        except OverflowError:
+            duration = timedelta.max
+        if duration > LONGEST:
+            raise ValueError(f"{value!r} is longer than 100 years; write 500ms, 10s, 5m or 14d")
+        return duration
     raise ValueError("write a duration with its unit, such as 500ms, 10s, 5m or 14d")
 
 

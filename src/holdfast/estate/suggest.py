@@ -7,7 +7,11 @@ from difflib import get_close_matches
 def closest(word: str, possible: Iterable[str]) -> str | None:
     """The word that was probably meant, or None when nothing is near. Case, `_` and `-` weigh nothing."""
     by_folded = {_folded(candidate): candidate for candidate in possible}
-    near = get_close_matches(_folded(word), by_folded, n=1, cutoff=0.6)
+    folded = _folded(word)
+    near = get_close_matches(folded, by_folded, n=1, cutoff=0.6)
+    if not near:
+        # Too short for a ratio: `ue` for `eu`.
+        near = [candidate for candidate in by_folded if sorted(candidate) == sorted(folded)]
     return by_folded[near[0]] if near else None
 
 

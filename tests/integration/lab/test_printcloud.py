@@ -35,7 +35,7 @@ async def test_a_job_submitted_as_a_message_appears_in_the_api_and_is_printed(ru
     )
 
     async def is_printed() -> bool:
-        return (await ask(running.port("eu", "api"), path)).json["status"] == "printed"
+        return bool((await ask(running.port("eu", "api"), path)).json["status"] == "printed")
 
     await eventually(is_printed)
     printed = (await ask(running.port("eu", "api"), path)).json

@@ -54,6 +54,11 @@ def namespaces_work() -> bool:
     return subprocess.run(["unshare", "--user", "true"], capture_output=True, check=False).returncode == 0
 
 
+def ids_of(pid: int | None) -> list[int]:
+    """The id inside its namespace, the one outside, and for how many ids that holds (user_namespaces(7))."""
+    return [int(number) for number in Path(f"/proc/{pid}/uid_map").read_text().split()]
+
+
 def uid_of(pid: int | None) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1])
@@ -90,9 +95,9 @@ async def test_in_a_user_namespace(make: Make) -> None:
         return
     server = make(confine=Kind.NAMESPACE)
     await goes_through_its_life(server)
-    inside, outside, length = Path(f"/proc/{server.pid}/uid_map").read_text().split()
-    assert (int(outside), int(length)) == (0, 1)
-    assert int(inside) != 0
+    inside, outside, length = ids_of(server.pid)
+    assert (outside, length) == (0, 1)
+    assert inside != 0
     assert server.layout.data_owner() == 0
     await server.stop()
 
@@ -175,7 +180,7 @@ asyncio.run(main())
 
 
 async def test_a_plain_user_runs_it_directly(make: Make) -> None:
-    """Root becomes a plain user by a namespace of its own, for its Python may lie where no account may look."""
+    """Root becomes a plain user by a namespace, for its Python may lie where no account may look."""
     prefix: list[str] = []
     if os.geteuid() == 0:
         if not namespaces_work():

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ START = """
 import asyncio, sys, time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from holdfast.adapters.postgres.embedded import EmbeddedPostgres
 
@@ -103,6 +105,10 @@ def write_until_it_fails(conninfo: str, acknowledged: list[int]) -> None:
         return
 
 
+def has(items: list[int], at_least: int) -> bool:
+    return len(items) >= at_least
+
+
 async def test_kill_9_of_the_server_loses_nothing_that_was_committed(make: Make) -> None:
     server = make()
     await server.start()
@@ -115,7 +121,7 @@ async def test_kill_9_of_the_server_loses_nothing_that_was_committed(make: Make)
         assert row is not None
         acknowledged = list(range(row[0]))
         writer = asyncio.create_task(asyncio.to_thread(write_until_it_fails, dsn, acknowledged))
-        await until(lambda enough=len(acknowledged) + 200: len(acknowledged) >= enough)
+        await until(partial(has, acknowledged, row[0] + 200))
         killed = server.pid
         assert killed is not None
         os.kill(killed, signal.SIGKILL)
@@ -131,7 +137,7 @@ async def test_kill_9_of_the_server_loses_nothing_that_was_committed(make: Make)
 
 
 async def test_sessions_that_outlive_a_killed_server_are_ended_first(make: Make) -> None:
-    """A stuck backend keeps the dead server's shared memory; a second server beside it would destroy the data."""
+    """A stuck backend keeps the dead server's memory; a second server beside it would destroy the data."""
     server = make(patience=timedelta(seconds=24))
     await server.start()
     session = psycopg.connect(server.conninfo(Role.OWNER).dsn, autocommit=True)
@@ -144,6 +150,21 @@ async def test_sessions_that_outlive_a_killed_server_are_ended_first(make: Make)
     assert not process.serves(stuck, server.layout.data)
     assert server.pid is not None
     session.close()
+    await server.stop()
+
+
+async def test_stop_ends_a_server_that_a_stuck_session_holds_up(make: Make) -> None:
+    server = make(patience=timedelta(seconds=8))
+    await server.start()
+    session = psycopg.connect(server.conninfo(Role.OWNER).dsn, autocommit=True)
+    session.execute("CREATE TABLE public.kept AS SELECT 42 AS answer")
+    os.kill(session.info.backend_pid, signal.SIGSTOP)
+    await server.stop()
+    assert process.processes_of(server.layout.data) == []
+    session.close()
+    await server.start()
+    with psycopg.connect(server.conninfo(Role.OWNER).dsn) as connection:
+        assert connection.execute("SELECT answer FROM public.kept").fetchone() == (42,)
     await server.stop()
 
 

@@ -18,6 +18,7 @@ from holdfast.adapters.postgres.errors import (
     DatabaseTaken,
     DatabaseUnsuitable,
 )
+from holdfast.adapters.postgres.migrate import migrate
 from holdfast.kernel.errors import Remedy
 
 if TYPE_CHECKING:
@@ -45,6 +46,41 @@ async def test_data_of_another_major_version(make: Make) -> None:
     assert f"bin_dir to the programs of PostgreSQL {major}" in error.hint
     await older.start()
     await older.stop()
+
+
+async def test_moving_to_another_major_version_as_the_handbook_says(make: Make, tmp_path: Path) -> None:
+    older, dump = make(bin_dir=OLDER), tmp_path / "holdfast.dump"
+    await older.start()
+    await migrate(older.conninfo(Role.OWNER))
+    with psycopg.connect(older.conninfo(Role.OWNER).dsn, autocommit=True) as connection:
+        connection.execute("INSERT INTO holdfast.journal (actor, event) VALUES ('us', 'test.written')")
+    await ours(older, "pg_dump", "-Fc", "-f", str(dump), "holdfast")
+    await older.stop()
+    older.layout.directory.rename(tmp_path / "postgres-older")
+
+    newer = make()
+    await newer.start()
+    await migrate(newer.conninfo(Role.OWNER))
+    restore = ("-d", "holdfast", "--clean", "--if-exists", "--single-transaction", str(dump))
+    await ours(newer, "pg_restore", *restore)
+    assert await migrate(newer.conninfo(Role.OWNER)) == []
+    with psycopg.connect(newer.conninfo(Role.OWNER).dsn) as connection:
+        assert connection.execute("SELECT actor, event FROM holdfast.journal").fetchall() == [
+            ("us", "test.written")
+        ]
+    await newer.stop()
+
+
+async def ours(server: EmbeddedPostgres, program: str, *arguments: str) -> None:
+    """Run one of the packaged programs as the owner of `server`."""
+    owner = server.conninfo(Role.OWNER)
+    run = await asyncio.create_subprocess_exec(
+        packaged_folder() / program,
+        *("-h", owner.settings["host"], "-U", "holdfast"),
+        *arguments,
+        env={"PGPASSWORD": owner.password or "", "LC_ALL": "C"},
+    )
+    assert await run.wait() == 0
 
 
 async def test_a_running_server_that_does_not_know_our_password(make: Make) -> None:

@@ -106,7 +106,7 @@ def test_the_timeout_follows_a_short_every(every: str, timeout: int) -> None:
         ("eu/web", "eu", (20, "agreements.gold.components[0]", "`eu` does not name components", "write cluster/component, with * for all: eu/api, eu/*, */website")),
         ("99.9", "99.9\n    window: 3h", (22, "agreements.gold.window", "a rolling window is 1d to 366d long", "write calendar_month, or a rolling window such as 30d")),
         ("99.9", "99.9\n    window: month", (22, "agreements.gold.window", "not a window", "write calendar_month, or a rolling window such as 30d")),
-        ("99.9", "99.9\n    notice: 9999999w", (22, "agreements.gold.notice", "'9999999w' is longer than time can be counted", "write 500ms, 10s, 5m or 14d")),
+        ("99.9", "99.9\n    notice: 9999999w", (22, "agreements.gold.notice", "'9999999w' is longer than 100 years", "write 500ms, 10s, 5m or 14d")),
         ("99.9", "99.9\n    notice: 72", (22, "agreements.gold.notice", "write a duration with its unit, such as 500ms, 10s, 5m or 14d", "")),
         ("99.9", "99.9\n    report_link: hunter2", (22, "agreements.gold.report_link", "write a secret by reference: env:NAME or file:/path, never in the file itself", "")),
         ("99.9", "99.9\n    credits: [{below: 99, credit: 5}, {below: 99.5, credit: 9}]", (22, "agreements.gold.credits[1].below", "99.5 comes after 99", "order the tiers from the highest `below` down")),
@@ -260,6 +260,7 @@ def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
         "agreements.gold.custmer",
         "agreements.gold.components[0]",
         "agreements.gold.components[1]",
+        "agreements.gold.credits[1].below",
         "agreements.gold.credits[1].credit",
         "the key `objective` is given twice",
     ]

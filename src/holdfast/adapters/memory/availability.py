@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from holdfast.availability.errors import TimelineError
 from holdfast.availability.histogram import Histogram
-from holdfast.availability.model import Interval, Maintenance, Outcome, Result, Transition
+from holdfast.availability.model import Interval, Maintenance, Outcome, Result, Transition, one_line
 from holdfast.availability.ports import Batch, Resolution, RollUp
 from holdfast.availability.timeline import intervals_of, worst_of
 from holdfast.availability.verdicts import CheckState
 from holdfast.estate.model import Retention
 from holdfast.kernel.clock import Clock
+from holdfast.kernel.errors import HoldfastError, Remedy
 from holdfast.kernel.windows import Window
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -67,7 +68,9 @@ class MemoryAvailability:
         return written
 
     async def keep_partitions(self, now: datetime, retention: Retention) -> None:
-        self._results = {k: r for k, r in self._results.items() if r.at >= now - retention.results}
+        # Whole UTC days, as partitions are: a day that is cut would be folded again from what is left of it.
+        oldest = _binned(now - retention.results, Resolution.DAY.length)
+        self._results = {k: r for k, r in self._results.items() if r.at >= oldest}
         kept = {
             Resolution.MINUTE: retention.minutes,
             Resolution.HOUR: retention.hours,
@@ -112,7 +115,11 @@ class MemoryAvailability:
     ) -> Maintenance:
         del actor
         planned = Maintenance(
-            len(self._maintenance) + 1, window, self._clock.now(), frozenset(component_ids), title
+            len(self._maintenance) + 1,
+            window,
+            self._clock.now(),
+            frozenset(component_ids),
+            one_line(title),
         )
         self._maintenance[planned.id] = planned
         return planned
@@ -153,3 +160,58 @@ def _rolled(check_id: int, at: datetime, results: Sequence[Result]) -> RollUp:
         sum(outcome > Outcome.DEGRADED for outcome in outcomes),
         Histogram.of(answered),
     )
+
+
+class StoreAway(HoldfastError):  # noqa: N818  named as the real one is
+    """The lease, and with it the way to the store, is gone."""
+
+    remedy = Remedy.TRANSIENT
+
+
+class MemoryLease:
+    """What several MemoryMonitorStores contend for."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.holder: MemoryMonitorStore | None = None
+
+    def revoke(self) -> None:
+        """Take it from its holder, as a lost connection does."""
+        self.holder = None
+
+
+class MemoryMonitorStore:
+    """LeasedStore over a shared MemoryAvailability."""
+
+    def __init__(self, shared: MemoryAvailability, lease: MemoryLease) -> None:
+        self._shared = shared
+        self._lease = lease
+
+    async def acquire(self) -> int | None:
+        if self._lease.holder not in (None, self):
+            return None
+        self._lease.holder = self
+        self._lease.epoch += 1
+        return self._lease.epoch
+
+    async def close(self) -> None:
+        if self._lease.holder is self:
+            self._lease.holder = None
+
+    async def record(self, batch: Batch) -> None:
+        if not batch.is_empty:
+            await self._leased().record(batch)
+
+    async def check_states(self) -> Mapping[int, CheckState]:
+        return await self._leased().check_states()
+
+    async def roll_up(self, now: datetime) -> int:
+        return await self._shared.roll_up(now)
+
+    async def keep_partitions(self, now: datetime, retention: Retention) -> None:
+        await self._shared.keep_partitions(now, retention)
+
+    def _leased(self) -> MemoryAvailability:
+        if self._lease.holder is not self:
+            raise StoreAway("the lease is gone", hint="it is taken again by itself")
+        return self._shared

@@ -7,15 +7,24 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, cast
 
 import msgspec
-from psycopg import errors as pg
+import psycopg
 
 from holdfast.adapters.postgres.connect import Connection, Pool, borrowed, connect
 from holdfast.adapters.postgres.conninfo import Conninfo
-from holdfast.adapters.postgres.errors import DatabaseAway, database_errors
+from holdfast.adapters.postgres.errors import DatabaseAway, DatabaseError, database_errors
 from holdfast.adapters.postgres.queries import Queries
 from holdfast.availability.errors import TimelineError
 from holdfast.availability.histogram import Histogram, bucket_of
-from holdfast.availability.model import Interval, Maintenance, Outcome, Result, State, Timings, Transition
+from holdfast.availability.model import (
+    Interval,
+    Maintenance,
+    Outcome,
+    Result,
+    State,
+    Timings,
+    Transition,
+    one_line,
+)
 from holdfast.availability.ports import Batch, Resolution, RollUp
 from holdfast.availability.timeline import intervals_of, worst_of
 from holdfast.availability.verdicts import CheckState, Shown
@@ -37,6 +46,7 @@ _TABLES = {
     Resolution.HOUR: "rollup_hour",
     Resolution.DAY: "rollup_day",
 }
+_LONGEST_US = 2**31 - 1
 _PARTITION_MONTHS = {"rollup_minute": 1, "rollup_hour": 12, "rollup_day": 12}
 
 
@@ -52,6 +62,7 @@ class PostgresMonitorStore:
         self._conninfo = conninfo
         self._stack = AsyncExitStack()
         self._connection: Connection | None = None
+        self._session: tuple[int, datetime] | None = None
         self._partitions: set[tuple[str, date]] = set()
 
     async def acquire(self) -> int | None:
@@ -60,11 +71,16 @@ class PostgresMonitorStore:
         Two epochs of one controller that differ by exactly 1 have no other controller between them.
         """
         await self.close()
-        self._connection = await self._stack.enter_async_context(connect(self._conninfo, "controller"))
+        connection = await self._stack.enter_async_context(connect(self._conninfo, "controller"))
         with database_errors():
-            held = await _value(self._connection, SQL.hold_lease)
-            if held:
-                return int(await _value(self._connection, SQL.next_epoch))
+            if self._session is not None:
+                await connection.execute(SQL.end_session, self._session)
+            if await _value(connection, SQL.hold_lease):
+                cursor = await connection.execute(SQL.own_session)
+                self._session = cast("tuple[int, datetime]", await cursor.fetchone())
+                await connection.execute(SQL.notice_vanished_peer)
+                self._connection = connection
+                return int(await _value(connection, SQL.next_epoch))
         await self.close()
         return None
 
@@ -81,11 +97,14 @@ class PostgresMonitorStore:
         try:
             with database_errors():
                 await self._prepare_partitions(connection, batch.results)
-                async with connection.pipeline(), connection.transaction():
+                # The pipeline ends first, so that its errors roll the transaction back.
+                async with connection.transaction(), connection.pipeline():
                     await _write(connection, batch)
-        except Exception as error:
-            if isinstance(error.__cause__, pg.CheckViolation):
+        except DatabaseError as error:
+            if _names_constraint(error, "timeline_only_grows"):
                 raise TimelineError(str(error)) from error
+            # A partition that was thought to be there may be what is missing.
+            self._partitions.clear()
             raise
 
     async def check_states(self) -> Mapping[int, CheckState]:
@@ -122,6 +141,7 @@ class PostgresMonitorStore:
                 async with connection.transaction():
                     await connection.execute("SET LOCAL lock_timeout = '2s'")
                     await connection.execute(SQL.drop_partitions, (table, now - age))
+            self._partitions.clear()
 
     async def _prepare_partitions(self, connection: Connection, results: Sequence[Result]) -> None:
         """Make the partition of every day that the results fall on, also where a clock went astray."""
@@ -138,6 +158,10 @@ class PostgresMonitorStore:
         if self._connection is None or self._connection.closed:
             raise DatabaseAway("the lease's connection is gone", hint="it is taken again by itself")
         return self._connection
+
+
+def _names_constraint(error: DatabaseError, name: str) -> bool:
+    return isinstance(error.__cause__, psycopg.Error) and error.__cause__.diag.constraint_name == name
 
 
 def partition_bounds(table: str, at: datetime) -> tuple[datetime, datetime]:
@@ -161,7 +185,8 @@ async def _write(connection: Connection, batch: Batch) -> None:
     for t in batch.transitions:
         await connection.execute(SQL.record_transition, (t.check_id, t.at, int(t.state), t.reason, t.sample))
     if batch.states:
-        await connection.execute(SQL.keep_states, _state_columns(batch.states))
+        newest = {state.check_id: state for state in batch.states}
+        await connection.execute(SQL.keep_states, _state_columns(list(newest.values())))
     if batch.transitions:
         await connection.execute(SQL.announce_change, ("transition",))
 
@@ -174,13 +199,18 @@ def _result_columns(results: Sequence[Result]) -> list[list[object]]:
         [int(result.outcome) for result in results],
         [result.attempts for result in results],
         [bucket_of(timing.total_us) for timing in timings],
-        [timing.total_us for timing in timings],
-        [timing.resolve_us for timing in timings],
-        [timing.connect_us for timing in timings],
-        [timing.tls_us for timing in timings],
-        [timing.first_byte_us for timing in timings],
+        [_micros(timing.total_us) for timing in timings],
+        [_micros(timing.resolve_us) for timing in timings],
+        [_micros(timing.connect_us) for timing in timings],
+        [_micros(timing.tls_us) for timing in timings],
+        [_micros(timing.first_byte_us) for timing in timings],
         [result.reason for result in results],
     ]
+
+
+def _micros(spent: int | None) -> int | None:
+    """As the column holds it. Nobody asks for the microseconds of a run that took longer than 35 minutes."""
+    return None if spent is None else min(spent, _LONGEST_US)
 
 
 class _Memory(msgspec.Struct, frozen=True):
@@ -296,7 +326,9 @@ class PostgresReadingStore:
         self, component_ids: Collection[int], window: Window, now: datetime
     ) -> Mapping[int, Sequence[Interval]]:
         parameters = {"components": list(component_ids), "start": window.start, "end": window.end}
-        async with borrowed(self._pool) as connection:
+        async with borrowed(self._pool) as connection, connection.transaction():
+            # One snapshot: a silence that ends between the two reads would be in neither, and be hidden.
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             rows = await (await connection.execute(SQL.transitions, parameters, binary=True)).fetchall()
             checks = list({row[1] for row in rows})
             cursor = await connection.execute(SQL.check_states_of, (checks,))
@@ -355,18 +387,20 @@ class PostgresMaintenance:
         parameters = {
             "start": window.start,
             "end": window.end,
-            "title": title,
-            "actor": actor,
+            "title": one_line(title),
+            "actor": one_line(actor),
             "components": covered,
         }
         async with borrowed(self._pool) as connection, connection.transaction():
             cursor = await connection.execute(SQL.plan_maintenance, parameters)
             key, announced = cast("tuple[int, datetime]", await cursor.fetchone())
             await connection.execute(SQL.announce_change, ("maintenance",))
-        return Maintenance(key, window, announced, frozenset(covered), title)
+        return Maintenance(key, window, announced, frozenset(covered), one_line(title))
 
     async def cancel(self, maintenance_id: int, actor: str) -> bool:
         async with borrowed(self._pool) as connection, connection.transaction():
-            cursor = await connection.execute(SQL.cancel_maintenance, {"id": maintenance_id, "actor": actor})
+            cursor = await connection.execute(
+                SQL.cancel_maintenance, {"id": maintenance_id, "actor": one_line(actor)}
+            )
             await connection.execute(SQL.announce_change, ("maintenance",))
             return cursor.rowcount == 1

@@ -5,6 +5,22 @@
 -- gone the lock is gone, and a controller that wakes up late has nothing left to write with.
 SELECT pg_try_advisory_lock(7015, 1);
 
+-- name: own_session
+SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid();
+
+-- name: end_session
+-- Ends this controller's earlier session, should it still hold the lease: its connection may be lost on our
+-- side and not yet on the server's.
+SELECT pg_terminate_backend(a.pid, 5000)
+FROM pg_stat_activity a JOIN pg_locks l USING (pid)
+WHERE a.pid = %s AND a.backend_start = %s
+  AND l.locktype = 'advisory' AND l.classid = 7015 AND l.objid = 1 AND l.objsubid = 2;
+
+-- name: notice_vanished_peer
+-- When the controller's machine vanishes the server frees the lease within a minute (not over a socket file).
+SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
+       set_config('tcp_keepalives_count', '3', false);
+
 -- name: next_epoch
 UPDATE availability.lease SET epoch = epoch + 1 RETURNING epoch;
 

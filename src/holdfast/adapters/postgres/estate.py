@@ -1,9 +1,10 @@
 """The registry of the estate on PostgreSQL. The statements stand in `estate.sql`."""
 
+import json
 from datetime import datetime
 from typing import Any, cast
 
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 
 from holdfast.adapters.postgres.connect import Connection, connect
 from holdfast.adapters.postgres.conninfo import Conninfo
@@ -37,14 +38,14 @@ class PostgresRegistry:
             await connection.execute(SQL.take_turn)
             changes = plan(await _known(connection), estate)
             newest = await _newest(connection)
-            if newest is not None and newest[1] == document and changes.is_empty:
+            if newest is not None and _same(newest[1], document) and changes.is_empty:
                 return await _registered(connection, newest[0])
             await _apply_components(connection, changes.components, at)
             await _apply_checks(connection, changes.checks, at)
             revision = await _one(
                 connection,
                 SQL.add_revision,
-                {"actor": actor, "sha256": source_sha256, "document": Jsonb(document)},
+                {"actor": actor, "sha256": source_sha256, "document": Json(document)},
             )
             await _write_down(connection, actor, revision, source_sha256, changes)
             return await _registered(connection, revision)
@@ -148,6 +149,11 @@ async def _registered(connection: Connection, revision: int) -> Registered:
         {(cluster, component, key): key_id for cluster, component, key, key_id in checks},
         revision,
     )
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal in content and in order: the order of the file is the order on the pages."""
+    return json.dumps(one) == json.dumps(other)
 
 
 async def _newest(connection: Connection) -> tuple[int, Any] | None:

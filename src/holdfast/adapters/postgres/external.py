@@ -17,8 +17,8 @@ _SERVED = (Role.CONTROLLER, Role.SITE)
 class ExternalPostgres:
     """A server that the operator runs, reached directly and not through a pooler of transactions.
 
-    One login serves all roles. It takes on the lesser ones after logging in, so that the grants hold here too;
-    a login that may neither make nor take on roles serves as it is.
+    One login serves all roles. It takes on the lesser ones after logging in, so that the grants hold here
+    too; a login that may neither make nor take on roles serves as it is.
     """
 
     def __init__(self, url: str) -> None:

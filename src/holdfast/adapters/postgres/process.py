@@ -85,7 +85,7 @@ def spawn(command: Sequence[str], environment: dict[str, str], output: Path, loc
     with all the processes that it will start. posix_spawn, because subprocess and asyncio want to end or at
     least await what they started.
     """
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         return os.posix_spawn(
             command[0],

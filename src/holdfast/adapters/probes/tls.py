@@ -3,6 +3,7 @@
 import os
 import ssl
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -96,8 +97,10 @@ def _presented(wire: Wire) -> Certificate | None:
         getattr(tls, "_sslobj", None), "get_unverified_chain", None
     )
     chain = (chain_of() if chain_of else None) or [None]
-    leaf = chain[0]
-    return _read(leaf if leaf is None or isinstance(leaf, bytes) else leaf.public_bytes(ssl.ENCODING_DER))  # type: ignore[attr-defined]
+    leaf: Any = chain[0]
+    if leaf is not None and not isinstance(leaf, bytes):
+        leaf = ssl.PEM_cert_to_DER_cert(leaf.public_bytes())
+    return _read(leaf)
 
 
 def _what_is_wrong(

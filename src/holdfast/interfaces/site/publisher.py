@@ -157,7 +157,8 @@ class Publisher:
             return edition
         overview, stale = snapshot.overview, edition.stale(self._clock.now())
         for language, renderer in in_languages.items():
-            pages[f"/{language}/"] = _page(renderer.overall(overview, stale), language)
+            overall = _page(renderer.overall(overview, stale), language)
+            pages[f"/{language}/"] = pages[f"/{language}"] = overall
             for cluster in overview.clusters:
                 page = _page(renderer.cluster(overview, cluster, stale), language)
                 pages[f"/{language}/clusters/{cluster.key}"] = page

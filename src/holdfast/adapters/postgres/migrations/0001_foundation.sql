@@ -32,8 +32,10 @@ CREATE TABLE estate.revision (
     applied_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     applied_by    text NOT NULL,
     source_sha256 text NOT NULL,
-    document      jsonb NOT NULL
+    document      json NOT NULL
 );
+
+COMMENT ON COLUMN estate.revision.document IS 'json and not jsonb: the file''s order is the order on the page.';
 
 CREATE TABLE estate.component (
     id          integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -75,6 +77,10 @@ CREATE TABLE availability.result (
     reason         text NOT NULL,
     PRIMARY KEY (check_id, at)
 ) PARTITION BY RANGE (at);
+CREATE INDEX result_by_time ON availability.result USING brin (at) WITH (pages_per_range = 32, autosummarize = on);
+-- A statement's triggers are those of the table that it names: here the parent, in make_partition the children.
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON availability.result
+    FOR EACH STATEMENT EXECUTE FUNCTION holdfast.refuse_change();
 
 -- Roll-ups: one row per check and minute, hour or UTC day. The histogram is two parallel arrays ordered by
 -- bucket (histogram.py); merging rows adds counts.
@@ -182,6 +188,11 @@ BEGIN
     IF parent NOT IN ('result', 'rollup_minute', 'rollup_hour', 'rollup_day') THEN
         RAISE EXCEPTION 'not a partitioned table: %', parent;
     END IF;
+    IF to_regclass(format('availability.%I', child)) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    -- Two that make the same partition at once would both find it missing, and one of them fail.
+    PERFORM pg_advisory_xact_lock(7015, 2);
     EXECUTE format('CREATE TABLE IF NOT EXISTS availability.%I PARTITION OF availability.%I '
                    'FOR VALUES FROM (%L) TO (%L)', child, parent, starts, ends);
     IF parent = 'result' AND NOT EXISTS (

@@ -1,0 +1,152 @@
+"""The public status site as an ASGI application.
+
+A request passes, in this order: bounds and method; pages in memory (`Publisher`); event streams; and only
+then the router, for pages that are made on request. All but streams are complete answers (`Answer`).
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from holdfast.estate.model import Site
+from holdfast.interfaces.site.cache import PageCache
+from holdfast.interfaces.site.events import Streams
+from holdfast.interfaces.site.i18n import negotiated
+from holdfast.interfaces.site.pages import Pages
+from holdfast.interfaces.site.ports import Changes, StatusReader, no_changes
+from holdfast.interfaces.site.publisher import Publisher, Rhythm
+from holdfast.interfaces.site.responses import Answer
+from holdfast.kernel.clock import Clock
+
+MOST_PATH = 512
+MOST_QUERY = 1024
+_log = structlog.get_logger(__name__)
+_PLAIN = "text/plain; charset=utf-8"
+_NOT_ALLOWED = Answer(
+    "only GET and HEAD\n", _PLAIN, status=405, cache="no-store", headers=[(b"allow", b"GET, HEAD")]
+)
+_TOO_LONG = Answer("the address is too long\n", _PLAIN, status=414, cache="no-store")
+
+
+class StatusSite(Starlette):
+    """The site. Its lifespan runs the publisher; `close_streams` lets a server shut down without waiting."""
+
+    def __init__(self, publisher: Publisher, streams: Streams, pages: Pages, requests: Counter[tuple[str, int]]) -> None:
+        super().__init__(
+            routes=pages.routes(),
+            exception_handlers={HTTPException: pages.refused},
+            lifespan=self._life,
+        )
+        # A redirect would repeat the Host header, which anybody can forge.
+        self.router.redirect_slashes = False
+        self.publisher = publisher
+        self._streams = streams
+        self._pages = pages
+        self._requests = requests
+
+    def close_streams(self) -> None:
+        """End all event streams and accept no more. For the moment when the server begins to shut down."""
+        self._streams.close()
+
+    @contextlib.asynccontextmanager
+    async def _life(self, _: Starlette) -> AsyncIterator[None]:
+        publishing = asyncio.create_task(self.publisher.run())
+        try:
+            yield
+        finally:
+            self.close_streams()
+            publishing.cancel()
+            await asyncio.gather(publishing, self._pages.close(), return_exceptions=True)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        if scope["method"] not in {"GET", "HEAD"}:
+            self._requests["refused", 405] += 1
+            await _NOT_ALLOWED(scope, receive, send)
+            return
+        path: str = scope["path"]
+        edition = self.publisher.edition
+        answer = edition.pages.get(path)
+        if answer is None and path == "/":
+            answer = edition.pages.get(f"/{negotiated(accepted_language(scope), tuple(edition.renderers))}/")
+        if answer is not None:
+            self._requests["memory", 200] += 1
+            await answer(scope, receive, send)
+        elif len(path) > MOST_PATH or len(scope["query_string"]) > MOST_QUERY:
+            self._requests["refused", 414] += 1
+            await _TOO_LONG(scope, receive, send)
+        elif path == "/events":
+            await self._streams(scope, receive, send)
+        else:
+            await self._routed(scope, receive, send)
+
+    async def _routed(self, scope: Any, receive: Any, send: Any) -> None:
+        status = 0
+
+        async def counting_send(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await super().__call__(scope, receive, counting_send)
+        except Exception:
+            # The last edge: whatever it was is logged here, and the visitor reads a calm page.
+            _log.exception("site_page_failed", path=scope["path"])
+            if not status:
+                await self._pages.problem(Request(scope), 500)(scope, receive, counting_send)
+        finally:
+            self._requests["made", status] += 1
+
+
+def accepted_language(scope: Any) -> str:
+    """The Accept-Language header, empty when there is none."""
+    for name, value in scope["headers"]:
+        if name == b"accept-language":
+            return bytes(value[:256]).decode("latin-1")
+    return ""
+
+
+def create_site(
+    reader: StatusReader,
+    *,
+    settings: Callable[[], Site],
+    clock: Clock,
+    changes: Changes = no_changes,
+    snapshot_file: Path | None = None,
+    report_links: Callable[[], Mapping[str, str]] = dict,
+    logo_folder: Path | None = None,
+    rhythm: Rhythm | None = None,
+) -> StatusSite:
+    """The site over `reader`.
+
+    `settings` and `report_links` (agreement key to secret token) are asked anew each time, so that a reload
+    takes effect. `logo_folder` is where `site.logo` is looked up: the estate file's folder.
+    """
+    streams = Streams()
+    requests: Counter[tuple[str, int]] = Counter()
+    publisher = Publisher(
+        reader,
+        settings,
+        clock,
+        streams,
+        changes=changes,
+        snapshot_file=snapshot_file,
+        logo_folder=logo_folder,
+        rhythm=rhythm or Rhythm(),
+    )
+    pages = Pages(reader, publisher, PageCache(clock), clock, report_links, streams, requests)
+    return StatusSite(publisher, streams, pages, requests)
+
+

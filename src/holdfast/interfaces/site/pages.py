@@ -1,0 +1,403 @@
+"""The pages that are made on request: what each address means, what it may cost, and what it answers."""
+
+import asyncio
+import hashlib
+import hmac
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import date
+
+import msgspec
+from starlette.requests import Request
+from starlette.routing import Route
+
+from holdfast.availability.views import ClusterStatus, ComponentHistory, Overview
+from holdfast.interfaces.site.badges import badge
+from holdfast.interfaces.site.cache import PageCache, TooBusyError
+from holdfast.interfaces.site.events import Streams
+from holdfast.interfaces.site.i18n import negotiated
+from holdfast.interfaces.site.metrics import metrics
+from holdfast.interfaces.site.ports import StatusReader
+from holdfast.interfaces.site.publisher import Edition, Publisher
+from holdfast.interfaces.site.ranges import (
+    DEFAULT,
+    Range,
+    RangeError,
+    month_of,
+    named_range,
+    requested_range,
+    within_month,
+)
+from holdfast.interfaces.site.rendering import Renderer, Staleness
+from holdfast.interfaces.site.reports import ReportRenderer
+from holdfast.interfaces.site.responses import HTML, Answer, Headers, security_headers
+from holdfast.interfaces.site.snapshot import last_days
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.errors import HoldfastError, Remedy
+
+LEAST_TOKEN = 32
+_LIVE_WITHIN_S = 120.0
+_READ_TIMEOUT_S = 15.0
+_FROM_SNAPSHOT = {"7d": 7, "30d": 30}
+_PRIVATE: Headers = [(b"x-robots-tag", b"noindex, nofollow")]
+_PRIVATE_SECURITY = security_headers(referrer="no-referrer")
+_ROBOTS = Answer(
+    "User-agent: *\nDisallow: /events\nDisallow: /metrics\n", "text/plain; charset=utf-8"
+)
+
+
+class AwayError(Exception):
+    """The database is away."""
+
+
+class Pages:
+    """The router's endpoints."""
+
+    def __init__(
+        self,
+        reader: StatusReader,
+        publisher: Publisher,
+        cache: PageCache,
+        clock: Clock,
+        report_links: Callable[[], Mapping[str, str]],
+        streams: Streams,
+        requests: Counter[tuple[str, int]],
+    ) -> None:
+        self._reader = reader
+        self._publisher = publisher
+        self._cache = cache
+        self._clock = clock
+        self._report_links = report_links
+        self._streams = streams
+        self._requests = requests
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/robots.txt", self._robots),
+            Route("/metrics", self._metrics),
+            Route("/health/live", self._live),
+            Route("/health/ready", self._ready),
+            Route("/badges/{cluster}.svg", self._badge),
+            Route("/badges/{cluster}/{component}.svg", self._badge),
+            Route("/", self._waiting),
+            Route("/{language}", self._waiting),
+            Route("/{language}/", self._waiting),
+            Route("/{language}/formula", self._formula),
+            Route("/{language}/history", self._history),
+            Route("/{language}/history/{month}", self._history),
+            Route("/{language}/history/{month}/{cluster}", self._history),
+            Route("/{language}/agreements/{token}", self._agreement),
+            Route("/{language}/clusters/{cluster}", self._waiting),
+            Route("/{language}/clusters/{cluster}/{component}", self._component),
+        ]
+
+    async def close(self) -> None:
+        await self._cache.close()
+
+    @property
+    def _edition(self) -> Edition:
+        return self._publisher.edition
+
+    # Answers that are no pages of their own
+
+    async def refused(self, request: Request, error: Exception) -> Answer:
+        """The router knows no such address."""
+        return self.problem(request, getattr(error, "status_code", 404))
+
+    def problem(
+        self,
+        request: Request,
+        status: int,
+        *,
+        stale: Staleness | None = None,
+        known: ComponentHistory | None = None,
+    ) -> Answer:
+        """A page about a problem, in the visitor's language. Never cached."""
+        language = language_of(request, self._edition)
+        report = ReportRenderer(self._edition.renderers[language])
+        html = report.problem(status, stale=stale, known=known.status if known else None)
+        headers: Headers = [(b"content-language", language.encode())]
+        if status in {429, 503}:
+            headers.append((b"retry-after", b"30" if status == 503 else b"5"))
+        private = "/agreements/" in request.url.path
+        return Answer(
+            html,
+            HTML,
+            status=status,
+            cache="private, no-store" if private else "no-store",
+            headers=headers + (_PRIVATE if private else []),
+            security=_PRIVATE_SECURITY if private else security_headers(),
+        )
+
+    async def _waiting(self, request: Request) -> Answer:
+        """A page that would be in memory: either it is unknown, or nothing has been read yet."""
+        known = request.path_params.get("language", "")
+        if self._edition.snapshot is None and (not known or known in self._edition.renderers):
+            return self.problem(request, 503)
+        return self.problem(request, 404)
+
+    # Pages for people
+
+    async def _component(self, request: Request) -> Answer:
+        found = self._found(request)
+        if found is None:
+            return self._missing(request)
+        renderer, overview, cluster, history = found
+        now = self._clock.now()
+        report = ReportRenderer(renderer)
+        try:
+            chosen = requested_range(request.query_params, now, renderer.t.zone)
+        except RangeError as error:
+            default = named_range(DEFAULT, now, renderer.t.zone)
+            html = report.bad_range(history.status, cluster, default, error.reason, now)
+            return _html(html, renderer, status=400, cache="no-store")
+        stale = self._edition.stale(now)
+        if stale is None:
+            key = ("component", renderer, cluster.key, history.status.key, chosen.name, chosen.first, chosen.last)
+            try:
+                return await self._cache.get(key, lambda: self._component_read(renderer, cluster, history, chosen))
+            except TooBusyError:
+                return self.problem(request, 429)
+            except AwayError:
+                stale = Staleness(overview.at, now - overview.at)
+        return await self._component_known(request, report, cluster, history, chosen, stale)
+
+    async def _component_read(
+        self, renderer: Renderer, cluster: ClusterStatus, known: ComponentHistory, chosen: Range
+    ) -> Answer:
+        status = known.status
+        async with _reading():
+            report = await self._reader.component(cluster.key, status.key, chosen.window)
+        if report is None:
+            raise AwayError
+        now = self._clock.now()
+
+        def rendered() -> Answer:
+            html = ReportRenderer(renderer).component(report.history, cluster, chosen, now, report=report)
+            return _html(html, renderer)
+
+        return await asyncio.to_thread(rendered)
+
+    async def _component_known(
+        self,
+        request: Request,
+        report: ReportRenderer,
+        cluster: ClusterStatus,
+        history: ComponentHistory,
+        chosen: Range,
+        stale: Staleness,
+    ) -> Answer:
+        """What the snapshot has of it: its last days and events. Other ranges have to wait."""
+        days = _FROM_SNAPSHOT.get(chosen.name)
+        if days is None:
+            return self.problem(request, 503, stale=stale, known=history)
+        kept = last_days(history, days)
+        html = report.component(kept, cluster, _as_kept(chosen, kept), stale.at, stale=stale)
+        renderer = self._edition.renderers[request.path_params["language"]]
+        return _html(html, renderer, cache="no-store")
+
+    async def _history(self, request: Request) -> Answer:
+        language, cluster_key = request.path_params["language"], request.path_params.get("cluster")
+        renderer, snapshot = self._edition.renderers.get(language), self._edition.snapshot
+        if renderer is None or snapshot is None:
+            return self._missing(request)
+        overview = snapshot.overview
+        cluster = next((each for each in overview.clusters if each.key == cluster_key), None)
+        now = self._clock.now()
+        text = request.path_params.get("month") or now.astimezone(renderer.t.zone).strftime("%Y-%m")
+        first = month_of(text, now, renderer.t.zone)
+        if first is None or (cluster_key and cluster is None):
+            return self.problem(request, 404)
+
+        async def made() -> Answer:
+            async with _reading():
+                month = await self._reader.month(first.year, first.month, cluster_key)
+            at = self._clock.now()
+            html = await asyncio.to_thread(ReportRenderer(renderer).month, month, overview, cluster, at)
+            return _html(html, renderer)
+
+        try:
+            return await self._cache.get(("month", renderer, first, cluster_key), made)
+        except TooBusyError:
+            return self.problem(request, 429)
+        except AwayError:
+            return self.problem(request, 503, stale=self._edition.stale(now))
+
+    async def _agreement(self, request: Request) -> Answer:
+        language = request.path_params["language"]
+        renderer = self._edition.renderers.get(language)
+        key = agreement_of(request.path_params["token"], self._report_links())
+        if renderer is None or key is None:
+            return self.problem(request, 404)
+        now = self._clock.now()
+        asked = request.query_params.get("month")
+        this_month = now.astimezone(renderer.t.zone).date().replace(day=1)
+        first = month_of(asked, now, renderer.t.zone) if asked else this_month
+        if first is None:
+            return self.problem(request, 404)
+        address = f"agreements/{request.path_params['token']}"
+
+        async def made() -> Answer:
+            return await self._agreement_read(renderer, key, first, first == this_month, address)
+
+        try:
+            return await self._cache.get(("agreement", renderer, key, first, address), made)
+        except TooBusyError:
+            return self.problem(request, 429)
+        except AwayError:
+            return self.problem(request, 503, stale=self._edition.stale(now))
+
+    async def _agreement_read(
+        self, renderer: Renderer, key: str, first: date, current: bool, address: str
+    ) -> Answer:
+        now = self._clock.now()
+        async with _reading():
+            report = await self._reader.agreement(key, now if current else within_month(first))
+        if report is None:
+            raise AwayError
+        snapshot = self._edition.snapshot
+        names = {each.key: each.name for each in snapshot.overview.clusters} if snapshot else {}
+        html = await asyncio.to_thread(ReportRenderer(renderer).agreement, report, first, address, names, now)
+        return _html(html, renderer, cache="private, no-store", headers=_PRIVATE, security=_PRIVATE_SECURITY)
+
+    async def _formula(self, request: Request) -> Answer:
+        renderer = self._edition.renderers.get(request.path_params["language"])
+        if renderer is None:
+            return self.problem(request, 404)
+
+        async def made() -> Answer:
+            return _html(ReportRenderer(renderer).formula(), renderer)
+
+        try:
+            return await self._cache.get(("formula", renderer), made)
+        except TooBusyError:
+            return self.problem(request, 429)
+
+    # For machines
+
+    async def _robots(self, _: Request) -> Answer:
+        return _ROBOTS
+
+    async def _metrics(self, _: Request) -> Answer:
+        return metrics(
+            self._edition, self._publisher.counts, self._requests, len(self._streams), self._clock.now()
+        )
+
+    async def _live(self, _: Request) -> Answer:
+        idle_s = self._clock.monotonic() - self._publisher.counts.turned_at
+        return _json({"live": idle_s < _LIVE_WITHIN_S}, 200 if idle_s < _LIVE_WITHIN_S else 503)
+
+    async def _ready(self, _: Request) -> Answer:
+        edition = self._edition
+        age = (self._clock.now() - edition.snapshot.at).total_seconds() if edition.snapshot else None
+        told = {"ready": age is not None, "snapshot_age_s": age, "database_away": edition.away}
+        return _json(told, 503 if age is None else 200)
+
+    async def _badge(self, request: Request) -> Answer:
+        edition = self._edition
+        cluster_key, key = request.path_params["cluster"], request.path_params.get("component")
+        asked = request.query_params.get("lang", "")
+        renderer = edition.renderers.get(asked) or next(iter(edition.renderers.values()))
+        clusters = edition.snapshot.overview.clusters if edition.snapshot else ()
+        for cluster in clusters:
+            if cluster.key == cluster_key:
+                chosen = [each for each in cluster.components if key in {None, each.status.key}]
+                if chosen:
+                    name = f"{cluster.name} {chosen[0].status.name}" if key else cluster.name
+                    stale = edition.stale(self._clock.now())
+                    availability = request.query_params.get("show") == "availability"
+                    return badge(
+                        name, chosen, renderer.words, availability=availability, stale=bool(stale and stale.loud)
+                    )
+        return self.problem(request, 404)
+
+    # What a request is about
+
+    def _found(self, request: Request) -> tuple[Renderer, Overview, ClusterStatus, ComponentHistory] | None:
+        edition, asked = self._edition, request.path_params
+        renderer = edition.renderers.get(asked["language"])
+        if renderer is None or edition.snapshot is None:
+            return None
+        overview = edition.snapshot.overview
+        for cluster in overview.clusters:
+            if cluster.key == asked["cluster"]:
+                for each in cluster.components:
+                    if each.status.key == asked["component"]:
+                        return renderer, overview, cluster, each
+        return None
+
+    def _missing(self, request: Request) -> Answer:
+        """Not found; or, before the first snapshot, not known yet."""
+        known = request.path_params.get("language") in self._edition.renderers
+        return self.problem(request, 503 if known and self._edition.snapshot is None else 404)
+
+
+def agreement_of(token: str, links: Mapping[str, str]) -> str | None:
+    """The agreement whose secret link ends in `token`. Takes the same time whichever it is, and for none.
+
+    Digests are compared, so that neither content nor length of a secret shows in the time taken.
+    """
+    given = hashlib.sha256(token.encode()).digest()
+    found = None
+    for key, secret in links.items():
+        same = hmac.compare_digest(hashlib.sha256(secret.encode()).digest(), given)
+        if same and len(secret) >= LEAST_TOKEN:
+            found = key
+    return found
+
+
+def language_of(request: Request, edition: Edition) -> str:
+    """The language of the address, else the one that the visitor's browser asks for."""
+    prefix = request.url.path[1:].partition("/")[0]
+    languages = tuple(edition.renderers)
+    return prefix if prefix in languages else negotiated(request.headers.get("accept-language", ""), languages)
+
+
+class _reading:  # noqa: N801 - reads as a statement: `async with _reading():`
+    """Bounds a read in time, and turns a database that is away into AwayError."""
+
+    def __init__(self) -> None:
+        self._timeout = asyncio.timeout(_READ_TIMEOUT_S)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, None)
+        except TimeoutError:
+            raise AwayError from error
+        if isinstance(error, OSError) or (
+            isinstance(error, HoldfastError) and error.remedy is Remedy.TRANSIENT
+        ):
+            raise AwayError from error
+
+
+def _as_kept(chosen: Range, kept: ComponentHistory) -> Range:
+    """The range with the dates that the snapshot has, which may end before today."""
+    return Range(chosen.name, kept.days[0].day, kept.days[-1].day, kept.window) if kept.days else chosen
+
+
+def _html(
+    html: str,
+    renderer: Renderer,
+    *,
+    status: int = 200,
+    cache: str = "no-cache",
+    headers: Headers | None = None,
+    security: Headers | None = None,
+) -> Answer:
+    language: Headers = [(b"content-language", renderer.t.language.encode())]
+    return Answer(
+        html,
+        HTML,
+        status=status,
+        cache=cache,
+        headers=language + (headers or []),
+        security=security or security_headers(),
+        quality=4,
+    )
+
+
+def _json(told: object, status: int) -> Answer:
+    return Answer(msgspec.json.encode(told), "application/json", status=status, cache="no-store")

@@ -1,0 +1,6 @@
+"""Property tests: the same examples on every run, however slow the machine is."""
+
+from hypothesis import settings
+
+settings.register_profile("holdfast", derandomize=True, deadline=None, database=None, max_examples=200)
+settings.load_profile("holdfast")

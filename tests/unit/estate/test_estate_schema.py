@@ -1,0 +1,205 @@
+"""The schema, the template and the reference page say the same as the loader."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from estate_files import VALID, edited, load, problems
+from pydantic import BaseModel
+
+from holdfast.availability.conditions import validate
+from holdfast.estate import model
+from holdfast.estate.loader import parse_estate
+from holdfast.estate.schema import estate_schema
+from holdfast.estate.source import plain, read_tree
+from holdfast.estate.template import render_template
+
+PAGE = (Path(__file__).parents[3] / "docs" / "estate.md").read_text(encoding="utf-8")
+EXAMPLE = PAGE.split("```yaml\n", 1)[1].split("```", 1)[0]
+
+
+def tree(text: str) -> Any:
+    root, faults = read_tree(text)
+    assert root is not None
+    assert faults == []
+    return plain(root)
+
+
+def matches(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
+    """The part of JSON Schema that our schema uses; a keyword that is not known here fails the test."""
+    known = {"$schema", "$defs", "title", "description", "default", "examples", "discriminator"}
+    return all(_holds(key, limit, value, schema, root) for key, limit in schema.items() if key not in known)
+
+
+def _holds(key: str, limit: Any, value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
+    number = not isinstance(value, (str, list, dict, bool)) and value is not None
+    match key:
+        case "$ref":
+            return matches(value, root["$defs"][limit.removeprefix("#/$defs/")], root)
+        case "anyOf":
+            return any(matches(value, option, root) for option in limit)
+        case "oneOf":
+            return sum(matches(value, option, root) for option in limit) == 1
+        case "type":
+            kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+            return number if limit in ("number", "integer") else isinstance(value, kinds[limit])
+        case "const":
+            return bool(value == limit)
+        case "enum":
+            return value in limit
+        case "pattern":
+            return not isinstance(value, str) or re.search(limit, value) is not None
+        case "minimum":
+            return not number or value >= limit
+        case "maximum":
+            return not number or value <= limit
+        case "minLength" | "minItems" | "minProperties":
+            return not isinstance(value, (str, list, dict)) or len(value) >= limit
+        case "maxLength":
+            return not isinstance(value, str) or len(value) <= limit
+        case "items":
+            return not isinstance(value, list) or all(matches(item, limit, root) for item in value)
+        case "required":
+            return not isinstance(value, dict) or set(limit) <= set(value)
+        case "properties" | "patternProperties" | "additionalProperties":
+            return not isinstance(value, dict) or _properties_hold(value, schema, root)
+    raise AssertionError(f"a keyword that this test does not know: {key}")
+
+
+def _properties_hold(value: dict[str, Any], schema: dict[str, Any], root: dict[str, Any]) -> bool:
+    for key, item in value.items():
+        fitting = [
+            sub for pattern, sub in schema.get("patternProperties", {}).items() if re.search(pattern, key)
+        ]
+        if key in schema.get("properties", {}):
+            fitting.append(schema["properties"][key])
+        if not fitting or not all(matches(item, sub, root) for sub in fitting):
+            return False
+    return True
+
+
+def objects(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(schema, dict):
+        if schema.get("type") == "object":
+            yield path, schema
+        for key, below in schema.items():
+            yield from objects(below, f"{path}/{key}")
+    elif isinstance(schema, list):
+        for index, below in enumerate(schema):
+            yield from objects(below, f"{path}/{index}")
+
+
+def test_the_schema_says_what_it_is() -> None:
+    schema = estate_schema()
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["title"] == "Holdfast estate"
+    assert schema["description"]
+    assert all(definition["description"] for definition in schema["$defs"].values())
+
+
+def test_the_schema_is_closed_everywhere() -> None:
+    found = dict(objects(estate_schema()))
+    assert len(found) > 20
+    assert [path for path, schema in found.items() if schema.get("additionalProperties") is not False] == []
+
+
+def test_defaults_are_written_as_an_operator_writes_them() -> None:
+    agreement = estate_schema()["$defs"]["Agreement"]["properties"]
+    assert agreement["notice"]["default"] == "3d"
+    assert estate_schema()["$defs"]["HttpCheck"]["properties"]["every"]["default"] == "30s"
+
+
+@pytest.mark.parametrize("text", [VALID, render_template(), EXAMPLE.replace("retry: no", "retry: false")])
+def test_the_schema_accepts_what_the_loader_accepts(text: str) -> None:
+    schema = estate_schema()
+    assert matches(tree(text), schema, schema)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("regions:", "region: 1\nregions:"),
+        ("  eu:", "  EU:"),
+        ("    region: west\n", ""),
+        ("url: https://example.com/", "url: example.com"),
+        ("url: https://example.com/", "url: https://example.com/\n            every: 5"),
+        ("url: https://example.com/", "url: https://example.com/\n            evry: 5s"),
+        ("url: https://example.com/", "url: https://example.com/\n            headers: {A b: x}"),
+        ("url: https://example.com/", "type: tcp\n            host: h"),
+        ("url: https://example.com/", "host: h"),
+        ("[eu/web]", "[eu]"),
+        ("99.9", "101"),
+    ],
+)
+def test_the_schema_refuses_what_the_loader_refuses(old: str, new: str) -> None:
+    schema = estate_schema()
+    text = edited((old, new))
+    assert problems(text)
+    assert not matches(tree(text), schema, schema)
+
+
+def test_a_condition_may_be_a_text_or_a_mapping() -> None:
+    schema = estate_schema()
+    url = "url: https://example.com/"
+    text = edited((url, f"{url}\n            conditions: [status == 200, {{expect: status == 200}}]"))
+    load(text)
+    assert matches(tree(text), schema, schema)
+
+
+def test_the_template_and_the_example_load_with_the_real_condition_language() -> None:
+    template = parse_estate(render_template().encode(), Path("holdfast.yaml"), validate)
+    assert list(template.clusters) == ["eu"]
+    example = parse_estate(EXAMPLE.encode(), Path("holdfast.yaml"), validate)
+    assert len(example.clusters["eu"].components) == 3
+
+
+def test_the_settings_that_the_template_offers_in_comments_are_right() -> None:
+    """Each commented setting is put in force, but for the logo, which is a file."""
+    text = re.sub(
+        r"^( *)# (?=(?:url|colours|headers|conditions|report_link|retention|postgres):)",
+        r"\1",
+        render_template(),
+        flags=re.M,
+    )
+    text = text.replace("#   url: env:", "  url: env:")
+    estate = parse_estate(text.encode(), Path("holdfast.yaml"), validate)
+    assert estate.site.url == "https://status.example.com"
+    assert estate.postgres.url is not None
+    assert estate.agreements["acme-gold"].report_link is not None
+    health = estate.clusters["eu"].components["api"].checks["health"]
+    assert isinstance(health, model.HttpCheck)
+    assert len(health.conditions) == 1
+    assert isinstance(health.headers["Authorization"], model.SecretRef)
+    assert estate.retention == model.Retention()
+
+
+SECTIONS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
+    "The file": (model.Estate, None),
+    "`site`": (model.Site, None),
+    "`postgres`": (model.Postgres, None),
+    "`retention`": (model.Retention, None),
+    "A region": (model.Region, None),
+    "A cluster": (model.Cluster, None),
+    "A component": (model.Component, None),
+    "A check (": (model.CheckBase, None),
+    "An HTTP check": (model.HttpCheck, model.CheckBase),
+    "A TCP check": (model.TcpCheck, model.CheckBase),
+    "A TLS check": (model.TlsCheck, model.CheckBase),
+    "A customer": (model.Customer, None),
+    "An agreement": (model.Agreement, None),
+}
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_the_page_describes_every_key_and_no_other(heading: str) -> None:
+    part, base = SECTIONS[heading]
+    section = PAGE.split(f"### {heading}", 1)[1].split("\n#", 1)[0]
+    described = set(re.findall(r"^\| `(\w+)` \|", section, re.M))
+    inherited = set(base.model_fields) if base else set()
+    assert described - {"type"} == set(part.model_fields) - inherited - {"type"}
+
+
+def test_the_page_has_a_section_for_every_part() -> None:
+    assert PAGE.count("\n### ") == len(SECTIONS)
