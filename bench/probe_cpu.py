@@ -1,4 +1,4 @@
-"""CPU per check: fresh connections to a server in another process, over plain HTTP and TLS, on both event loops.
+"""CPU per check: fresh connections to a server in another process, over HTTP and HTTPS, on both event loops.
 
     python bench/probe_cpu.py [--checks 2000]
 
@@ -31,7 +31,8 @@ from holdfast.estate.model import HttpCheck, SecretRef
 
 BODY = b'{"status": "ok", "queue": {"depth": 3}}'
 ANSWER = (
-    b"HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Sun, 22 Nov 2026 10:00:00 GMT\r\nContent-Type: application/json\r\n"
+    b"HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Sun, 22 Nov 2026 10:00:00 GMT\r\n"
+    b"Content-Type: application/json\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(BODY), BODY)
 )
 CONCURRENT = 20

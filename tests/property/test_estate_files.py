@@ -14,7 +14,26 @@ from holdfast.estate.source import plain, read_tree
 from holdfast.estate.template import render_template
 
 LINES = render_template().splitlines()
-WORDS = ["", "eu", "web", "env:A", "10s", "5", "1.5", "true", "~", "[]", "{}", "[a, 1]", "{a: 1}", "http", "tcp", '"\\x07"', "*a", "&a b", "'", ": ", "\t", "- x", "99999999999999999999w", "<<: 1"]  # fmt: skip
+WORDS = [
+    *(
+        "",
+        "eu",
+        "web",
+        "env:A",
+        "10s",
+        "5",
+        "1.5",
+        "true",
+        "~",
+        "[]",
+        "{}",
+        "[a, 1]",
+        "{a: 1}",
+        "http",
+        "tcp",
+    ),
+    *('"\\x07"', "*a", "&a b", "'", ": ", "\t", "- x", "99999999999999999999w", "<<: 1"),
+]
 
 
 def outcome(content: bytes) -> Estate | EstateError:

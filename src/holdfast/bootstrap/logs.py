@@ -13,6 +13,8 @@ _NEVER_SHOWN = ("password", "secret", "token", "dsn", "authorization")
 def configure_logs(role: str) -> None:
     """Set logging up for this process. Every line carries the role and a UTC time."""
     readable = sys.stderr.isatty()
+    # Beside a person's progress bar only trouble is worth a line; a collector of logs gets everything.
+    quiet = readable and role == "up"
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -22,7 +24,7 @@ def configure_logs(role: str) -> None:
             structlog.processors.format_exc_info,
             structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if quiet else logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -11,6 +11,7 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ LONGEST_PAUSE_S = 15.0
 CALM_AFTER_S = 30.0
 STOP_WITHIN_S = 10.0
 LOOK_EVERY_S = 1.0
+PRUNE_EVERY_S = 3600.0
 LONGEST_LOG = 16 * 1024 * 1024
 
 log = structlog.get_logger()
@@ -138,8 +140,12 @@ class Supervisor:
 
     async def _keep_server(self, server: EmbeddedPostgres) -> None:
         """Start the database again when it died. What was committed is there: it replays its log."""
+        pruned = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
+            if time.monotonic() - pruned > PRUNE_EVERY_S:
+                pruned = time.monotonic()
+                await asyncio.to_thread(server.prune_logs)
             if await asyncio.to_thread(lambda: server.pid) is not None:
                 continue
             log.error("database_ended")

@@ -10,7 +10,7 @@ from holdfast.kernel.errors import HoldfastError
 
 MAX_LOGO_BYTES = 256 * 1024
 _PNG = b"\x89PNG\r\n\x1a\n"
-_SVG = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--.*?-->\s*)*<svg[\s>]", re.DOTALL)
+_SVG = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--.*?-->\s*)*<svg[\s>/]", re.DOTALL)
 _ACTIVE = re.compile(rb"<script|<!ENTITY|<!DOCTYPE|javascript:|\son\w+\s*=", re.IGNORECASE)
 
 

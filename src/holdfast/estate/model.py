@@ -264,6 +264,8 @@ class Agreement(Declared):
 
 
 class Colours(Declared):
+    """The site's own colours."""
+
     accent: Colour = "#0b6e4f"
 
 

@@ -4,8 +4,9 @@ A value that is not valid is absent: reading its attribute raises AttributeError
 nothing to say (`holdfast.estate.loader` sees to that); the value itself is already reported.
 """
 
+from contextlib import suppress
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -98,9 +99,7 @@ def _part(path: Path, raw: Any) -> BaseModel | None:
         try:
             values[name] = _adapter(model, name).validate_python(value)
         except ValidationError:
-            found = _parts_below((*path, name), value)
-            if found is None:
-                found = _readable(_adapter(model, name), value)
+            found = _salvaged(model, name, (*path, name), value)
             if found is None:
                 broken.append(name)
             else:
@@ -112,36 +111,30 @@ def _part(path: Path, raw: Any) -> BaseModel | None:
     return part
 
 
-def _parts_below(path: Path, raw: Any) -> Any:
-    """The readable parts of a collection of parts, or of one part; None when this is neither."""
+def _salvaged(model: type[BaseModel], name: str, path: Path, raw: Any) -> Any:
+    """What can be used of a value that is not valid as a whole; None when nothing can."""
     if model_at(path, raw) is not None:
         return _part(path, raw)
-    if isinstance(raw, dict):
+    kind = get_origin(model.model_fields[name].annotation)
+    if isinstance(raw, dict) and kind is dict:
         parts = {key: _part((*path, key), value) for key, value in raw.items()}
         readable = {key: part for key, part in parts.items() if part is not None}
-        return readable if readable or path[-1] == "checks" else None
-    if isinstance(raw, list):
+        return readable or _readable_entries(_adapter(model, name), raw) or None
+    if isinstance(raw, list) and kind is tuple and raw:
         items = [_part((*path, index), value) for index, value in enumerate(raw)]
-        return None if not items or None in items else tuple(items)
+        if None not in items:
+            return tuple(items)
+        # An unreadable text stays as it is, so that the others keep their positions.
+        return None if any(isinstance(item, (dict, list)) for item in raw) else tuple(raw)
     return None
 
 
-def _readable(adapter: TypeAdapter[Any], raw: Any) -> Any:
-    """What can be used of a collection of plain values; None when this is not one.
-
-    A list keeps its unreadable values as they are, so that the others keep their positions.
-    """
-    if isinstance(raw, list):
-        return tuple(raw) if raw and not any(isinstance(item, (dict, list)) for item in raw) else None
-    if not isinstance(raw, dict):
-        return None
+def _readable_entries(adapter: TypeAdapter[Any], raw: dict[str, Any]) -> dict[str, Any]:
     readable: dict[str, Any] = {}
     for key, value in raw.items():
-        try:
+        with suppress(ValidationError):
             readable |= adapter.validate_python({key: value})
-        except ValidationError:
-            continue
-    return readable or None
+    return readable
 
 
 @cache

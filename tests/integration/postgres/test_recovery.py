@@ -171,8 +171,9 @@ async def test_stop_ends_a_server_that_a_stuck_session_holds_up(make: Make) -> N
 async def test_a_second_server_waits_for_the_lock_and_not_only_for_pids(make: Make) -> None:
     server = make(patience=timedelta(seconds=12))
     await server.start()
-    await server.stop()
     held = process.FileLock(server.layout.server_lock)
+    assert not held.try_acquire(), "the running server holds its lock"
+    await server.stop()
     assert held.try_acquire()
     with pytest.raises(DatabaseTaken, match="a process that cannot be seen from here"):
         await server.start()

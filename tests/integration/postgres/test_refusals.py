@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from holdfast.adapters.postgres.binaries import find_binaries, packaged_folder
+from holdfast.adapters.postgres.confinement import candidates
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.errors import (
     DatabaseError,
@@ -193,10 +194,17 @@ async def test_a_server_started_by_hand_on_our_data_is_adopted(make: Make) -> No
     """It is our data and it knows our password; only a second server beside it would do harm."""
     server = make()
     await server.start()
-    main, other = server.pid, make()
-    with psycopg.connect(server.conninfo(Role.OWNER).dsn) as connection:
-        assert connection.info.backend_pid
-    await other.start()
-    assert other.adopted
-    assert other.pid == main
-    await other.stop()
+    await server.stop()
+    by_hand = await asyncio.create_subprocess_exec(
+        *candidates()[0].prefix,
+        find_binaries().postgres,
+        *("-D", str(server.layout.data), "-c", f"config_file={server.layout.settings}"),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    while server.pid is None:  # noqa: ASYNC110  another process makes it happen
+        await asyncio.sleep(0.01)
+    await server.start()
+    assert server.adopted
+    assert server.pid == by_hand.pid
+    await server.stop()
+    assert await by_hand.wait() == 0

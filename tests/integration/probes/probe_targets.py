@@ -1,7 +1,8 @@
-"""Targets for the probes: servers that say what they are told to, certificates, and name servers."""
+"""Targets for the probes: servers that say what they are told to, certificates, name servers, open files."""
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -13,6 +14,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from holdfast.estate.model import SecretRef
 
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -190,4 +193,32 @@ async def name_server(names: dict[str, list[str]]) -> AsyncIterator[str]:
         yield f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"
     finally:
         transport.close()
+        await asyncio.sleep(0.01)
+
+
+SECRETS = {"TOKEN": "s3cret-token", "BROKEN": "line\r\nX-Injected: yes"}
+
+
+def resolve_secret(reference: SecretRef) -> str:
+    return SECRETS[reference.name]
+
+
+def open_descriptors() -> int:
+    """All but /dev/null, which libuv opens with its first server and keeps for the day when none is left."""
+    links = (_link(Path("/proc/self/fd") / name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208
+    return sum(link not in ("", "/dev/null") for link in links)
+
+
+def _link(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:  # the one that listed the folder
+        return ""
+
+
+async def settled(quiet: Callable[[], bool]) -> None:
+    """Give the loop some turns to close what was aborted."""
+    for _ in range(200):
+        if quiet():
+            return
         await asyncio.sleep(0.01)

@@ -8,8 +8,17 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from conftest import open_descriptors, resolve_secret, settled
-from probe_targets import Authority, name_server, read_request, saying, serving, silent
+from probe_targets import (
+    Authority,
+    name_server,
+    open_descriptors,
+    read_request,
+    resolve_secret,
+    saying,
+    serving,
+    settled,
+    silent,
+)
 
 from holdfast.adapters.probes import Probes
 from holdfast.estate.model import Check, HttpCheck, TcpCheck, TlsCheck
@@ -142,7 +151,7 @@ async def test_an_ipv6_target(probes: Probes) -> None:
 
 
 async def test_cancelled_at_any_moment_nothing_stays_open(probes: Probes, authority: Authority) -> None:
-    chance = random.Random(4)  # noqa: S311
+    chance = random.Random(4)
     async with (
         serving(saying(OK)) as plain,
         serving(saying(OK), tls=authority.server("localhost")) as secure,
@@ -168,15 +177,29 @@ async def test_cancelled_at_any_moment_nothing_stays_open(probes: Probes, author
 
 
 FRAGMENTS = [
-    b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 302 Go\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"Content-Length: 5\r\n", b"\r\n",
-    b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n", b"0\r\n\r\n", b"Content-Encoding: gzip\r\n", b"hello", b"\0\xff",
-    b"Location: /again\r\n", b"Connection: close\r\n", b"Upgrade: x\r\nConnection: upgrade\r\n", b"X: " + b"y" * 3_000 + b"\r\n",
-    b"\x1f\x8b\x08\0\0\0\0\0\0\xff", b"\x16\x03\x03\0\x05", b"HTTP/1.1 101 Switching Protocols\r\n",
-]  # fmt: skip
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.0 302 Go\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\n",
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Content-Encoding: gzip\r\n",
+    b"Location: /again\r\n",
+    b"Connection: close\r\n",
+    b"Upgrade: x\r\nConnection: upgrade\r\n",
+    b"X: " + b"y" * 3_000 + b"\r\n",
+    b"\r\n",
+    b"5\r\nhello\r\n",
+    b"0\r\n\r\n",
+    b"hello",
+    b"\0\xff",
+    b"\x1f\x8b\x08\0\0\0\0\0\0\xff",
+    b"\x16\x03\x03\0\x05",
+]
 
 
 async def test_two_thousand_random_conversations_leave_nothing(probes: Probes) -> None:
-    chance = random.Random(20_261_122)  # noqa: S311
+    chance = random.Random(20_261_122)
 
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65_536)
@@ -204,7 +227,7 @@ async def test_two_thousand_random_conversations_leave_nothing(probes: Probes) -
         ]
         await probes.attempt(checks[0])
         tasks, descriptors = len(asyncio.all_tasks()), open_descriptors()
-        for _ in range(25):
+        for _ in range(50):
             for observation in await asyncio.gather(
                 *(probes.attempt(check) for check in checks for _ in range(10))
             ):

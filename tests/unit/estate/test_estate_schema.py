@@ -161,7 +161,7 @@ def test_the_settings_that_the_template_offers_in_comments_are_right() -> None:
         r"^( *)# (?=(?:url|colours|headers|conditions|report_link|retention|postgres):)",
         r"\1",
         render_template(),
-        flags=re.M,
+        flags=re.MULTILINE,
     )
     text = text.replace("#   url: env:", "  url: env:")
     estate = parse_estate(text.encode(), Path("holdfast.yaml"), validate)
@@ -196,7 +196,7 @@ SECTIONS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
 def test_the_page_describes_every_key_and_no_other(heading: str) -> None:
     part, base = SECTIONS[heading]
     section = PAGE.split(f"### {heading}", 1)[1].split("\n#", 1)[0]
-    described = set(re.findall(r"^\| `(\w+)` \|", section, re.M))
+    described = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
     inherited = set(base.model_fields) if base else set()
     assert described - {"type"} == set(part.model_fields) - inherited - {"type"}
 

@@ -255,12 +255,13 @@ class FakeReader:
         self._read(f"month {year}-{month} {cluster_key}")
         whole = month_window(year, month, BERLIN)
         window = Window(whole.start, max(whole.start, min(whole.end, self.now_overview.at)))
-        figures, events = {}, []
+        figures, events, statuses = {}, [], []
         for cluster in self.now_overview.clusters:
             if cluster_key not in {None, cluster.key}:
                 continue
             for each in cluster.components:
                 line = timeline(each.status.id, NOW - timedelta(days=400), NOW, state=each.status.state)
+                statuses.append(each.status)
                 figures[each.status.id] = Figure(window, tally(line, window))
                 events += [
                     (each.status, Interval(clipped, one.state, one.reason))
@@ -268,7 +269,7 @@ class FakeReader:
                     if one.state is not State.OPERATIONAL and (clipped := one.window.clipped_to(window))
                 ]
         events.sort(key=lambda each: each[1].window.start, reverse=True)
-        return MonthHistory(year, month, whole, figures, events, self.now_overview.maintenance)
+        return MonthHistory(year, month, whole, statuses, figures, events, self.now_overview.maintenance)
 
     async def agreement(self, key: str, moment: datetime) -> AgreementReport | None:
         self._read(f"agreement {key} {moment:%Y-%m-%d}")

@@ -45,7 +45,7 @@ class Probes:
             facts = await self._run(check, attempt)
         except AttemptFailed as failed:
             return Observation(attempt.timings(), error=str(failed))
-        except Exception as error:  # a bug of ours must not stop the watch over everything else
+        except Exception as error:  # noqa: BLE001  a bug of ours must not stop the watch over everything else
             # As text: a renderer that shows local variables would show the request's secrets.
             trace = traceback.format_exc()
             log.error("attempt_crashed", check_type=check.type, trace=trace)  # noqa: TRY400

@@ -15,7 +15,7 @@ from holdfast.adapters.probes.wire import Wire
 log = structlog.get_logger(__name__)
 
 _EXPIRED, _NOT_YET_VALID, _SELF_SIGNED, _SELF_SIGNED_CHAIN = 10, 9, 18, 19
-_UNKNOWN_ISSUER = frozenset({2, 20, 21, 27})
+_UNKNOWN_ISSUER = frozenset({2, 7, 20, 21, 27})  # 7: another authority of the same name
 _WRONG_NAME = frozenset({62, 64})
 _SHOWN_NAMES = 3
 

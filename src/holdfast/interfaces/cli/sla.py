@@ -1,7 +1,7 @@
 """`holdfast sla`: what an agreement's window came to."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +13,7 @@ from holdfast.interfaces.cli.moments import parse_month
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import print_json, print_table, told
 from holdfast.interfaces.cli.ports import Commands
+from holdfast.kernel.durations import format_duration
 
 
 def build(commands: Callable[[], Commands]) -> typer.Typer:
@@ -102,19 +103,20 @@ def _print_report(report: AgreementReport) -> None:
     headings = ("component", "availability %", "major", "partial", "degraded", "unknown", "maintenance")
     print_table(dict.fromkeys(headings, "right") | {"component": "left"}, rows)
     verdict = {True: "met so far", False: "MISSED", None: "no data"}[statement.met]
-    typer.echo(
-        f"objective {verdict}; error budget left {statement.budget.left} of {statement.budget.allowed}"
-    )
+    budget = statement.budget
+    typer.echo(f"objective {verdict}; error budget left {_length(budget.left)} of {_length(budget.allowed)}")
     if statement.credit:
         typer.echo(f"credit owed: {statement.credit} % of the fee")
 
 
-def _cells(figure: Figure) -> tuple[object, ...]:
-    return (
-        percent_text(figure.availability) or "no data",
-        figure.tally.of(State.MAJOR_OUTAGE),
-        figure.tally.of(State.PARTIAL_OUTAGE),
-        figure.tally.of(State.DEGRADED),
-        figure.tally.of(State.UNKNOWN),
-        figure.tally.excluded,
+def _cells(figure: Figure) -> tuple[str, ...]:
+    states = (State.MAJOR_OUTAGE, State.PARTIAL_OUTAGE, State.DEGRADED, State.UNKNOWN)
+    lengths = [*(figure.tally.of(state) for state in states), figure.tally.excluded]
+    return percent_text(figure.availability) or "no data", *(
+        _length(each) if each else "-" for each in lengths
     )
+
+
+def _length(duration: timedelta) -> str:
+    """To the second, for people; `--json` has it exactly."""
+    return format_duration(timedelta(seconds=round(duration.total_seconds())))

@@ -25,7 +25,7 @@ _RISE = {
     Shown.OPERATIONAL: 0,
     Shown.MAINTENANCE: 0,
     Shown.DEGRADED: 4,
-    Shown.UNKNOWN: 0,
+    Shown.UNKNOWN: 2,
     Shown.PARTIAL_OUTAGE: 9,
     Shown.MAJOR_OUTAGE: 14,
 }

@@ -162,13 +162,16 @@ class Translator:
     def availability(self, share: Fraction | None, digits: int = 3) -> str:
         """`99.982%`, rounded down, or a dash where there is no figure."""
         text = percent_text(share, digits)
-        return NOTHING if text is None else self.percent(Decimal(text))
+        return NOTHING if text is None else self._percent(Decimal(text))
 
     def percent(self, value: Decimal | Fraction | float) -> str:
-        """A percentage (0 to 100) with the digits it has, at most three."""
+        """A percentage (0 to 100) with the digits that it needs, at most three."""
         if isinstance(value, Fraction):
             value = Decimal(value.numerator) / value.denominator
-        exact = round(Decimal(str(value)), 3)
+        return self._percent(round(Decimal(str(value)), 3).normalize())
+
+    def _percent(self, exact: Decimal) -> str:
+        """With exactly the digits that it has: the zeros of a rounded figure say how exact it is."""
         digits = max(0, -int(exact.as_tuple().exponent))
         pattern = self.locale.percent_formats[None].pattern.replace("#,##0", "#,##0." + "0" * digits if digits else "0")
         return format_percent(exact / 100, format=pattern, locale=self.locale)
@@ -185,6 +188,17 @@ class Translator:
         if microseconds < 1_000_000:
             return f"{self.number(round(microseconds / 1000))} ms"
         return f"{self.number(round(microseconds / 1_000_000, 2))} s"
+
+    def dated_moment(self, moment: datetime) -> str:
+        """`3 Nov 2025, 14:03`."""
+        return self.gettext("%(date)s, %(time)s") % {
+            "date": _skeleton(self.locale, self.local(moment).date(), "yMMMd"),
+            "time": self.time(moment),
+        }
+
+    def as_of(self, moment: datetime, age: timedelta) -> str:
+        """The time alone while that is clear, else with its date."""
+        return self.zoned_time(moment) if age < timedelta(hours=12) else self.moment(moment)
 
     def listing(self, names: Iterable[str]) -> str:
         """`EU API, EU website and USA API`."""

@@ -181,7 +181,6 @@ class ReportRenderer:
         text = f"{first:%Y-%m}"
         suffix = f"/{cluster.key}" if cluster else ""
         previous, following = neighbours(first, at, t.zone)
-        clusters = [cluster] if cluster else overview.clusters
         names = {each.key: each.name for each in overview.clusters}
         told = [
             (*renderer.named(names.get(status.cluster_key, status.cluster_key), status), interval)
@@ -200,7 +199,7 @@ class ReportRenderer:
             previous=previous,
             following=following,
             month_href=lambda each: f"/{t.language}/history/{each:%Y-%m}{suffix}",
-            tables=[(each, _figures(each, month)) for each in clusters],
+            tables=_tables(month, overview, cluster),
             maintenance=[each for each in month.maintenance if each.window.overlaps(month.window)],
             days=_by_day(told, t),
             hidden=max(0, len(month.events) - MOST_EVENTS),
@@ -242,7 +241,11 @@ class ReportRenderer:
                 "downtime": _("counts as downtime"),
                 "uptime": _("counts as available"),
             },
-            maintenance=[(each, self._notice_told(each, report)) for each in report.maintenance],
+            maintenance=[
+                (each, self._notice_told(each, report))
+                for each in report.maintenance
+                if not each.component_ids.isdisjoint(s.by_component)
+            ],
             events=events[:MOST_EVENTS],
             hidden=max(0, len(events) - MOST_EVENTS),
         )
@@ -301,11 +304,24 @@ def _events_of_days(history: ComponentHistory) -> list[Interval]:
     return [event for day in reversed(history.days) for event in reversed(day.events)]
 
 
-def _figures(cluster: ClusterStatus, month: MonthHistory) -> list[tuple[ComponentStatus, Figure]]:
+def _tables(
+    month: MonthHistory, overview: Overview, only: ClusterStatus | None
+) -> list[tuple[str, str, list[tuple[ComponentStatus, Figure, bool]]]]:
+    """By cluster: key, name, and each component with its figure and whether it still has a page.
+
+    What was removed from the estate keeps its history: it stands behind the ones that are there today.
+    """
+    names = {each.key: each.name for each in ([only] if only else overview.clusters)}
+    present = {(cluster.key, each.status.key) for cluster in overview.clusters for each in cluster.components}
+    tables: dict[str, list[tuple[ComponentStatus, Figure, bool]]] = {key: [] for key in names}
+    for status in month.components:
+        figure = month.figures.get(status.id)
+        here = (status.cluster_key, status.key) in present
+        # A component that was removed before the month, or came after it, has nothing to say about it.
+        if figure is not None and (here or figure.availability is not None):
+            tables.setdefault(status.cluster_key, []).append((status, figure, here))
     return [
-        (each.status, month.figures[each.status.id])
-        for each in cluster.components
-        if each.status.id in month.figures
+        (key, names.get(key, key), sorted(rows, key=lambda row: not row[2])) for key, rows in tables.items() if rows
     ]
 
 
