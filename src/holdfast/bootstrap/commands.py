@@ -67,9 +67,15 @@ class LocalCommands:
         _run(running.serve(role, place, supervised=supervised))
 
     def demo(
-        self, place: Place, *, sample_history: bool, report: Report, running: Callable[[Running], None]
+        self,
+        place: Place,
+        *,
+        listen: str | None,
+        sample_history: bool,
+        report: Report,
+        running: Callable[[Running], None],
     ) -> None:
-        _run(_demo(place, sample_history=sample_history, report=report, told=running))
+        _run(_demo(place, listen, sample_history=sample_history, report=report, told=running))
 
     def lab_up(self, place: Place, report: Report) -> Sequence[LabPart]:
         return _run(lab.up(place, report))
@@ -142,10 +148,15 @@ async def _up(place: Place, *, sample_history: bool, report: Report, told: Calla
 
 
 async def _demo(
-    place: Place, *, sample_history: bool, report: Report, told: Callable[[Running], None]
+    place: Place,
+    listen: str | None,
+    *,
+    sample_history: bool,
+    report: Report,
+    told: Callable[[Running], None],
 ) -> None:
     """The lab is ended however Holdfast ends; its content stays."""
-    config = await lab.prepare_demo(place)
+    config = await lab.prepare_demo(place, listen)
     try:
         await lab.up(place, report)
         await _up(Place(config, place.data_dir), sample_history=sample_history, report=report, told=told)

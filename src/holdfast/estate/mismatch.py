@@ -141,6 +141,8 @@ def _wrong_kind(kind: str, context: Mapping[str, Any], path: Path, value: Any) -
             return Finding(path, f"must be at least {context['ge']}")
         case "less_than_equal":
             return Finding(path, f"must be at most {context['le']}")
+        case "int_parsing_size":
+            return Finding(path, "far too large")
         case "string_too_long":
             return Finding(path, f"longer than {context['max_length']:,} characters")
         case "string_too_short":

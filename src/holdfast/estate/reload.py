@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -41,11 +41,13 @@ class EstateWatcher:
         *,
         every: timedelta = timedelta(seconds=1),
         settle: timedelta = timedelta(milliseconds=200),
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._path = path
         self._check_condition = check_condition
         self._every = every.total_seconds()
         self._settle = settle.total_seconds()
+        self._pause = pause
         self._poked = asyncio.Event()
         self._last: Reading | None = None
         self._signature: _Signature | None = None
@@ -111,7 +113,7 @@ class EstateWatcher:
         while True:
             if isinstance(seen, bytes) and self._last is not None and _sha256(seen) == self._last.sha256:
                 return seen
-            await asyncio.sleep(self._settle)
+            await self._pause(self._settle)
             again = await asyncio.to_thread(self._read)
             if _same(seen, again):
                 return again

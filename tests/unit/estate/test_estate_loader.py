@@ -144,6 +144,7 @@ def test_one_mistake_is_one_problem(old: str, new: str, expected: tuple[int, str
         ("timeouts: {dns: 1s}", "timeouts.dns", "unknown key"),
         ("severity: bad", "severity", "`bad` is not possible here"),
         ("fail_after: 0", "fail_after", "must be at least 1"),
+        (f"fail_after: {10**30}", "fail_after", "must be at most 100"),
         ("fail_after: two", "fail_after", "a whole number is needed, not text"),
         ("fail_after: 1.5", "fail_after", "a whole number is needed, not a number"),
         ("retry: maybe", "retry", "true or false is needed, not text"),

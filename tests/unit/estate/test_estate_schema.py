@@ -203,3 +203,11 @@ def test_the_page_describes_every_key_and_no_other(heading: str) -> None:
 
 def test_the_page_has_a_section_for_every_part() -> None:
     assert PAGE.count("\n### ") == len(SECTIONS)
+
+
+def test_an_estate_comes_back_from_its_json_as_it_was() -> None:
+    """The registry keeps each revision as JSON; references to secrets stay references."""
+    text = EXAMPLE.replace("window: calendar_month", "window: 30d")
+    estate = parse_estate(text.encode(), Path("holdfast.yaml"), validate)
+    assert model.Estate.model_validate_json(estate.model_dump_json()) == estate
+    assert model.Estate.model_validate(estate.model_dump(mode="json")) == estate

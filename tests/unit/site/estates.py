@@ -29,7 +29,18 @@ from holdfast.kernel.windows import Window, day_window, days_of, month_window, s
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 22, 13, 3, 20, tzinfo=UTC)
-NAMES = ("Website", "API", "Messaging", "Print queue", "Scan inbox", "Accounting", "Reports", "Identity", "Webhooks", "Search")
+NAMES = (
+    "Website",
+    "API",
+    "Messaging",
+    "Print queue",
+    "Scan inbox",
+    "Accounting",
+    "Reports",
+    "Identity",
+    "Webhooks",
+    "Search",
+)
 REASONS = {
     State.MAJOR_OUTAGE: "connection refused",
     State.PARTIAL_OUTAGE: "status was 503, expected 200-299",
@@ -42,7 +53,9 @@ def key_of(name: str) -> str:
     return name.lower().replace(" ", "-")
 
 
-def timeline(seed: int, start: datetime, end: datetime, *, state: State = State.OPERATIONAL) -> list[Interval]:
+def timeline(
+    seed: int, start: datetime, end: datetime, *, state: State = State.OPERATIONAL
+) -> list[Interval]:
     """Mostly operational from `start` to `end`, ending in `state`; `seed` moves the trouble about."""
     troubles: list[tuple[datetime, timedelta, State]] = []
     cycle = (State.DEGRADED, State.MAJOR_OUTAGE, State.DEGRADED, State.PARTIAL_OUTAGE, State.UNKNOWN)
@@ -115,7 +128,11 @@ def history(
 
 def overview(
     components: int = 10,
-    clusters: Sequence[tuple[str, str, str]] = (("eu", "EU", "Frankfurt"), ("eu2", "EU2", "Dublin"), ("usa", "USA", "Virginia")),
+    clusters: Sequence[tuple[str, str, str]] = (
+        ("eu", "EU", "Frankfurt"),
+        ("eu2", "EU2", "Dublin"),
+        ("usa", "USA", "Virginia"),
+    ),
     *,
     now: datetime = NOW,
     states: dict[tuple[str, str], State] | None = None,
@@ -171,7 +188,9 @@ def overview(
                     maintained=under.window if under else None,
                 )
             )
-        built.append(ClusterStatus(key, cluster_name, region, worst(h.status.state for h in histories), histories))
+        built.append(
+            ClusterStatus(key, cluster_name, region, worst(h.status.state for h in histories), histories)
+        )
     planned.append(
         Maintenance(
             8,
@@ -234,8 +253,12 @@ class FakeReader:
         resolution = Resolution.DAY if window.duration > timedelta(days=100) else Resolution.HOUR
         gap = Window(window.start + window.duration * 0.6, window.start + window.duration * 0.65)
         measured = samples(window, resolution.length, gap=None if long else gap)
-        days = days_from(line, window, maintained=known.status.maintenance.window if known.status.maintenance else None)
-        events = [each for each in line if each.state is not State.OPERATIONAL and each.window.overlaps(window)]
+        days = days_from(
+            line, window, maintained=known.status.maintenance.window if known.status.maintenance else None
+        )
+        events = [
+            each for each in line if each.state is not State.OPERATIONAL and each.window.overlaps(window)
+        ]
         return ComponentReport(
             ComponentHistory(known.status, window, days, Figure(window, tally(line, window))),
             cluster.name,
@@ -245,8 +268,22 @@ class FakeReader:
             measured,
             Sample(window.start, 23_400, 61_200, 143_000, 71_000, 20, 31) if measured else None,
             [
-                LastRun("http", now - timedelta(seconds=4), Outcome.GOOD, 23_456, {"resolve": 310, "connect": 1_240, "tls": 8_450, "first_byte": 11_900, "total": 23_456}, ""),
-                LastRun("tcp", now - timedelta(seconds=9), Outcome.FAILED, 5_000_000, {"resolve": 290}, "connection refused"),
+                LastRun(
+                    "http",
+                    now - timedelta(seconds=4),
+                    Outcome.GOOD,
+                    23_456,
+                    {"resolve": 310, "connect": 1_240, "tls": 8_450, "first_byte": 11_900, "total": 23_456},
+                    "",
+                ),
+                LastRun(
+                    "tcp",
+                    now - timedelta(seconds=9),
+                    Outcome.FAILED,
+                    5_000_000,
+                    {"resolve": 290},
+                    "connection refused",
+                ),
             ],
             [each for each in self.now_overview.maintenance if known.status.id in each.component_ids],
         )
@@ -289,7 +326,9 @@ class FakeReader:
             for one in lines[status.id]
             if one.state is not State.OPERATIONAL and (clipped := one.window.clipped_to(done.elapsed))
         ]
-        return AgreementReport(key, agreement, "Nordwind Druck <AG>", statuses, done, events, self.now_overview.maintenance)
+        return AgreementReport(
+            key, agreement, "Nordwind Druck <AG>", statuses, done, events, self.now_overview.maintenance
+        )
 
 
 class Away(HoldfastError):

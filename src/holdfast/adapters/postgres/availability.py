@@ -38,13 +38,22 @@ CHANGED = "holdfast_changed"
 
 FOLD_DELAY = timedelta(minutes=2)
 """A minute is folded once its slowest runs have ended. What arrives later is folded again."""
-FOLD_AT_ONCE = timedelta(days=1)
+FOLD_AT_ONCE = {
+    Resolution.MINUTE: timedelta(days=1),
+    Resolution.HOUR: timedelta(days=1),
+    Resolution.DAY: timedelta(days=30),
+}
 """The longest stretch that one transaction folds, so that catching up never holds locks for long."""
 
 _TABLES = {
     Resolution.MINUTE: "rollup_minute",
     Resolution.HOUR: "rollup_hour",
     Resolution.DAY: "rollup_day",
+}
+_FOLDED_FROM = {
+    Resolution.MINUTE: "result",
+    Resolution.HOUR: "rollup_minute",
+    Resolution.DAY: "rollup_hour",
 }
 _LONGEST_US = 2**31 - 1
 _PARTITION_MONTHS = {"rollup_minute": 1, "rollup_hour": 12, "rollup_day": 12}
@@ -270,7 +279,10 @@ async def _fold(connection: Connection, resolution: Resolution, until: datetime)
                 start = await _first_to_fold(connection, resolution)
             if start is None or start >= until:
                 return written
-            end = min(until, start + max(FOLD_AT_ONCE, resolution.length))
+            # A clock that went years astray left years without results.
+            following = await _value(connection, SQL.next_partition, (_FOLDED_FROM[resolution], start))
+            start = min(until, max(start, following or until))
+            end = min(until, start + FOLD_AT_ONCE[resolution])
             await _make_roll_up_partitions(connection, resolution, Window(start, end))
             cursor = await connection.execute(*_fold_statement(resolution, start, end))
             written += cursor.rowcount

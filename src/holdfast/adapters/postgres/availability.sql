@@ -116,6 +116,16 @@ SELECT folded_until FROM availability.fold WHERE resolution = %s FOR UPDATE;
 -- name: oldest_result
 SELECT min(at) AS at FROM availability.result;
 
+-- name: next_partition
+-- Where the first partition that reaches beyond a moment begins: what lies before it holds nothing to fold.
+SELECT min(bounds.starts) AS starts
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+CROSS JOIN LATERAL (
+    SELECT edge[1]::timestamptz AS starts, edge[2]::timestamptz AS ends
+    FROM regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)') AS edge
+) bounds
+WHERE i.inhparent = ('availability.' || %s)::regclass AND bounds.ends > %s;
+
 -- name: set_folded
 INSERT INTO availability.fold (resolution, folded_until) VALUES (%(resolution)s, %(until)s)
 ON CONFLICT (resolution) DO UPDATE SET folded_until = excluded.folded_until;

@@ -117,11 +117,20 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
             )
 
     @app.command()
-    def demo(data_dir: DataDir, sample_history: sample = False, as_json: AsJson = False) -> None:
+    def demo(
+        data_dir: DataDir,
+        listen: Annotated[
+            str | None,
+            typer.Option(help="Where the status site answers.", show_default="127.0.0.1:8080"),
+        ] = None,
+        sample_history: sample = False,
+        as_json: AsJson = False,
+    ) -> None:
         """Run the sample print service and Holdfast on it. Ctrl-C ends both."""
         with told(as_json=as_json), progress_shown(quiet=as_json) as report:
             commands().demo(
                 place(Path("holdfast.yaml"), data_dir),
+                listen=listen,
                 sample_history=sample_history,
                 report=report,
                 running=lambda running: _say_running(running, as_json=as_json, lab=True),

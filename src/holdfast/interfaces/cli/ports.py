@@ -102,9 +102,15 @@ class Commands(Protocol):
     def lab_status(self, place: Place) -> Sequence[LabPart]: ...
 
     def demo(
-        self, place: Place, *, sample_history: bool, report: Report, running: Callable[[Running], None]
+        self,
+        place: Place,
+        *,
+        listen: str | None,
+        sample_history: bool,
+        report: Report,
+        running: Callable[[Running], None],
     ) -> None:
-        """The lab with Holdfast on it, until a signal ends both."""
+        """The lab with Holdfast on it, until a signal ends both. `listen` overrides the sample's site.listen."""
         ...
 
     def sla_report(self, place: Place, agreement: str, moment: datetime | None) -> AgreementReport: ...

@@ -39,10 +39,12 @@ _TOO_LONG = Answer("the address is too long\n", _PLAIN, status=414, cache="no-st
 class StatusSite(Starlette):
     """The site. Its lifespan runs the publisher; `close_streams` lets a server shut down without waiting."""
 
-    def __init__(self, publisher: Publisher, streams: Streams, pages: Pages, requests: Counter[tuple[str, int]]) -> None:
+    def __init__(
+        self, publisher: Publisher, streams: Streams, pages: Pages, requests: Counter[tuple[str, int]]
+    ) -> None:
         super().__init__(
             routes=pages.routes(),
-            exception_handlers={HTTPException: pages.refused},
+            exception_handlers={HTTPException: pages.refused},  # type: ignore[dict-item]  # an ASGI answer serves
             lifespan=self._life,
         )
         # A redirect would repeat the Host header, which anybody can forge.
@@ -101,7 +103,7 @@ class StatusSite(Starlette):
 
         try:
             await super().__call__(scope, receive, counting_send)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # The last edge: whatever it was is logged here, and the visitor reads a calm page.
             _log.exception("site_page_failed", path=scope["path"])
             if not status:
@@ -148,5 +150,3 @@ def create_site(
     )
     pages = Pages(reader, publisher, PageCache(clock), clock, report_links, streams, requests)
     return StatusSite(publisher, streams, pages, requests)
-
-

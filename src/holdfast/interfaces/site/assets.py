@@ -1,4 +1,4 @@
-"""The site's own files, under names that carry their content, and the operator's colours, logo and favicon."""
+"""The site's own files, named after their content, and the operator's colours, logo and favicon."""
 
 import hashlib
 from functools import lru_cache
@@ -28,11 +28,11 @@ _FAVICON = {
     Shown.MAINTENANCE: "#4d82d8",
 }
 _SIGNS = {
-    Shown.OPERATIONAL: "m9 16.500 5 5 9-10",
-    Shown.DEGRADED: "M9 18c2.500-4 5-4 7-2s4.500 2 7-2",
-    Shown.PARTIAL_OUTAGE: "M16 8v10M16 23.500v.5",
+    Shown.OPERATIONAL: "m9 16.5 5 5 9-10",
+    Shown.DEGRADED: "M9 18c2.5-4 5-4 7-2s4.5 2 7-2",
+    Shown.PARTIAL_OUTAGE: "M16 8v10M16 23.5v.5",
     Shown.MAJOR_OUTAGE: "m10 10 12 12M22 10 10 22",
-    Shown.UNKNOWN: "M12 12c.5-5 8-5 8 0 0 3-4 3.500-4 6.500M16 23.500v.5",
+    Shown.UNKNOWN: "M12 12c.5-5 8-5 8 0 0 3-4 3.5-4 6.5M16 23.5v.5",
     Shown.MAINTENANCE: "M9 16h14",
 }
 
@@ -97,7 +97,7 @@ def favicon(state: Shown) -> Answer:
     drawing = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">'
         f'<rect x="1" y="1" width="30" height="30" rx="9" fill="{_FAVICON[state]}"/>'
-        f'<path d="{_SIGNS[state]}" fill="none" stroke="#fff" stroke-width="3.500" stroke-linecap="round" '
+        f'<path d="{_SIGNS[state]}" fill="none" stroke="#fff" stroke-width="3.5" stroke-linecap="round" '
         'stroke-linejoin="round"/></svg>'
     )
     return Answer(drawing, "image/svg+xml", security=security_headers(policy=SANDBOXED))

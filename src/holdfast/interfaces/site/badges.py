@@ -23,23 +23,33 @@ _NARROW, _WIDE = frozenset("iljtfrI.,:;'|! ()[]"), frozenset("mwMW%@")
 _LONGEST = 60
 
 
-def badge(name: str, components: Sequence[ComponentHistory], words: Words, *, availability: bool, stale: bool) -> Answer:
+def badge(
+    name: str, components: Sequence[ComponentHistory], words: Words, *, availability: bool, stale: bool
+) -> Answer:
     """The badge of a component, or of a cluster by its worst component. A stale one says unknown."""
     state = Shown.UNKNOWN if stale else worst_shown(components)
     text = words.states[state]
     if availability and not stale:
-        shares = [share for each in components if (share := last_days(each, 30).figure.availability) is not None]
+        shares = [
+            share for each in components if (share := last_days(each, 30).figure.availability) is not None
+        ]
         text = words.t.availability(min(shares, default=None))
     security = security_headers(policy=SANDBOXED, shared=True)
-    return Answer(_drawing(name[:_LONGEST], text, _COLOURS[state]), "image/svg+xml", cache="max-age=30", security=security)
+    return Answer(
+        _drawing(name[:_LONGEST], text, _COLOURS[state]),
+        "image/svg+xml",
+        cache="max-age=30",
+        security=security,
+    )
 
 
 def _drawing(left: str, right: str, colour: str) -> str:
     first, second = text_width(left) + 16, text_width(right) + 16
     label = escape(f"{left}: {right}")
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{first + second}" height="22" role="img" aria-label="{label}">'
-        f'<title>{label}</title><clipPath id="r"><rect width="{first + second}" height="22" rx="5"/></clipPath>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{first + second}" height="22" role="img" '
+        f'aria-label="{label}"><title>{label}</title>'
+        f'<clipPath id="r"><rect width="{first + second}" height="22" rx="5"/></clipPath>'
         f'<g clip-path="url(#r)"><rect width="{first}" height="22" fill="{_LEFT}"/>'
         f'<rect x="{first}" width="{second}" height="22" fill="{colour}"/></g>'
         '<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'

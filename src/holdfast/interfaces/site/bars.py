@@ -5,7 +5,7 @@ further down the longer it took, so that a day can be read without telling its c
 without data is a stub. Positions are percentages: the row fits any width without distorting a thing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
@@ -59,29 +59,42 @@ def row(days: Sequence[Day], words: Words, label: str) -> Markup:
     count = max(len(days), 1)
     step = 100 / count
     width = f"{step * 0.72:.3g}%"
-    parts = [f'<svg class="bars n{len(days)}" width=100% height={HEIGHT} role=img aria-label="{escape(label)}">']
+    parts = [
+        f'<svg class="bars n{len(days)}" width=100% height={HEIGHT} role=img aria-label="{escape(label)}">'
+    ]
     for place, day in enumerate(days):
         title = f"<title>{escape(words.day_title(day))}</title>"
-        parts.append(_bar(bar_of(day), f"{place * step + step * 0.14:.4g}%", width, title, sample=day.sample))
+        parts.append(_bar(bar_of(day), f"{place * step + step * 0.14:.4g}%", width, title))
+    parts += _sample_hatch(days, step)
     parts.append("</svg>")
     return Markup("".join(parts))  # noqa: S704 - every text in it was escaped above
 
 
-def _bar(bar: Bar, x: str, width: str, title: str, *, sample: bool) -> str:
+def _bar(bar: Bar, x: str, width: str, title: str) -> str:
     if bar.empty:
-        return _rect(x, HEIGHT - _STUB, width, _STUB, "un", title)
+        return _rect(x, HEIGHT - _STUB, width, _STUB, bar.top, title)
     top = HEIGHT - _BASE - _RISE[bar.top]
     whole = HEIGHT - top
-    look = f'"{bar.top.value} s"' if sample else bar.top.value
     cap = min(whole, max(_LEAST_CAP + _RISE[bar.top], round(whole * bar.share**0.5)))
     if bar.top is Shown.OPERATIONAL or cap == whole:
-        return _rect(x, top, width, whole, look, title)
-    base = _rect(x, HEIGHT - _BASE, width, _BASE, '"ok s"' if sample else "ok", "")
-    return f"<g>{title}{base}{_rect(x, top, width, cap, look, '')}</g>"
+        return _rect(x, top, width, whole, bar.top, title)
+    base = _rect(x, top + cap, width, HEIGHT - top - cap, Shown.OPERATIONAL, "")
+    return f"<g>{title}{_rect(x, top, width, cap, bar.top, '')}{base}</g>"
 
 
-def _rect(x: str, y: int, width: str, height: int, look: str, title: str) -> str:
-    return f"<rect x={x} y={y} width={width} height={height} class={look}>{title}</rect>"
+def _rect(x: str, y: int, width: str, height: int, look: Shown, title: str) -> str:
+    # The hatch of unknown is a pattern of the page (parts.html), which a class cannot name portably.
+    paint = "fill=url(#u)" if look is Shown.UNKNOWN else f"class={look.value}"
+    return f"<rect x={x} y={y} width={width} height={height} {paint}>{title}</rect>"
+
+
+def _sample_hatch(days: Sequence[Day], step: float) -> Iterator[str]:
+    """Stripes over each run of sample days. They let the pointer through to the days' titles."""
+    for sample, run in groupby(enumerate(days), key=lambda each: each[1].sample):
+        if sample:
+            places = [place for place, _ in run]
+            x, width = places[0] * step, len(places) * step
+            yield f"<rect class=h x={x:.4g}% y=0 width={width:.4g}% height={HEIGHT} fill=url(#h) />"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +122,7 @@ _MARKS = {
     Shown.DEGRADED: "M4 7h6",
     Shown.PARTIAL_OUTAGE: "M4 10 10 4",
     Shown.MAJOR_OUTAGE: "M4 4l6 6M10 4l-6 6",
-    Shown.MAINTENANCE: "M4.500 5h5M4.500 9h5",
+    Shown.MAINTENANCE: "M4.5 5h5M4.5 9h5",
 }
 
 
@@ -120,15 +133,25 @@ def _month(days: Sequence[Day], first: date, words: Words, label: str) -> Markup
     for day in days:
         week, weekday = divmod(offset + day.day.day - 1, 7)
         bar = bar_of(day)
-        look = f"{bar.top.value}{' e' if bar.empty else ''}{' s' if day.sample else ''}"
         place = f'transform="translate({weekday * _CELL} {week * _CELL})"'
-        parts.append(f'<g class="{look}" {place}><title>{escape(words.day_title(day))}</title>')
-        parts.append("<rect x=1 y=1 width=12 height=12 rx=2.500 />")
-        if not bar.empty and bar.top in _MARKS:
-            parts.append(f'<path d="{_MARKS[bar.top]}"/>')
+        parts.append(f"<g {place}><title>{escape(words.day_title(day))}</title>")
+        parts += _cell(bar)
+        if day.sample:
+            parts.append(f"<rect class=h width={_CELL} height={_CELL} fill=url(#h) />")
         parts.append("</g>")
     parts.append("</svg>")
     return Markup("".join(parts))  # noqa: S704 - every text in it was escaped above
+
+
+def _cell(bar: Bar) -> Iterator[str]:
+    """A square in the colour of the day, with a mark in it that says the same without colour."""
+    square = "x=1 y=1 width=12 height=12 rx=2.5"
+    if bar.top is Shown.UNKNOWN:
+        yield f"<rect {square} fill=url(#u) />"
+        return
+    yield f"<rect {square} class={bar.top.value} />"
+    if bar.top in _MARKS:
+        yield f'<path d="{_MARKS[bar.top]}"/>'
 
 
 def figure_over(days: Sequence[Day]) -> Figure:

@@ -19,7 +19,9 @@ class PageCache:
     making: others may wait for it too.
     """
 
-    def __init__(self, clock: Clock, *, ttl_s: float = 5.0, entries: int = 512, width: int = 4, queue: int = 128) -> None:
+    def __init__(
+        self, clock: Clock, *, ttl_s: float = 5.0, entries: int = 512, width: int = 4, queue: int = 128
+    ) -> None:
         self._clock = clock
         self._ttl_s = ttl_s
         self._entries = entries

@@ -7,6 +7,7 @@ the window's start to its end. Where there is no sample the line breaks: a gap i
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from math import ceil
 
 from markupsafe import Markup, escape
@@ -28,6 +29,12 @@ class Chart:
     drawing: Markup
     heights: Sequence[str]
     times: Sequence[str]
+
+
+def spacing(samples: Sequence[Sample], least: timedelta) -> timedelta:
+    """The length of time that one sample stands for: the smallest step between two, never below `least`."""
+    steps = (later.at - earlier.at for earlier, later in pairwise(samples))
+    return max(min(steps, default=least), least)
 
 
 def thinned(samples: Sequence[Sample], window: Window, length: timedelta) -> tuple[list[Sample], timedelta]:
@@ -124,7 +131,10 @@ def _told(sample: Sample, t: Translator) -> str:
     text += f", p99 {t.latency(sample.p99_us)}"
     if sample.failed:
         runs = sample.good + sample.degraded + sample.failed
-        text += ", " + t.gettext("%(failed)s of %(runs)s checks failed") % {"failed": sample.failed, "runs": runs}
+        text += ", " + t.gettext("%(failed)s of %(runs)s checks failed") % {
+            "failed": sample.failed,
+            "runs": runs,
+        }
     return text
 
 
@@ -185,5 +195,6 @@ def proportions(parts: Sequence[tuple[str, float]], label: str) -> Markup:
             content.append(f"<rect x={x:.2f}% y=0 width={max(width, 0.4):.2f}% height=12 class={look} />")
         x += width
     return Markup(  # noqa: S704 - the label is escaped, the rest are numbers and class names
-        f'<svg class=share width=100% height=12 role=img aria-label="{escape(label)}">{"".join(content)}</svg>'
+        f'<svg class=share width=100% height=12 role=img aria-label="{escape(label)}">'
+        f"{''.join(content)}</svg>"
     )

@@ -28,7 +28,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def readable(colour: str, background: str, ratio: float = TEXT_CONTRAST) -> str:
-    """The nearest shade of `colour` that reaches `ratio` on `background`: darker on light, lighter on dark."""
+    """The nearest shade of `colour` with that contrast on `background`: darker on light, lighter on dark."""
     hue, lightness, saturation = rgb_to_hls(*channels(colour))
     step = -0.01 if luminance(background) > 0.18 else 0.01
     shade = colour

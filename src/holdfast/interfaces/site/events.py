@@ -26,7 +26,12 @@ class Streams:
     """All open event streams of the site, capped in total and per address."""
 
     def __init__(
-        self, *, most: int = 1000, most_per_address: int = 32, heartbeat_s: float = 20.0, patience_s: float = 10.0
+        self,
+        *,
+        most: int = 1000,
+        most_per_address: int = 32,
+        heartbeat_s: float = 20.0,
+        patience_s: float = 10.0,
     ) -> None:
         self._most = most
         self._most_per_address = most_per_address

@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import lru_cache
 from importlib.resources import files
 from io import BytesIO
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -23,6 +24,7 @@ from holdfast.availability.sla import percent_text
 LOCALES = {"en": Locale("en", "GB"), "de": Locale("de", "DE")}
 NAMES = {"en": "English", "de": "Deutsch"}
 NOTHING = "–"  # noqa: RUF001 - an en dash stands where a table has no value
+Width = Literal["short", "long", "narrow"]
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -63,8 +65,8 @@ def _weight(parameters: str) -> float:
 
 
 @lru_cache(maxsize=8192)
-def _unit(locale: Locale, value: int, unit: str, length: str) -> str:
-    return format_unit(value, f"duration-{unit}", length=length, locale=locale)  # type: ignore[arg-type]
+def _unit(locale: Locale, value: int, unit: str, length: Width) -> str:
+    return format_unit(value, f"duration-{unit}", length=length, locale=locale)
 
 
 @lru_cache(maxsize=8192)
@@ -74,7 +76,7 @@ def _skeleton(locale: Locale, day: date, skeleton: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _long_date(locale: Locale, day: date, width: str) -> str:
-    return format_date(day, width, locale=locale)  # type: ignore[arg-type]
+    return format_date(day, width, locale=locale)
 
 
 class Translator:
@@ -104,7 +106,7 @@ class Translator:
     def weekday(self, day: date) -> str:
         return _long_date(self.locale, day, "full")
 
-    def date(self, day: date) -> str:
+    def long_date(self, day: date) -> str:
         return _long_date(self.locale, day, "long")
 
     def month(self, day: date) -> str:
@@ -127,7 +129,7 @@ class Translator:
     def moment(self, moment: datetime) -> str:
         """`3 November 2026, 14:03 CET`."""
         return self.gettext("%(date)s, %(time)s") % {
-            "date": self.date(self.local(moment).date()),
+            "date": self.long_date(self.local(moment).date()),
             "time": self.zoned_time(moment),
         }
 
@@ -138,26 +140,28 @@ class Translator:
             "time": self.time(moment),
         }
 
-    def duration(self, length: timedelta, width: str = "short") -> str:
+    def duration(self, length: timedelta, width: Width = "short") -> str:
         """The two units that matter most: `1 day 3 hrs`, `12 mins`, `less than a second`."""
         seconds = int(abs(length).total_seconds())
         if not seconds:
-            return _unit(self.locale, 0, "second", width) if not length else self.gettext("less than a second")
-        for place, (unit, size) in enumerate(_UNITS):
-            count, rest = divmod(seconds, size)
+            return (
+                _unit(self.locale, 0, "second", width) if not length else self.gettext("less than a second")
+            )
+        place = next(place for place, (_, size) in enumerate(_UNITS) if seconds >= size)
+        parts, rest = [], seconds
+        for unit, size in _UNITS[place : place + 2]:
+            count, rest = divmod(rest, size)
             if count:
-                break
-        text = _unit(self.locale, count, unit, "long" if unit == "day" else width)
-        if place + 1 < len(_UNITS):
-            unit, size = _UNITS[place + 1]
-            if lesser := rest // size:
-                text += " " + _unit(self.locale, lesser, unit, width)
+                parts.append(_unit(self.locale, count, unit, "long" if unit == "day" else width))
+        text = " ".join(parts)
         return f"−{text}" if length < timedelta() else text  # noqa: RUF001 - a true minus sign
 
     def ago(self, length: timedelta) -> str:
         """`14 minutes ago`, in the grammar of the language."""
         past = -max(length, timedelta(seconds=1))
-        return format_timedelta(past, granularity="second", threshold=1, add_direction=True, locale=self.locale)
+        return format_timedelta(
+            past, granularity="second", threshold=1, add_direction=True, locale=self.locale
+        )
 
     def availability(self, share: Fraction | None, digits: int = 3) -> str:
         """`99.982%`, rounded down, or a dash where there is no figure."""
@@ -173,7 +177,9 @@ class Translator:
     def _percent(self, exact: Decimal) -> str:
         """With exactly the digits that it has: the zeros of a rounded figure say how exact it is."""
         digits = max(0, -int(exact.as_tuple().exponent))
-        pattern = self.locale.percent_formats[None].pattern.replace("#,##0", "#,##0." + "0" * digits if digits else "0")
+        pattern = self.locale.percent_formats[None].pattern.replace(
+            "#,##0", "#,##0." + "0" * digits if digits else "0"
+        )
         return format_percent(exact / 100, format=pattern, locale=self.locale)
 
     def number(self, value: float | Decimal) -> str:

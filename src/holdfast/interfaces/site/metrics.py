@@ -12,7 +12,9 @@ from holdfast.interfaces.site.wording import Shown, all_components, shown
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
-def metrics(edition: Edition, counts: Counts, requests: Counter[tuple[str, int]], streams: int, now: datetime) -> Answer:
+def metrics(
+    edition: Edition, counts: Counts, requests: Counter[tuple[str, int]], streams: int, now: datetime
+) -> Answer:
     """The whole exposition. While the database is away, component states are left out: they would be old."""
     lines = [*_site(edition, counts, requests, streams, now)]
     if edition.snapshot and not edition.away:
@@ -25,9 +27,14 @@ def _site(
     edition: Edition, counts: Counts, requests: Counter[tuple[str, int]], streams: int, now: datetime
 ) -> Iterator[str]:
     if edition.snapshot:
-        yield from _head("holdfast_site_snapshot_age_seconds", "gauge", "Age of what the site shows.", "seconds")
-        yield f"holdfast_site_snapshot_age_seconds {max(0.0, (now - edition.snapshot.at).total_seconds()):.3f}"
-    yield from _head("holdfast_site_database_away", "gauge", "1 while the site answers from its last snapshot.")
+        yield from _head(
+            "holdfast_site_snapshot_age_seconds", "gauge", "Age of what the site shows.", "seconds"
+        )
+        age_s = max(0.0, (now - edition.snapshot.at).total_seconds())
+        yield f"holdfast_site_snapshot_age_seconds {age_s:.3f}"
+    yield from _head(
+        "holdfast_site_database_away", "gauge", "1 while the site answers from its last snapshot."
+    )
     yield f"holdfast_site_database_away {int(edition.away)}"
     yield from _head("holdfast_site_event_streams", "gauge", "Open event streams.")
     yield f"holdfast_site_event_streams {streams}"
@@ -55,7 +62,9 @@ def _components(overview: Overview) -> Iterator[str]:
         for state in Shown:
             is_it = int(shown(each.status) is state)
             yield f'holdfast_component_state{{{labels},holdfast_component_state="{state.label}"}} {is_it}'
-    yield from _head("holdfast_component_availability_ratio", "gauge", "Availability over the window.", "ratio")
+    yield from _head(
+        "holdfast_component_availability_ratio", "gauge", "Availability over the window.", "ratio"
+    )
     for labels, each in everything:
         if (share := each.figure.availability) is not None:
             window = f'window="{len(each.days)}d",formula="{_quoted(each.figure.formula)}"'

@@ -41,9 +41,7 @@ _READ_TIMEOUT_S = 15.0
 _FROM_SNAPSHOT = {"7d": 7, "30d": 30}
 _PRIVATE: Headers = [(b"x-robots-tag", b"noindex, nofollow")]
 _PRIVATE_SECURITY = security_headers(referrer="no-referrer")
-_ROBOTS = Answer(
-    "User-agent: *\nDisallow: /events\nDisallow: /metrics\n", "text/plain; charset=utf-8"
-)
+_ROBOTS = Answer("User-agent: *\nDisallow: /events\nDisallow: /metrics\n", "text/plain; charset=utf-8")
 
 
 class AwayError(Exception):
@@ -153,9 +151,19 @@ class Pages:
             return _html(html, renderer, status=400, cache="no-store")
         stale = self._edition.stale(now)
         if stale is None:
-            key = ("component", renderer, cluster.key, history.status.key, chosen.name, chosen.first, chosen.last)
+            key = (
+                "component",
+                renderer,
+                cluster.key,
+                history.status.key,
+                chosen.name,
+                chosen.first,
+                chosen.last,
+            )
             try:
-                return await self._cache.get(key, lambda: self._component_read(renderer, cluster, history, chosen))
+                return await self._cache.get(
+                    key, lambda: self._component_read(renderer, cluster, history, chosen)
+                )
             except TooBusyError:
                 return self.problem(request, 429)
             except AwayError:
@@ -307,7 +315,11 @@ class Pages:
                     stale = edition.stale(self._clock.now())
                     availability = request.query_params.get("show") == "availability"
                     return badge(
-                        name, chosen, renderer.words, availability=availability, stale=bool(stale and stale.loud)
+                        name,
+                        chosen,
+                        renderer.words,
+                        availability=availability,
+                        stale=bool(stale and stale.loud),
                     )
         return self.problem(request, 404)
 
@@ -350,7 +362,9 @@ def language_of(request: Request, edition: Edition) -> str:
     """The language of the address, else the one that the visitor's browser asks for."""
     prefix = request.url.path[1:].partition("/")[0]
     languages = tuple(edition.renderers)
-    return prefix if prefix in languages else negotiated(request.headers.get("accept-language", ""), languages)
+    return (
+        prefix if prefix in languages else negotiated(request.headers.get("accept-language", ""), languages)
+    )
 
 
 class _reading:  # noqa: N801 - reads as a statement: `async with _reading():`
@@ -362,7 +376,9 @@ class _reading:  # noqa: N801 - reads as a statement: `async with _reading():`
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
         try:
             await self._timeout.__aexit__(kind, error, None)
         except TimeoutError:

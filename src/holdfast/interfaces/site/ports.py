@@ -36,5 +36,6 @@ class Changes(Protocol):
 
 async def no_changes() -> AsyncIterator[object]:
     """Never says a word: the site then lives on its own rhythm alone."""
-    for nothing in ():
-        yield nothing
+    nothing: tuple[object, ...] = ()
+    for each in nothing:
+        yield each

@@ -28,7 +28,7 @@ _VARY = "accept-encoding, accept-language"
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """How often, in seconds. `debounce` gathers a burst of changes; `store` bounds how often the disk is written."""
+    """How often, in seconds. `debounce` gathers a burst of changes; `store` spares the disk."""
 
     refresh_s: float = 5.0
     debounce_s: float = 0.2
@@ -117,10 +117,10 @@ class Publisher:
         away = overview is None
         snapshot = self.edition.snapshot if overview is None else Snapshot(overview)
         try:
-            # Rendering and compressing take tens of milliseconds: in a thread, so that no request waits for them.
+            # Rendering and compressing take tens of milliseconds: in a thread, so that no request waits.
             self.edition = await asyncio.to_thread(self._composed, snapshot, away=away)
             self.counts.renders += 1
-        except Exception:
+        except Exception:  # noqa: BLE001 - the old edition goes on serving; this one is counted
             self.counts.render_failures += 1
             _log.exception("site_render_failed")
             return
@@ -136,7 +136,7 @@ class Publisher:
                 return await self._reader.overview(days=DAYS)
         except (HoldfastError, TimeoutError, OSError) as error:
             self._failed_reading(str(error) or type(error).__name__)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # A defect in reading must not silence the site: the snapshot is shown as old, and this is logged.
             self._failed_reading("unexpected")
             _log.exception("site_read_failed_unexpectedly")
@@ -194,7 +194,7 @@ class Publisher:
                     self._poke.set()
             except (HoldfastError, OSError) as error:
                 _log.info("site_listening_lost", error=str(error))
-            except Exception:
+            except Exception:  # noqa: BLE001 - the site lives on its rhythm meanwhile
                 _log.exception("site_listening_failed")
             await asyncio.sleep(self._rhythm.listen_again_s)
 
@@ -212,7 +212,14 @@ def _signature(edition: Edition) -> object:
         overview
         and (
             [
-                (cluster.key, each.status.key, each.status.name, shown(each.status), each.status.since, each.status.reason)
+                (
+                    cluster.key,
+                    each.status.key,
+                    each.status.name,
+                    shown(each.status),
+                    each.status.since,
+                    each.status.reason,
+                )
                 for cluster, each in all_components(overview)
             ],
             [(each.id, each.window, each.cancelled_at) for each in overview.maintenance],

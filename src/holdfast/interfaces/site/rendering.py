@@ -161,7 +161,9 @@ class Renderer:
         """The row of bars in one sentence, for those who do not see it."""
         days = history.days
         troubled = sum(1 for day in days if day.worst is not State.OPERATIONAL and not bars.bar_of(day).empty)
-        return t.gettext("%(name)s, %(days)s days: %(availability)s available, %(troubled)s days with events") % {
+        return t.gettext(
+            "%(name)s, %(days)s days: %(availability)s available, %(troubled)s days with events"
+        ) % {
             "name": history.status.name,
             "days": len(days),
             "availability": t.availability(history.figure.availability),
@@ -174,9 +176,13 @@ class Renderer:
         label = ", ".join(f"{name} {share}" for _, name, _, share in parts)
         return charts.proportions([(look, length / total) for look, _, length, _ in parts], label)
 
-    def planned(self, overview: Overview, cluster: ClusterStatus | None = None) -> list[tuple[Maintenance, str]]:
-        """Maintenance under way or to come, and the names of what it covers. With `cluster`, only what touches it."""
-        names = {each.status.id: f"{where.name} {each.status.name}" for where, each in all_components(overview)}
+    def planned(
+        self, overview: Overview, cluster: ClusterStatus | None = None
+    ) -> list[tuple[Maintenance, str]]:
+        """Maintenance under way or to come, with the names of what it covers; of `cluster` alone if given."""
+        names = {
+            each.status.id: f"{where.name} {each.status.name}" for where, each in all_components(overview)
+        }
         within = {each.status.id for each in cluster.components} if cluster else set(names)
         return [
             (each, self.t.listing(names[one] for one in names if one in each.component_ids))
@@ -233,5 +239,7 @@ Renderers = Mapping[str, Renderer]
 """One for each language of the site."""
 
 
-def renderers(site: Site, assets: Assets, make: Callable[[str, Site, Assets], Renderer] = Renderer) -> Renderers:
+def renderers(
+    site: Site, assets: Assets, make: Callable[[str, Site, Assets], Renderer] = Renderer
+) -> Renderers:
     return {language: make(language, site, assets) for language in offered(site.languages)}

@@ -50,7 +50,7 @@ class ReportRenderer:
         t, status = self._t, history.status
         events = list(report.events) if report else _events_of_days(history)
         samples = report.samples if report else ()
-        length = report.resolution.length if report else timedelta(hours=1)
+        length = charts.spacing(samples, report.resolution.length) if report else timedelta(hours=1)
         planned = [each for each in (report.maintenance if report else ()) if not each.cancelled_at]
         return self._renderer.page(
             "component.html",
@@ -73,13 +73,17 @@ class ReportRenderer:
             share_text=self._share,
             events=events[:MOST_EVENTS],
             hidden=max(0, len(events) - MOST_EVENTS),
-            runs=[(run, self._phases(run), self._phases_told(run)) for run in (report.runs if report else ())],
+            runs=[
+                (run, self._phases(run), self._phases_told(run)) for run in (report.runs if report else ())
+            ],
             outcome_names=self._outcome_names(),
             **self._range_form(status, chosen, at),
         )
 
-    def bad_range(self, status: ComponentStatus, cluster: ClusterStatus, shown: Range, reason: str, at: datetime) -> str:
-        """The form again, with what was wrong; `shown` fills its fields. Nothing of the request is repeated."""
+    def bad_range(
+        self, status: ComponentStatus, cluster: ClusterStatus, shown: Range, reason: str, at: datetime
+    ) -> str:
+        """The form again and what was wrong; `shown` fills it. Nothing of the request is repeated."""
         _ = self._t.gettext
         problems = {
             "range": _("There is no such range. Choose one of these, or two dates."),
@@ -169,7 +173,11 @@ class ReportRenderer:
 
     def _phases_told(self, run: LastRun) -> str:
         names = self._phase_names()
-        told = [f"{names[each]} {self._t.latency(run.phases_us[each])}" for each in _PHASES if each in run.phases_us]
+        told = [
+            f"{names[each]} {self._t.latency(run.phases_us[each])}"
+            for each in _PHASES
+            if each in run.phases_us
+        ]
         return " · ".join(told)
 
     def month(
@@ -205,8 +213,10 @@ class ReportRenderer:
             hidden=max(0, len(month.events) - MOST_EVENTS),
         )
 
-    def agreement(self, report: AgreementReport, first: date, address: str, names: dict[str, str], at: datetime) -> str:
-        """A customer's report, in the agreement's time zone. `address` is the page's own, without language."""
+    def agreement(
+        self, report: AgreementReport, first: date, address: str, names: dict[str, str], at: datetime
+    ) -> str:
+        """A customer's report, in the agreement's time zone. `address` is its own, without language."""
         t = self._t.in_zone(ZoneInfo(report.agreement.time_zone))
         s, renderer = report.statement, self._renderer
         previous, following = neighbours(first, at, t.zone)
@@ -259,9 +269,7 @@ class ReportRenderer:
         return charts.proportions([(look, share), ("ph4", 1 - share)], label)
 
     def _notice_told(self, planned: Maintenance, report: AgreementReport) -> str:
-        excluded = any(
-            planned.excludes(each.id, report.statement.terms.notice) for each in report.components
-        )
+        excluded = any(planned.excludes(each.id, report.statement.terms.notice) for each in report.components)
         if excluded:
             return self._t.gettext("Announced in time: leaves counted time")
         return self._t.gettext("Not announced in time, or cancelled: stays in counted time")
@@ -271,7 +279,11 @@ class ReportRenderer:
         t = self._t
         order = (State.MAJOR_OUTAGE, State.PARTIAL_OUTAGE, State.DEGRADED, State.OPERATIONAL)
         weights = [
-            (state, t.number(float(WEIGHTS[state])), t.duration(timedelta(minutes=60 * float(WEIGHTS[state]))))
+            (
+                state,
+                t.number(float(WEIGHTS[state])),
+                t.duration(timedelta(minutes=60 * float(WEIGHTS[state]))),
+            )
             for state in order
         ]
         return self._renderer.page("formula.html", "formula", section="formula", weights=weights)
@@ -321,14 +333,15 @@ def _tables(
         if figure is not None and (here or figure.availability is not None):
             tables.setdefault(status.cluster_key, []).append((status, figure, here))
     return [
-        (key, names.get(key, key), sorted(rows, key=lambda row: not row[2])) for key, rows in tables.items() if rows
+        (key, names.get(key, key), sorted(rows, key=lambda row: not row[2]))
+        for key, rows in tables.items()
+        if rows
     ]
 
 
 def _by_day(events: Iterable[Told], t: Translator) -> Sequence[tuple[date, list[Told]]]:
     newest_first = sorted(events, key=lambda each: each[2].window.start, reverse=True)
     return [
-        (day, list(group)) for day, group in groupby(newest_first, lambda each: t.local(each[2].window.start).date())
+        (day, list(group))
+        for day, group in groupby(newest_first, lambda each: t.local(each[2].window.start).date())
     ]
-
-

@@ -23,7 +23,10 @@ SANDBOXED = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 
 def security_headers(
-    *, policy: str = CONTENT_SECURITY_POLICY, referrer: str = "strict-origin-when-cross-origin", shared: bool = False
+    *,
+    policy: str = CONTENT_SECURITY_POLICY,
+    referrer: str = "strict-origin-when-cross-origin",
+    shared: bool = False,
 ) -> Headers:
     """What every answer carries. `shared` allows other sites to embed it, as badges are made for."""
     return [
@@ -96,9 +99,7 @@ class Answer:
             await send({"type": "http.response.body", "body": b""})
             return
         encoding = chosen_encoding(accepted) if len(self.bodies) > 1 else b""
-        await send(
-            {"type": "http.response.start", "status": self.status, "headers": self._headers[encoding]}
-        )
+        await send({"type": "http.response.start", "status": self.status, "headers": self._headers[encoding]})
         body = b"" if scope["method"] == "HEAD" else self.bodies[encoding]
         await send({"type": "http.response.body", "body": body})
 
@@ -115,7 +116,9 @@ def chosen_encoding(accepted: bytes) -> bytes:
     weights: dict[bytes, bool] = {}
     for part in accepted[:256].lower().split(b","):
         name, _, weight = part.partition(b";")
-        weights[name.strip()] = not weight.replace(b" ", b"").startswith((b"q=0,", b"q=0.0")) and weight.strip() != b"q=0"
+        weights[name.strip()] = (
+            not weight.replace(b" ", b"").startswith((b"q=0,", b"q=0.0")) and weight.strip() != b"q=0"
+        )
     chosen = next((each for each in (b"br", b"gzip") if weights.get(each)), b"")
     if len(_CHOSEN) < _MOST_CHOSEN:
         _CHOSEN[accepted] = chosen

@@ -1,4 +1,4 @@
-"""The site's memory of the last good reading, in the process and on disk, so that it answers without a database."""
+"""The site's memory of the last good reading, kept on disk so that it answers without a database."""
 
 import os
 import tempfile
@@ -46,7 +46,7 @@ class SnapshotFile:
     def store(self, snapshot: Snapshot) -> None:
         """Replace the file atomically. Raises OSError when the disk refuses."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # mkstemp gives mode 0600; the rename makes readers see the old file or the new one, never half of one.
+        # mkstemp gives mode 0600; the rename lets readers see the old file or the new one, never half.
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name, suffix=".new")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -73,5 +73,8 @@ def last_days(history: ComponentHistory, count: int) -> ComponentHistory:
     window = Window(days[0].figure.window.start, days[-1].figure.window.end)
     together = sum((day.figure.tally for day in days), Tally())
     return ComponentHistory(
-        history.status, window, days, Figure(window, together, history.figure.unknown_counts_as, history.figure.formula)
+        history.status,
+        window,
+        days,
+        Figure(window, together, history.figure.unknown_counts_as, history.figure.formula),
     )

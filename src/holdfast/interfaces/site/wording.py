@@ -10,7 +10,7 @@ from holdfast.interfaces.site.i18n import Translator
 
 
 class Shown(Enum):
-    """A state as the site shows it: the measured one, or maintenance laid over it. The value is its CSS class."""
+    """A state as the site shows it: as measured, or maintenance laid over it. The value is its CSS class."""
 
     OPERATIONAL = "ok"
     DEGRADED = "dg"
@@ -115,7 +115,11 @@ class Words:
             return state, self.t.gettext("All systems operational")
         if not everything:
             return state, self.t.gettext("Nothing is measured yet")
-        hit = [f"{cluster.name} {each.status.name}" for cluster, each in everything if shown(each.status) is state]
+        hit = [
+            f"{cluster.name} {each.status.name}"
+            for cluster, each in everything
+            if shown(each.status) is state
+        ]
         if len(hit) == len(everything) > 1:
             return state, self.t.gettext("%(state)s: all systems") % {"state": self.states[state]}
         return state, f"{self.states[state]}: {self._some(hit)}"
@@ -125,9 +129,9 @@ class Words:
         total = len(cluster.components)
         state = worst_shown(cluster.components)
         if state is Shown.OPERATIONAL:
-            return self.t.ngettext("%(n)s component operational", "All %(n)s components operational", total) % {
-                "n": total
-            }
+            return self.t.ngettext(
+                "%(n)s component operational", "All %(n)s components operational", total
+            ) % {"n": total}
         hit = sum(shown(each.status) is state for each in cluster.components)
         return self.t.gettext("%(hit)s of %(total)s: %(state)s") % {
             "hit": hit,

@@ -1,0 +1,1 @@
+"""Measures what Holdfast promises, on real parts: `make bench`, or `python -m bench [NAME...]`."""

@@ -1,0 +1,42 @@
+"""What can be measured, by name. A subject is loaded when it is measured: listing them costs nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from bench.table import Measurement
+
+FOLDER = Path(__file__).parent / ".data"
+"""What benches keep between runs, and where their servers live."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How thoroughly to measure. `quick` is for trying a change: shorter windows, a smaller year."""
+
+    runs: int = 3
+    quick: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Something to measure; `bench.NAME` has a `measure` that does it."""
+
+    name: str
+    what: str
+
+    def measure(self, options: Options) -> Sequence[Measurement]:
+        measure = import_module(f"bench.{self.name}").measure
+        return cast("Callable[[Options], Sequence[Measurement]]", measure)(options)
+
+
+SUBJECTS = (
+    Subject("commands", "how long `holdfast --help` and `holdfast --version` take"),
+    Subject("loading", "reading an estate file of 2,000 components"),
+    Subject("probing", "CPU of one HTTP check, probe and judgement alone"),
+    Subject("checks", "1,000 HTTP checks every 10 s: CPU per check, memory, start delay"),
+    Subject("reading", "a year of 2,000 components: agreement report, component page"),
+    Subject("overall", "the overall page of 50 components: requests per second, size"),
+)
