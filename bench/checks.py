@@ -32,7 +32,7 @@ from holdfast.bootstrap.database import packed
 
 CHECKS = 1_000
 EVERY_S = 10
-WARM_UP_S = 20.0
+WARM_UP_S = 10.0
 WINDOW_S = 60.0
 """One fold of the roll-ups falls into each window, as into each minute of real life."""
 READY_WITHIN_S = 60.0

@@ -226,10 +226,10 @@ class Installation:
             return connection.execute(sql.encode(), values).fetchall()
 
     def available(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """As `query`, or nothing while the database is away."""
+        """As `query`, or nothing while the database is away or not ready yet."""
         try:
             return self.query(sql, *values)
-        except psycopg.OperationalError:
+        except (psycopg.OperationalError, psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             return []
 
     def processes(self) -> Mapping[int, str]:

@@ -61,6 +61,14 @@ def test_the_worst_condition_wins_and_equals_are_joined() -> None:
     )
 
 
+def test_the_order_of_conditions_does_not_matter() -> None:
+    worse = {"expect": "redirects == 0", "otherwise": "partial_outage"}
+    bad = {"expect": "status == 200", "otherwise": "degraded"}
+    for conditions in ([worse, bad], [bad, worse]):
+        judgement = judged(http(conditions=conditions), status=404, redirects=1)
+        assert judgement == (Outcome.PARTIAL, "redirects was 1, expected 0")
+
+
 def test_a_phase_that_did_not_happen_is_missing() -> None:
     check = http(conditions=["tls_time < 1s"])
     assert judged(check, status=200) == (Outcome.FAILED, "tls_time is missing")

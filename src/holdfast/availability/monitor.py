@@ -28,6 +28,8 @@ MOST_RESULTS_KEPT = 200_000
 Transitions are never dropped."""
 MOST_RESULTS_AT_ONCE = 5_000
 CLOCK_TOLERANCE = 2.0
+STARTS_TOGETHER = 0.05
+"""Runs that fall due within so many seconds start together: waking up costs more than a check does."""
 HOUSEKEEPING_EVERY = 60.0
 PARTITIONS_EVERY = 3600.0
 LAST_FLUSH = 3.0
@@ -231,7 +233,8 @@ class Monitor:
                 self._start(due, now)
             next_due = self._schedule.next_due() if self.leading else None
             # At most a second, so that a jump of the wall clock is noticed soon.
-            pause = 1.0 if next_due is None else min(1.0, max(0.0, next_due - self._clock.monotonic()))
+            wait = 1.0 if next_due is None else next_due - self._clock.monotonic()
+            pause = min(1.0, max(STARTS_TOGETHER, wait))
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -296,8 +299,7 @@ class Monitor:
         offset = self._wall_offset()
         if abs(offset - before) > CLOCK_TOLERANCE:
             self._on_event("clock_jumped", {"by_s": round(offset - before, 3)})
-            return offset
-        return before
+        return offset
 
     async def _keep_house(self) -> None:
         """Fold roll-ups each minute; make and drop partitions each hour. Both can be missed and repeated."""

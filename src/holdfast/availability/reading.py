@@ -99,8 +99,9 @@ class Reader:
         moment = await self._moment(Window(window.start, now + UPCOMING), zone, now)
         ids = list(inventory.registered.components.values())
         lines = await self._store.intervals(ids, window, now)
+        span = Span.of(window, zone)
         clusters = [
-            self._cluster(inventory, key, cluster, window, moment, lines)
+            self._cluster(inventory, key, cluster, span, moment, lines)
             for key, cluster in inventory.estate.clusters.items()
         ]
         current = [each for each in moment.maintenance if each.window.end > now and not each.cancelled_at]
@@ -125,7 +126,8 @@ class Reader:
         moment = await self._moment(Window(window.start, now + UPCOMING), zone, now)
         component_id = inventory.component_id(cluster_key, key)
         lines = await self._store.intervals([component_id], window, now)
-        history = self._history(inventory, cluster_key, key, window, moment, lines.get(component_id, ()))
+        span = Span.of(window, zone)
+        history = self._history(inventory, cluster_key, key, span, moment, lines.get(component_id, ()))
         checks = inventory.check_ids(cluster_key, key)
         resolution = resolution_for(window)
         roll_ups = await self._store.roll_ups(list(checks), window, resolution)
@@ -216,13 +218,13 @@ class Reader:
         inventory: Inventory,
         key: str,
         cluster: Cluster,
-        window: Window,
+        span: "Span",
         moment: _Moment,
         lines: Mapping[int, Sequence[Interval]],
     ) -> ClusterStatus:
         histories = [
             self._history(
-                inventory, key, each, window, moment, lines.get(inventory.component_id(key, each), ())
+                inventory, key, each, span, moment, lines.get(inventory.component_id(key, each), ())
             )
             for each in cluster.components
         ]
@@ -234,14 +236,14 @@ class Reader:
         inventory: Inventory,
         cluster_key: str,
         key: str,
-        window: Window,
+        span: "Span",
         moment: _Moment,
         line: Sequence[Interval],
     ) -> ComponentHistory:
         status = self._status(inventory, cluster_key, key, moment)
         covering = [each for each in moment.maintenance if status.id in each.component_ids]
-        days = days_of_line(line, window, moment.zone, covering, status.id)
-        return ComponentHistory(status, window, days, _figure(line, window, covering, status.id))
+        days = days_of_line(line, span, covering, status.id)
+        return ComponentHistory(status, span.window, days, _figure(line, span.window, covering, status.id))
 
     def _status(self, inventory: Inventory, cluster_key: str, key: str, moment: _Moment) -> ComponentStatus:
         component = inventory.estate.clusters[cluster_key].components[key]
@@ -314,24 +316,30 @@ def _sample(at: datetime, roll_ups: Sequence[RollUp]) -> Sample:
 # --- days and events
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A window with its local days, clipped to it. Made once for all components that are shown over it."""
+
+    window: Window
+    days: Sequence[tuple[date, Window]]
+
+    @classmethod
+    def of(cls, window: Window, zone: ZoneInfo) -> "Span":
+        clipped = ((day, whole.clipped_to(window)) for day, whole in days_of(window, zone))
+        return cls(window, [(day, part) for day, part in clipped if part is not None])
+
+
 def days_of_line(
-    line: Sequence[Interval],
-    window: Window,
-    zone: ZoneInfo,
-    maintenance: Sequence[Maintenance],
-    component_id: int,
+    line: Sequence[Interval], span: Span, maintenance: Sequence[Maintenance], component_id: int
 ) -> list[Day]:
-    """The local days of `window`, oldest first, each with what happened in it.
+    """The local days of `span`, oldest first, each with what happened in it.
 
     One pass over the intervals: a day takes those that begin before its end, and hands on the last one.
     """
     result: list[Day] = []
-    whole = completed(line, window)
+    whole = completed(line, span.window)
     first = 0
-    for day, full in days_of(window, zone):
-        today = full.clipped_to(window)
-        if today is None:
-            continue
+    for day, today in span.days:
         while first < len(whole) and whole[first].window.end <= today.start:
             first += 1
         inside: list[Interval] = []

@@ -72,13 +72,27 @@ class Tally:
         )
 
 
-def tally(intervals: Iterable[Interval], window: Window, excluded: Sequence[Window] = ()) -> Tally:
+def tally(intervals: Sequence[Interval], window: Window, excluded: Sequence[Window] = ()) -> Tally:
     """Where the time of `window` went for one component. Moments without an interval are unknown."""
+    by_state = _spent(intervals, window)
     holes = merged(hole for each in excluded if (hole := each.clipped_to(window)) is not None)
-    by_state: dict[State, timedelta] = dict.fromkeys(MEASURED, _ZERO)
-    for interval in without(completed(intervals, window), holes):
-        by_state[interval.state] += interval.duration
+    for hole in holes:
+        for state, length in _spent(intervals, hole).items():
+            by_state[state] -= length
     return Tally(by_state, sum((hole.duration for hole in holes), _ZERO))
+
+
+def _spent(intervals: Sequence[Interval], window: Window) -> dict[State, timedelta]:
+    """The time of `window` by state; all that no interval speaks of is unknown."""
+    by_state = dict.fromkeys(MEASURED, _ZERO)
+    left = window.duration
+    for interval in intervals:
+        length = min(interval.window.end, window.end) - max(interval.window.start, window.start)
+        if length > _ZERO:
+            by_state[interval.state] += length
+            left -= length
+    by_state[State.UNKNOWN] += left
+    return by_state
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.availability.model import Maintenance
 from holdfast.availability.reading import Inventory, Reader
-from holdfast.availability.views import AgreementReport
+from holdfast.availability.views import AgreementReport, Overview
 from holdfast.bootstrap import lab, running
 from holdfast.bootstrap.connections import try_connections
 from holdfast.bootstrap.database import is_embedded, server_for
@@ -30,6 +30,7 @@ from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.windows import Window
 
 T = TypeVar("T")
+STATUS_DAYS = 30
 LOOK_BACK = timedelta(days=90)
 LOOK_AHEAD = timedelta(days=3650)
 
@@ -76,6 +77,16 @@ class LocalCommands:
         running: Callable[[Running], None],
     ) -> None:
         _run(_demo(place, listen, sample_history=sample_history, report=report, told=running))
+
+    def status(self, place: Place, show: Callable[[Overview], None], *, every_s: float | None) -> None:
+        async def follow(pool: Pool, inventory: Inventory) -> None:
+            reader = Reader(PostgresReadingStore(pool), SystemClock(), lambda: inventory)
+            show(await reader.overview(days=STATUS_DAYS))
+            while every_s is not None:
+                await asyncio.sleep(every_s)
+                show(await reader.overview(days=STATUS_DAYS))
+
+        _run(_with_database(place, Role.SITE, follow))
 
     def lab_up(self, place: Place, report: Report) -> Sequence[LabPart]:
         return _run(lab.up(place, report))

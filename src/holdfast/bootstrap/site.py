@@ -138,11 +138,15 @@ async def run_site(
             logo_folder=config.parent,
         )
         server = _Server(_configured(app, estate.site.listen))
-        stopping = asyncio.create_task(_stop(server, signals))
+        following = [
+            asyncio.create_task(_stop(server, signals)),
+            asyncio.create_task(_reread_secrets(inventory, signals)),
+        ]
         try:
             await server.serve()
         finally:
-            stopping.cancel()
+            for task in following:
+                task.cancel()
 
 
 def _configured(app: object, listen: str) -> uvicorn.Config:
@@ -167,6 +171,14 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+async def _reread_secrets(inventory: SiteInventory, signals: Signals) -> None:
+    """A SIGHUP tells of a changed secret, for which the estate file stays as it is."""
+    while True:
+        await signals.reload.wait()
+        signals.reload.clear()
+        await inventory.refresh()
 
 
 async def _stop(server: uvicorn.Server, signals: Signals) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from estates import estate
+from estates import estate, put_link
 from installation import Installation, free_port, installed
 from targets import Target, answering
 
@@ -26,5 +26,5 @@ def bare(tmp_path: Path) -> Iterator[Installation]:
 def ready(tmp_path: Path, target: Target) -> Iterator[Installation]:
     """Its estate file is written; nothing runs."""
     with installed(tmp_path / "ready", estate(free_port(), target.url)) as ready:
-        (ready.folder / "link").write_text("x" * 40)
+        put_link(ready.folder, "x" * 40)
         yield ready

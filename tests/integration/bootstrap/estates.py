@@ -1,5 +1,7 @@
 """Estate files for whole installations: one cluster, two components, checked every second."""
 
+from pathlib import Path
+
 ESTATE = """\
 version: 1
 site:
@@ -52,6 +54,13 @@ agreements:
 def estate(port: int, url: str) -> str:
     """The estate file whose site listens on `port` and whose checks ask for `url`."""
     return ESTATE.format(port=port, url=url)
+
+
+def put_link(folder: Path, secret: str) -> None:
+    """The secret of the report link that the estate refers to, readable by its owner only."""
+    path = folder / "link"
+    path.touch(mode=0o600)
+    path.write_text(secret)
 
 
 WITHOUT_API = """\

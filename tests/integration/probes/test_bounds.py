@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import pytest
 import structlog.testing
 from probe_targets import (
     Authority,
@@ -50,15 +51,15 @@ async def test_a_timeout_names_its_phase(authority: Authority) -> None:
 
 
 @contextmanager
-def full_backlog() -> Iterator[int]:
+def full_backlog(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """A port that no longer completes a connection."""
     with ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        listener = stack.enter_context(socket.create_server((host, port), backlog=0))
         port = listener.getsockname()[1]
         for _ in range(64):
             filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", port))
+            filler.connect_ex((host, port))
         yield port
 
 
@@ -260,3 +261,17 @@ async def test_a_plan_is_forgotten_with_its_check(probes: Probes) -> None:
         for _ in range(20):
             await probes.attempt(http(port))
     assert len(probes._plans) <= 1
+
+
+@pytest.mark.parametrize("alive", ["127.0.0.1", "127.0.0.2"])
+async def test_a_silent_address_is_passed_by(alive: str) -> None:
+    names = {"two.example": ["127.0.0.1", "127.0.0.2"]}
+    dead = "127.0.0.2" if alive == "127.0.0.1" else "127.0.0.1"
+    async with name_server(names) as server, serving(saying(OK), host=alive) as port:
+        with full_backlog(dead, port):
+            probes = Probes(resolve_secret, nameservers=[server])
+            limits = {"connect": "60s"}
+            observation = await probes.attempt(http(port, "two.example", timeout="60s", timeouts=limits))
+            assert observation.error is None
+            assert len(asyncio.all_tasks()) <= 2  # this test, and perhaps the conversation's end
+            await probes.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from probe_targets import read_request, saying, serving
 
 from holdfast.adapters.probes import Probes
+from holdfast.adapters.probes.http_request import Request, target_of
 from holdfast.availability.model import Observation
 from holdfast.estate.model import HttpCheck
 
@@ -193,7 +195,11 @@ async def test_content_codings(probes: Probes, coding: str, coded: bytes) -> Non
 
 async def test_a_gzip_bomb_is_cut_at_a_mebibyte(probes: Probes) -> None:
     bomb = gzip.compress(bytes(200 * MEBIBYTE), 9)
+    tracemalloc.start()
     observation = await asked(probes, answer_of(bomb, "Content-Encoding: gzip"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * MEBIBYTE
     assert observation.facts["body"] == bytes(MEBIBYTE)
     assert observation.facts["body_truncated"] is True
 
@@ -361,3 +367,19 @@ async def test_redirects_that_lead_nowhere(probes: Probes, location: str) -> Non
 
 async def test_a_redirect_without_location_is_the_answer(probes: Probes) -> None:
     assert (await asked(probes, b"HTTP/1.1 302 Go\r\nContent-Length: 0\r\n\r\n")).facts["status"] == 302
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "kept"),
+    [
+        ("http://a/x", "http://a/y", True),
+        ("http://a/", "https://a/", True),
+        ("https://a:8443/", "http://a:8443/", False),
+        ("https://a/", "http://a/", False),
+        ("http://a/", "http://a:8080/", False),
+        ("https://a/", "https://b/", False),
+    ],
+)
+def test_who_may_see_private_headers(source: str, target: str, kept: bool) -> None:
+    request = Request("GET", (), (("Authorization", "x"),), b"")
+    assert bool(request.redirected(302, target_of(source), target_of(target)).private) == kept

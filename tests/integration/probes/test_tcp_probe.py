@@ -6,6 +6,7 @@ from typing import Any
 from probe_targets import Conversation, serving, silent
 
 from holdfast.adapters.probes import Probes
+from holdfast.adapters.probes.tcp import Greeting
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Observation, Outcome
 from holdfast.estate.model import TcpCheck
@@ -99,3 +100,23 @@ async def test_an_endless_answer_is_cut(probes: Probes) -> None:
 
     observation = await attempted(probes, endless, 'answer contains "y"')
     assert observation.facts == {"answer": b"x" * 65_536}
+
+
+def test_the_silence_after_a_line_begins_anew_with_each_piece() -> None:
+    waiting: list[asyncio.TimerHandle] = []
+
+    class Loop(asyncio.SelectorEventLoop):
+        def call_later(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+            waiting.append(super().call_later(*args, **kwargs))
+            return waiting[-1]
+
+    loop = Loop()
+    greeting = Greeting(loop, lambda text: b"220 " in text)
+    greeting.feed(b"220-one\r\n")
+    greeting.feed(b"220-two")
+    greeting.feed(b" and three\r\n")
+    assert [handle.cancelled() for handle in waiting] == [True, False]
+    greeting.feed(b"220 four\r\n")
+    assert waiting[-1].cancelled()
+    assert greeting.finished.done()
+    loop.close()

@@ -1,5 +1,6 @@
 """TLS: what was agreed on, what is wrong with a certificate, and the reader of certificates itself."""
 
+import asyncio
 import os
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
-from probe_targets import Authority, saying, serving, silent
+from probe_targets import Authority, saying, serving, settled, silent
 
 from holdfast.adapters.probes import Probes
 from holdfast.adapters.probes.der import read_certificate
+from holdfast.adapters.probes.tls import Trust
+from holdfast.adapters.probes.wire import connect
 from holdfast.estate.model import HttpCheck, TlsCheck
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -222,3 +225,36 @@ def test_the_reader_only_ever_raises_value_errors(at: int, change: bytes, length
             read_certificate(der)
         except ValueError:
             continue
+
+
+async def test_an_end_between_the_handshake_and_the_request_is_not_lost(
+    authority: Authority, ca_file: Path
+) -> None:
+    class Listener:
+        ends: list[Exception | None]
+
+        def __init__(self) -> None:
+            self.ends, self.heard = [], b""
+
+        def feed(self, received: bytes) -> None:
+            self.heard += received
+
+        def ended(self, error: Exception | None) -> None:
+            self.ends.append(error)
+
+    async def one_word(_: object, writer: Any) -> None:
+        writer.write(b"bye")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.transport.abort()  # an end without close_notify
+
+    loop = asyncio.get_running_loop()
+    async with serving(one_word, tls=authority.server("localhost")) as port:
+        wire = await connect(loop, ("127.0.0.1",), port)
+        await wire.secure(Trust().context(verify=True, ca_file=str(ca_file)), "localhost")
+        await settled(lambda: wire._end is not None)
+        listener = Listener()
+        wire.attach(listener)
+        wire.close()
+    assert listener.heard == b"bye"
+    assert listener.ends

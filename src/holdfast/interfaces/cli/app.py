@@ -10,6 +10,7 @@ from holdfast.interfaces.cli import lab, maintenance, sla
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
 from holdfast.interfaces.cli.ports import Commands, RoleName, Running
+from holdfast.interfaces.cli.status import add_status
 
 __all__ = ["build"]
 
@@ -26,6 +27,7 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     )
     _add_estate(app, commands)
     _add_running(app, commands)
+    add_status(app, commands)
     app.add_typer(lab.build(commands), name="lab")
     app.add_typer(sla.build(commands), name="sla")
     app.add_typer(maintenance.build(commands), name="maintenance")

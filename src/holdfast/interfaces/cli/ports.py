@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from holdfast.availability.model import Maintenance
-from holdfast.availability.views import AgreementReport
+from holdfast.availability.views import AgreementReport, Overview
 from holdfast.estate.model import Estate
 
 RoleName = Literal["controller", "site"]
@@ -89,6 +89,10 @@ class Commands(Protocol):
 
     def serve(self, role: RoleName, place: Place, *, supervised: bool) -> None:
         """Run one role until a signal ends it."""
+        ...
+
+    def status(self, place: Place, show: Callable[[Overview], None], *, every_s: float | None) -> None:
+        """Hand `show` the estate's status: once, or again and again until interrupted."""
         ...
 
     def lab_up(self, place: Place, report: Report) -> Sequence[LabPart]: ...

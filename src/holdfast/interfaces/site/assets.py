@@ -20,8 +20,8 @@ _log = structlog.get_logger(__name__)
 
 # The fills of site.css, in its light variant: they reach 3:1 on white and on black browser bars alike.
 _FAVICON = {
-    Shown.OPERATIONAL: "#2aa876",
-    Shown.DEGRADED: "#c58a08",
+    Shown.OPERATIONAL: "#1f9d6b",
+    Shown.DEGRADED: "#b97f04",
     Shown.PARTIAL_OUTAGE: "#e0681f",
     Shown.MAJOR_OUTAGE: "#d2323f",
     Shown.UNKNOWN: "#8793a1",

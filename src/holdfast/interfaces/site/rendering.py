@@ -109,7 +109,7 @@ class Renderer:
             state=state,
             headline=headline,
             few=len(overview.clusters) <= _FEW_CLUSTERS,
-            planned=self.planned(overview),
+            **self.planned(overview),
             recent=self.recent(overview, overview.clusters),
         )
 
@@ -123,7 +123,7 @@ class Renderer:
             sample=overview.sample,
             cluster=cluster,
             state=worst_shown(cluster.components),
-            planned=self.planned(overview, cluster),
+            **self.planned(overview, cluster),
             recent=self.recent(overview, [cluster]),
             this_month=self.t.local(overview.at).strftime("%Y-%m"),
         )
@@ -178,17 +178,18 @@ class Renderer:
 
     def planned(
         self, overview: Overview, cluster: ClusterStatus | None = None
-    ) -> list[tuple[Maintenance, str]]:
-        """Maintenance under way or to come, with the names of what it covers; of `cluster` alone if given."""
+    ) -> dict[str, list[tuple[Maintenance, str]]]:
+        """Maintenance `under_way` and still `planned`, with what it covers; of `cluster` alone if given."""
         names = {
             each.status.id: f"{where.name} {each.status.name}" for where, each in all_components(overview)
         }
         within = {each.status.id for each in cluster.components} if cluster else set(names)
-        return [
-            (each, self.t.listing(names[one] for one in names if one in each.component_ids))
-            for each in sorted(overview.maintenance, key=lambda each: each.window)
-            if each.cancelled_at is None and each.window.end > overview.at and within & each.component_ids
-        ]
+        found: dict[str, list[tuple[Maintenance, str]]] = {"under_way": [], "planned": []}
+        for each in sorted(overview.maintenance, key=lambda each: each.window):
+            if each.cancelled_at is None and each.window.end > overview.at and within & each.component_ids:
+                covered = self.t.listing(names[one] for one in names if one in each.component_ids)
+                found["under_way" if each.window.start <= overview.at else "planned"].append((each, covered))
+        return found
 
     def recent(
         self, overview: Overview, clusters: Sequence[ClusterStatus]

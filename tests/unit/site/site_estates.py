@@ -227,7 +227,7 @@ class FakeReader:
     def _read(self, what: str) -> None:
         self.calls.append(what)
         if self.away:
-            raise Away("the database does not answer", hint="wait")
+            raise AwayError("the database does not answer", hint="wait")
 
     def _status(self, cluster_key: str, key: str) -> tuple[ClusterStatus, ComponentHistory] | None:
         for cluster in self.now_overview.clusters:
@@ -331,7 +331,7 @@ class FakeReader:
         )
 
 
-class Away(HoldfastError):
+class AwayError(HoldfastError):
     remedy = Remedy.TRANSIENT
 
 
@@ -348,6 +348,3 @@ def agreement() -> Agreement:
             "rto": "1h",
         }
     )
-
-
-__all__ = ["NOW", "BERLIN", "FakeReader", "Away", "agreement", "overview", "day_window", "Tally"]

@@ -1,0 +1,68 @@
+"""One demo and one browser, shared by all end-to-end tests; both are gone when the last of them is done."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from installation import free_port, installed
+from playwright.async_api import Browser, BrowserContext, async_playwright
+
+from e2e.demo import Demo
+from holdfast.lab.ports import is_free
+from holdfast.lab.topology import CLUSTERS, ROLES, port_of
+
+CHROMIUM = "/usr/bin/chromium"
+# Nothing that talks to anybody but the page.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def _free_base_port() -> int:
+    while True:
+        base = free_port() // 100 * 100
+        if all(is_free(port_of(base, cluster, role)) for cluster in CLUSTERS for role in ROLES):
+            return base
+
+
+@pytest.fixture(scope="package")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """With a year of sample history, so that every kind of day and event stands on its pages."""
+    folder = tmp_path_factory.mktemp("demo")
+    with installed(folder, HOLDFAST_LAB_BASE_PORT=str(_free_base_port())) as installation:
+        listen = f"127.0.0.1:{free_port()}"
+        up = installation.up("--listen", listen, "--sample-history", command="demo")
+        demo = Demo(installation, up)
+        demo.until_whole()
+        yield demo
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="package")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(browser: Browser, demo: Demo) -> AsyncIterator[Callable[..., Any]]:
+    """Opens a browser context on the demo's site: a visitor of its own, with what `new_context` takes."""
+    contexts: list[BrowserContext] = []
+
+    async def visitor(**how: Any) -> BrowserContext:
+        context = await browser.new_context(base_url=demo.site, locale=how.pop("locale", "en-GB"), **how)
+        contexts.append(context)
+        context.set_default_timeout(60_000)
+        return context
+
+    yield visitor
+    for context in contexts:
+        await context.close()

@@ -1,0 +1,129 @@
+"""The main job, on real input: a real service is broken for real, and everybody who should know it does."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from installation import eventually
+from playwright.async_api import Page
+
+from e2e.demo import PROMISED_S, Demo
+from holdfast.availability.model import State
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PREMIUM = "Premium SLA, EU"
+
+
+async def _comes_to_say(page: Page, text: str) -> datetime:
+    """Wait until the page's heading says `text`, by itself; returns when that was, by the browser's clock."""
+    await page.wait_for_function("text => document.querySelector('h1').textContent.includes(text)", arg=text)
+    millis: float = await page.evaluate("Date.now()")
+    return datetime.fromtimestamp(millis / 1000, UTC)
+
+
+async def test_an_outage_shows_by_itself_and_is_accounted(demo: Demo, visit: Callable[..., Any]) -> None:
+    visitor = await visit()
+    page = await visitor.new_page()
+    await page.goto("/en/")
+    assert await page.locator("h1").inner_text() == "All systems operational"
+    await page.evaluate("window.neverReloaded = true")
+    before = await asyncio.to_thread(demo.report, "acme-eu")
+    known = len(demo.timeline("eu/api"))
+
+    broken_at = await asyncio.to_thread(demo.break_, "eu-api")
+    seen_at = await _comes_to_say(page, "Major outage: EU API")
+
+    # The open page has changed, and was not loaded anew.
+    assert await page.evaluate("window.neverReloaded") is True
+    assert (seen_at - broken_at).total_seconds() <= PROMISED_S
+    api = page.locator("#c-eu li.component", has=page.get_by_role("link", name="API", exact=True))
+    assert "Major outage" in await api.inner_text()
+    assert await page.title() == "Major outage: EU API · Printcloud status"
+
+    # The interval is open in the database.
+    begins, state, recorded = demo.timeline("eu/api")[-1]
+    assert len(demo.timeline("eu/api")) == known + 1
+    assert state == State.MAJOR_OUTAGE
+    assert broken_at - timedelta(seconds=1) <= begins <= recorded
+    assert (recorded - broken_at).total_seconds() <= PROMISED_S
+
+    # The component's page tells of it as under way.
+    await page.goto("/en/clusters/eu/api")
+    event = page.locator("li.event").first
+    assert "Major outage" in await event.inner_text()
+    assert "ongoing" in await event.inner_text()
+
+    # So does a browser without JavaScript, once it looks again.
+    plain = await (await visit(java_script_enabled=False)).new_page()
+    await plain.goto("/en/")
+    assert "Major outage: EU API" in await plain.locator("h1").inner_text()
+
+    # The customer's budget falls, and is said to on the customer's page.
+    during = await asyncio.to_thread(demo.report, "acme-eu")
+    assert during["budget"]["left_s"] < before["budget"]["left_s"]
+    open_event = during["events"][0]
+    assert (open_event["component"], open_event["state"]) == ("eu/api", "major_outage")
+    await page.goto(demo.report_path(PREMIUM))
+    assert "Error budget left" in await page.locator("main").inner_text()
+
+    await page.goto("/en/")
+    await asyncio.to_thread(demo.heal, "eu-api")
+    await _comes_to_say(page, "All systems operational")
+    await plain.reload()
+    assert await plain.locator("h1").inner_text() == "All systems operational"
+
+    # Healing closed the interval, and the agreement counts exactly its length.
+    first, last = demo.timeline("eu/api")[-2:]
+    assert (first[0], last[1]) == (begins, State.OPERATIONAL)
+    after = await asyncio.to_thread(demo.report, "acme-eu")
+    length = (last[0] - begins).total_seconds()
+    api_before, api_after = before["components"]["eu/api"], after["components"]["eu/api"]
+    counted = api_after["major_outage_s"] - api_before["major_outage_s"]
+    assert counted == pytest.approx(length, abs=1e-5)
+    downtime = api_after["weighted_downtime_s"] - api_before["weighted_downtime_s"]
+    assert downtime == pytest.approx(length, abs=1e-5)
+    event_after = after["events"][0]
+    assert datetime.fromisoformat(event_after["to"]) == last[0]
+
+
+async def test_a_frozen_service_counts_as_down(demo: Demo) -> None:
+    """It accepts connections and answers nobody: only the time-out tells."""
+    known = len(demo.timeline("usa/messaging"))
+    broken_at = await asyncio.to_thread(demo.break_, "usa-messaging", "hang")
+    try:
+        await asyncio.to_thread(
+            eventually,
+            lambda: demo.shown().get("usa/messaging") == "major_outage",
+            "the frozen service is shown as down",
+        )
+    finally:
+        await asyncio.to_thread(demo.heal, "usa-messaging")
+
+    at, state, _ = demo.timeline("usa/messaging")[known]
+    assert state == State.MAJOR_OUTAGE
+    # A run that was under way when it froze may have begun before.
+    assert at >= broken_at - timedelta(seconds=10)
+    await asyncio.to_thread(demo.until_whole)
+
+
+async def test_a_worse_website_is_degraded_and_costs_nothing(demo: Demo) -> None:
+    """Without its API the website comes without its queue: worse, but not down."""
+    before = await asyncio.to_thread(demo.report, "liberty-usa")
+    await asyncio.to_thread(demo.break_, "usa-api", "stop")
+    try:
+        await asyncio.to_thread(
+            eventually,
+            lambda: demo.shown().get("usa/website") == "degraded",
+            "the website is shown as degraded",
+        )
+    finally:
+        await asyncio.to_thread(demo.heal, "usa-api")
+    await asyncio.to_thread(demo.until_whole)
+
+    after = await asyncio.to_thread(demo.report, "liberty-usa")
+    website_before, website_after = (each["components"]["usa/website"] for each in (before, after))
+    assert website_after["degraded_s"] > website_before["degraded_s"]
+    assert website_after["weighted_downtime_s"] == website_before["weighted_downtime_s"]
