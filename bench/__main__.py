@@ -34,7 +34,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="what to measure; everything when left out")
     parser.add_argument("--list", action="store_true", help="say what there is to measure, and end")
     parser.add_argument("--runs", type=int, default=3, help="how often, for the median (default 3)")
-    parser.add_argument("--quick", action="store_true", help="shorter and smaller: to try a change, not to quote")
+    parser.add_argument(
+        "--quick", action="store_true", help="shorter and smaller: to try a change, not to quote"
+    )
     parser.add_argument("--json", action="store_true", help="answer in JSON")
     parser.add_argument("--strict", action="store_true", help="end with status 1 when a target is missed")
     arguments = parser.parse_args()

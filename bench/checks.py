@@ -79,7 +79,7 @@ async def _take(config: Path, folder: Path, options: Options) -> Taken:
         log = folder / "controller.log"
         login = packed(server.conninfo(Role.CONTROLLER))
         with (
-            psycopg.connect(autocommit=True, **server.conninfo(Role.OWNER).parameters) as connection,
+            psycopg.connect(server.conninfo(Role.OWNER).dsn, autocommit=True) as connection,
             python(arguments, first_line=login, log=log) as controller,
         ):
             return await asyncio.to_thread(_watch, connection, server, controller, log, options)

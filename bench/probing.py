@@ -16,12 +16,14 @@ def measure(options: Options) -> Sequence[Measurement]:
     checks = 1_000 if options.quick else 5_000
     with service() as (plain, secure, ca_file):
         http, https = (
-            HttpCheck(url=url, ca_file=ca_file, conditions=CONDITIONS)  # type: ignore[arg-type]
+            HttpCheck(url=url, ca_file=ca_file, conditions=CONDITIONS)
             for url in (f"http://127.0.0.1:{plain}/", f"https://127.0.0.1:{secure}/")
         )
         over_http = [uvloop.run(measure_probe(http, checks))[0] / 1000 for _ in range(options.runs)]
         over_https = [uvloop.run(measure_probe(https, checks))[0] / 1000 for _ in range(options.runs)]
     return [
         Measurement("probe alone, http: CPU per check", "ms", over_http, at_most(0.6)),
-        Measurement("probe alone, https: CPU per check", "ms", over_https, note="full handshake, chain verified"),
+        Measurement(
+            "probe alone, https: CPU per check", "ms", over_https, note="full handshake, chain verified"
+        ),
     ]

@@ -39,7 +39,9 @@ def peak_memory_mb(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def python(arguments: Sequence[str], *, first_line: bytes = b"", log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def python(
+    arguments: Sequence[str], *, first_line: bytes = b"", log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
     """A Python process of ours, with its output in `log`. It is ended with the block, and with us.
 
     `first_line` goes to its standard input, which stays open: its end tells the process to end.
@@ -68,7 +70,9 @@ def require_alive(process: subprocess.Popen[bytes], log: Path) -> None:
     """Raises SystemExit with the end of its log when the process has ended."""
     if process.poll() is not None:
         tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
-        raise SystemExit("\n".join([f"a process of the bench ended with status {process.returncode}:", *tail]))
+        raise SystemExit(
+            "\n".join([f"a process of the bench ended with status {process.returncode}:", *tail])
+        )
 
 
 def pinned(pid: int, core: int) -> None:

@@ -88,10 +88,13 @@ class Demo:
 
     def until_whole(self) -> None:
         """Wait until every component is operational on the site, and the site is current."""
-        eventually(
-            lambda: self.shown() == dict.fromkeys(COMPONENTS, "operational") and not self.status()["stale"],
-            "all components are operational",
-        )
+        try:
+            eventually(
+                lambda: self.shown() == dict.fromkeys(COMPONENTS, "operational") and not self.status()["stale"],
+                "all components are operational",
+            )
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.status()}") from error
 
     def timeline(self, component: str) -> list[tuple[datetime, int, datetime]]:
         """The measured transitions of a component with one check: at, state, recorded at; oldest first."""

@@ -1,16 +1,18 @@
 """The main job, on real input: a real service is broken for real, and everybody who should know it does."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from installation import eventually
 from playwright.async_api import Page
 
 from e2e.demo import PROMISED_S, Demo
 from holdfast.availability.model import State
+from holdfast.lab.topology import CLUSTERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -24,9 +26,23 @@ async def _comes_to_say(page: Page, text: str) -> datetime:
     return datetime.fromtimestamp(millis / 1000, UTC)
 
 
+def _newest_event(report: Mapping[str, Any], component: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(each for each in report["events"] if each["component"] == component)
+    return found
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def healed(demo: Demo) -> AsyncIterator[None]:
+    """Whatever a test has broken, the next one finds the service whole."""
+    yield
+    for cluster in CLUSTERS:
+        await asyncio.to_thread(demo.heal, cluster)
+    await asyncio.to_thread(demo.until_whole)
+
+
+@pytest.mark.usefixtures("healed")
 async def test_an_outage_shows_by_itself_and_is_accounted(demo: Demo, visit: Callable[..., Any]) -> None:
-    visitor = await visit()
-    page = await visitor.new_page()
+    page = await (await visit()).new_page()
     await page.goto("/en/")
     assert await page.locator("h1").inner_text() == "All systems operational"
     await page.evaluate("window.neverReloaded = true")
@@ -64,8 +80,7 @@ async def test_an_outage_shows_by_itself_and_is_accounted(demo: Demo, visit: Cal
     # The customer's budget falls, and is said to on the customer's page.
     during = await asyncio.to_thread(demo.report, "acme-eu")
     assert during["budget"]["left_s"] < before["budget"]["left_s"]
-    open_event = during["events"][0]
-    assert (open_event["component"], open_event["state"]) == ("eu/api", "major_outage")
+    assert _newest_event(during, "eu/api")["state"] == "major_outage"
     await page.goto(demo.report_path(PREMIUM))
     assert "Error budget left" in await page.locator("main").inner_text()
 
@@ -85,45 +100,38 @@ async def test_an_outage_shows_by_itself_and_is_accounted(demo: Demo, visit: Cal
     assert counted == pytest.approx(length, abs=1e-5)
     downtime = api_after["weighted_downtime_s"] - api_before["weighted_downtime_s"]
     assert downtime == pytest.approx(length, abs=1e-5)
-    event_after = after["events"][0]
-    assert datetime.fromisoformat(event_after["to"]) == last[0]
+    assert datetime.fromisoformat(_newest_event(after, "eu/api")["to"]) == last[0]
 
 
+@pytest.mark.usefixtures("healed")
 async def test_a_frozen_service_counts_as_down(demo: Demo) -> None:
     """It accepts connections and answers nobody: only the time-out tells."""
     known = len(demo.timeline("usa/messaging"))
     broken_at = await asyncio.to_thread(demo.break_, "usa-messaging", "hang")
-    try:
-        await asyncio.to_thread(
-            eventually,
-            lambda: demo.shown().get("usa/messaging") == "major_outage",
-            "the frozen service is shown as down",
-        )
-    finally:
-        await asyncio.to_thread(demo.heal, "usa-messaging")
+
+    await _shown(demo, "usa/messaging", "major_outage")
 
     at, state, _ = demo.timeline("usa/messaging")[known]
     assert state == State.MAJOR_OUTAGE
     # A run that was under way when it froze may have begun before.
     assert at >= broken_at - timedelta(seconds=10)
-    await asyncio.to_thread(demo.until_whole)
 
 
+@pytest.mark.usefixtures("healed")
 async def test_a_worse_website_is_degraded_and_costs_nothing(demo: Demo) -> None:
     """Without its API the website comes without its queue: worse, but not down."""
     before = await asyncio.to_thread(demo.report, "liberty-usa")
     await asyncio.to_thread(demo.break_, "usa-api", "stop")
-    try:
-        await asyncio.to_thread(
-            eventually,
-            lambda: demo.shown().get("usa/website") == "degraded",
-            "the website is shown as degraded",
-        )
-    finally:
-        await asyncio.to_thread(demo.heal, "usa-api")
-    await asyncio.to_thread(demo.until_whole)
+
+    await _shown(demo, "usa/website", "degraded")
 
     after = await asyncio.to_thread(demo.report, "liberty-usa")
     website_before, website_after = (each["components"]["usa/website"] for each in (before, after))
     assert website_after["degraded_s"] > website_before["degraded_s"]
     assert website_after["weighted_downtime_s"] == website_before["weighted_downtime_s"]
+
+
+async def _shown(demo: Demo, component: str, state: str) -> None:
+    await asyncio.to_thread(
+        eventually, lambda: demo.shown().get(component) == state, f"{component} is shown as {state}"
+    )

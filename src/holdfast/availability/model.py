@@ -104,12 +104,14 @@ class Observation:
     """What one attempt saw: facts for the conditions, or the error that ended it.
 
     `facts` holds only what the condition language names (`status`, `headers`, `body`, ...); it is dropped
-    once the conditions are evaluated and never stored.
+    once the conditions are evaluated and never stored. `ours`: the error is no word about the target but our
+    own fault, so that there is no result: the check falls silent and becomes unknown.
     """
 
     timings: Timings
     error: str | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)

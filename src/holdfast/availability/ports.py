@@ -109,7 +109,9 @@ class LeasedStore(MonitorStore, Protocol):
 class ReadingStore(Protocol):
     """The reader's side. Reads never block a write."""
 
-    async def check_states(self) -> Mapping[int, CheckState]: ...
+    async def check_states(self, check_ids: Collection[int] | None = None) -> Mapping[int, CheckState]:
+        """What is known of these checks, or of every one that was ever heard, by id."""
+        ...
 
     async def intervals(
         self, component_ids: Collection[int], window: Window, now: datetime
@@ -131,8 +133,13 @@ class ReadingStore(Protocol):
         """The newest raw results, newest first, at most `limit` per check."""
         ...
 
-    async def maintenance(self, window: Window) -> Sequence[Maintenance]:
-        """Maintenance that overlaps `window`, by start, cancelled ones included."""
+    async def maintenance(
+        self, window: Window, component_ids: Collection[int] | None = None
+    ) -> Sequence[Maintenance]:
+        """Maintenance that overlaps `window`, by start, cancelled ones included.
+
+        With `component_ids` only what covers at least one of these components.
+        """
         ...
 
 

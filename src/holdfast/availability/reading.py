@@ -28,7 +28,7 @@ from holdfast.availability.views import (
     Sample,
 )
 from holdfast.estate.model import Agreement, Cluster, Estate
-from holdfast.estate.ports import Registered
+from holdfast.estate.ports import ComponentIdentity, Registered
 from holdfast.estate.scope import components_of
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.windows import Window, days_of, merged, month_window, start_of_day
@@ -36,6 +36,14 @@ from holdfast.kernel.windows import Window, days_of, merged, month_window, start
 MOST_SAMPLES = 200
 NEWEST_RUNS = 5
 UPCOMING = timedelta(days=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a question is about: the ids of components and of their checks."""
+
+    components: Sequence[int]
+    checks: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,12 @@ class Inventory:
         """The ids of a component's checks with their keys."""
         component = self.estate.clusters[cluster_key].components[key]
         return {self.registered.checks[cluster_key, key, check]: check for check in component.checks}
+
+    def scope(self, components: Iterable[ComponentIdentity]) -> Scope:
+        """The ids of these components and of their checks."""
+        chosen = list(components)
+        checks = [check_id for each in chosen for check_id in self.check_ids(*each)]
+        return Scope([self.component_id(*each) for each in chosen], checks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +137,8 @@ class Reader:
         zone = ZoneInfo(inventory.estate.site.time_zone)
         now = self._clock.now()
         window = _until(window, now)
-        moment = await self._moment(Window(window.start, now + UPCOMING), zone, now)
+        scope = inventory.scope([(cluster_key, key)])
+        moment = await self._moment(Window(window.start, now + UPCOMING), zone, now, scope)
         component_id = inventory.component_id(cluster_key, key)
         lines = await self._store.intervals([component_id], window, now)
         span = Span.of(window, zone)
@@ -151,7 +166,7 @@ class Reader:
                 )
                 for run in runs
             ],
-            [each for each in moment.maintenance if component_id in each.component_ids],
+            moment.maintenance,
         )
 
     async def month(self, year: int, month: int, cluster_key: str | None = None) -> MonthHistory:
@@ -161,13 +176,14 @@ class Reader:
         now = self._clock.now()
         window = month_window(year, month, zone)
         elapsed = _until(window, now)
-        moment = await self._moment(window, zone, now)
         chosen = [
             (cluster, key)
             for cluster, key in inventory.registered.components
             if cluster_key is None or cluster == cluster_key
         ]
-        ids = [inventory.component_id(*each) for each in chosen]
+        scope = inventory.scope(chosen)
+        moment = await self._moment(window, zone, now, scope)
+        ids = scope.components
         lines = await self._store.intervals(ids, elapsed, now)
         statuses = [self._status(inventory, *each, moment) for each in chosen]
         figures = {
@@ -193,10 +209,11 @@ class Reader:
         now = self._clock.now()
         zone = ZoneInfo(agreement.time_zone)
         window = agreement_window(agreement, moment)
-        found = await self._moment(window, zone, now)
-        scope = components_of(agreement, inventory.estate)
-        statuses = [self._status(inventory, *each, found) for each in scope]
-        ids = [status.id for status in statuses]
+        chosen = components_of(agreement, inventory.estate)
+        scope = inventory.scope(chosen)
+        found = await self._moment(window, zone, now, scope)
+        statuses = [self._status(inventory, *each, found) for each in chosen]
+        ids = scope.components
         lines = await self._store.intervals(ids, window, now)
         timelines = {each: lines.get(each, ()) for each in ids}
         return AgreementReport(
@@ -210,8 +227,16 @@ class Reader:
             any(interval.sample for line in timelines.values() for interval in line),
         )
 
-    async def _moment(self, window: Window, zone: ZoneInfo, now: datetime) -> _Moment:
-        return _Moment(now, zone, await self._store.check_states(), await self._store.maintenance(window))
+    async def _moment(
+        self, window: Window, zone: ZoneInfo, now: datetime, scope: Scope | None = None
+    ) -> _Moment:
+        """What is known of the components in `scope`, by default of all."""
+        if scope is None:
+            states, planned = await self._store.check_states(), await self._store.maintenance(window)
+        else:
+            states = await self._store.check_states(scope.checks)
+            planned = await self._store.maintenance(window, scope.components)
+        return _Moment(now, zone, states, planned)
 
     def _cluster(
         self,
@@ -371,7 +396,7 @@ def _figure(
     line: Sequence[Interval], window: Window, maintenance: Iterable[Maintenance], component_id: int
 ) -> Figure:
     """The site's own figure: all announced maintenance is left out, whatever notice an agreement asks for."""
-    holes = merged(each.window for each in maintenance if each.excludes(component_id, timedelta()))
+    holes = [each.window for each in maintenance if each.excludes(component_id, timedelta())]
     return Figure(window, tally(line, window, holes))
 
 

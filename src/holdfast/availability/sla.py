@@ -75,6 +75,8 @@ class Tally:
 def tally(intervals: Sequence[Interval], window: Window, excluded: Sequence[Window] = ()) -> Tally:
     """Where the time of `window` went for one component. Moments without an interval are unknown."""
     by_state = _spent(intervals, window)
+    if not excluded:
+        return Tally(by_state)
     holes = merged(hole for each in excluded if (hole := each.clipped_to(window)) is not None)
     for hole in holes:
         for state, length in _spent(intervals, hole).items():

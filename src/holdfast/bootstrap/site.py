@@ -20,7 +20,7 @@ from holdfast.bootstrap.signals import Signals
 from holdfast.estate.model import Estate, Site
 from holdfast.estate.ports import Registered
 from holdfast.interfaces.site.app import create_site
-from holdfast.kernel.clock import SystemClock
+from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import HoldfastError, Remedy
 
 RETRY_EVERY_S = 1.0
@@ -111,9 +111,16 @@ class SiteInventory:
 
 
 async def run_site(
-    estate: Estate, config: Path, data_dir: Path, conninfo: Conninfo, signals: Signals
+    estate: Estate,
+    config: Path,
+    data_dir: Path,
+    conninfo: Conninfo,
+    signals: Signals,
+    *,
+    clock: Clock | None = None,
 ) -> None:
-    """Serve until `signals.stop`. `config` is absolute."""
+    """Serve until `signals.stop`. `config` is absolute; `clock` is the machine's unless another is given."""
+    clock = clock or SystemClock()
     registry = PostgresRegistry(conninfo)
     inventory = SiteInventory(registry, data_dir / "site" / "estate.json", estate.site, config)
     await inventory.refresh()
@@ -127,11 +134,11 @@ async def run_site(
             yield what
 
     async with open_pool(conninfo, "site", max_size=6) as pool:
-        reader = Reader(PostgresReadingStore(pool), SystemClock(), inventory)
+        reader = Reader(PostgresReadingStore(pool), clock, inventory)
         app = create_site(
             reader,
             settings=inventory.settings,
-            clock=SystemClock(),
+            clock=clock,
             changes=changes,
             snapshot_file=data_dir / "site" / "snapshot.json",
             report_links=inventory.report_links,

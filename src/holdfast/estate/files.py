@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from holdfast.estate.findings import Finding
-from holdfast.estate.model import Cluster, Component, Estate, HttpCheck, TlsCheck
+from holdfast.estate.model import Cluster, Component, Estate
 from holdfast.kernel.errors import HoldfastError
 
 MAX_LOGO_BYTES = 256 * 1024
@@ -29,7 +29,7 @@ def file_findings(estate: Estate, base: Path) -> Iterator[Finding]:
         for key, component in components.items():
             for check_key, check in getattr(component, "checks", {}).items():
                 path = ("clusters", cluster_key, "components", key, "checks", check_key, "ca_file")
-                if isinstance(check, (HttpCheck, TlsCheck)) and (name := getattr(check, "ca_file", None)):
+                if name := getattr(check, "ca_file", None):
                     yield from _authorities(base, name, path)
 
 

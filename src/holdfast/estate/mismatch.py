@@ -18,6 +18,10 @@ from holdfast.estate.suggest import closest, did_you_mean
 # Fields that take one of several shapes: pydantic reports each shape, the operator needs one line.
 _CHOICES = {
     "window": ("not a window", "write calendar_month, or a rolling window such as 30d"),
+    "metadata": (
+        "metadata is text, or a secret by reference",
+        "put text in quotes, or write env:NAME or file:/path",
+    ),
     "headers": (
         "a header is text, or a secret by reference",
         "put text in quotes, or write env:NAME or file:/path",
@@ -26,11 +30,19 @@ _CHOICES = {
 }
 _SHAPES = {
     "url": ("not an HTTP address", "begin with https:// or http://, followed by a host"),
+    "wss": ("not a WebSocket address", "begin with wss:// or ws://, followed by a host"),
+    "rdap": ("not an HTTP address", "begin with https:// or http://, followed by a host"),
+    "whois": ("not a server", "write host, or host:port"),
     "listen": ("not an address to listen on", "write host:port, such as 127.0.0.1:8080 or [::1]:8080"),
     "accent": ("not a colour", "write # and six hexadecimal digits in quotes, such as '#0b6e4f'"),
 }
+# Keys that only one type of check has.
+_TELLING = {"record": "dns", "domain": "domain", "virtual_host": "amqp", "database": "postgres"}
 _KEY_HINT = "use lower-case letters, digits and hyphens, at most 63 of them"
-_LISTS = ("was", "components", "languages", "expected_status", "conditions")
+_LISTS = (
+    *("was", "components", "languages", "expected_status", "conditions"),
+    *("routes", "channels", "agreements", "severities", "group_by"),
+)
 
 
 def findings_of(error: ValidationError, raw: Any) -> list[Finding]:
@@ -187,7 +199,8 @@ def _misshapen(details: ErrorDetails, path: Path, value: Any) -> Finding:
         hint = "write cluster/component, with * for all: eu/api, eu/*, */website"
         return Finding(path, f"`{_shown(value)}` does not name components", hint)
     # An address may hold a password by mistake: its text is not repeated.
-    message, hint = _SHAPES.get(str(path[-1]), (f"does not have the form {pattern}", ""))
+    shape = "wss" if str(pattern).startswith("^wss") else str(path[-1])
+    message, hint = _SHAPES.get(shape, (f"does not have the form {pattern}", ""))
     return Finding(path, message, hint)
 
 
@@ -206,8 +219,12 @@ def _unknown_word(path: Path, word: str, possible: list[str]) -> Finding:
 
 def _type_hint(check: Any) -> str:
     keys = list(check) if isinstance(check, dict) else []
+    for key, kind in _TELLING.items():
+        if key in keys:
+            return f"did you mean `type: {kind}`?"
     if "host" in keys:
-        return "write `type: tcp` or `type: tls`"
+        kinds = [kind for kind, model in CHECK_TYPES.items() if "host" in model.model_fields]
+        return "write `type: " + "`, `".join(kinds[:-1]) + f"` or `{kinds[-1]}`"
     if any(closest(key, ["url"]) for key in keys):
         return "did you mean `url`? It makes the check an HTTP check"
     return "write `url: https://...` for an HTTP check, or `type: tcp` or `type: tls` with `host` and `port`"

@@ -186,7 +186,145 @@ class TlsCheck(CheckBase):
     verify_tls: bool = True
 
 
-Check = Annotated[HttpCheck | TcpCheck | TlsCheck, Field(discriminator="type")]
+# Long enough for any name of the DNS, IDNA included (RFC 1035, section 2.3.4).
+Hostname = Annotated[str, Field(min_length=1, max_length=255)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+DnsRecord = Literal[
+    "A", "AAAA", "CAA", "CNAME", "DNSKEY", "DS", "HTTPS", "MX", "NAPTR", "NS", "PTR", "SOA", "SRV", "SSHFP",
+    "SVCB", "TLSA", "TXT",
+]  # fmt: skip
+
+
+class Trusting(CheckBase):
+    """What all check types share that may speak TLS."""
+
+    verify_tls: bool = True
+    ca_file: str | None = None
+
+
+class DnsCheck(CheckBase):
+    """A DNS question to one server. Without a condition on them, NOERROR and an answer are expected."""
+
+    type: Literal["dns"]
+    name: Hostname
+    record: DnsRecord = "A"
+    server: Hostname | None = Field(None, description="a name server; the system's when left out")
+    port: Port = 53
+    transport: Literal["udp", "tcp"] = "udp"
+
+
+class IcmpCheck(CheckBase):
+    """Echo requests. It fails when none is answered; `loss` and `round_trip_time` are for conditions."""
+
+    type: Literal["icmp"]
+    host: Hostname
+    count: int = Field(3, ge=1, le=10)
+
+
+class AmqpCheck(Trusting):
+    """A login to a virtual host of an AMQP 0-9-1 broker and, with `queue`, a look at that queue."""
+
+    type: Literal["amqp"]
+    host: Hostname
+    tls: bool = True
+    port: Port = Field(default_factory=lambda so_far: 5671 if so_far.get("tls", True) else 5672)
+    server_name: Hostname | None = None
+    virtual_host: str = Field("/", max_length=255)
+    user: str = Field(min_length=1, max_length=255)
+    password: Secret
+    queue: str | None = Field(None, min_length=1, max_length=255)
+
+
+class SmtpCheck(Trusting):
+    """A mail server's greeting, what it offers after EHLO, and its TLS."""
+
+    type: Literal["smtp"]
+    host: Hostname
+    tls: Literal["starttls", "implicit", "none"] = "starttls"
+    port: Port = Field(default_factory=lambda so_far: 465 if so_far.get("tls") == "implicit" else 25)
+    server_name: Hostname | None = None
+
+
+class GrpcCheck(Trusting):
+    """grpc.health.v1.Health/Check. Without a condition on it, SERVING is expected."""
+
+    type: Literal["grpc"]
+    host: Hostname
+    port: Port
+    tls: bool = True
+    server_name: Hostname | None = None
+    service: str = Field("", max_length=1000, description="the service that is asked about; all when empty")
+    metadata: dict[str, Header] = Field(default_factory=dict)
+
+
+class PostgresCheck(Trusting):
+    """One statement in a read-only transaction, and the first row that it returns."""
+
+    type: Literal["postgres"]
+    host: Hostname
+    port: Port = 5432
+    tls: bool = True
+    server_name: Hostname | None = None
+    database: str = Field(min_length=1, max_length=63)
+    user: str = Field(min_length=1, max_length=63)
+    password: Secret | None = None
+    query: str = Field("SELECT 1", min_length=1, max_length=65_536)
+
+
+class WebsocketCheck(Trusting):
+    """A WebSocket handshake; optionally a message to send, and the first one that comes back."""
+
+    type: Literal["websocket"]
+    url: str = Field(pattern=r"^wss?://[^\s/]+", max_length=2000)
+    headers: dict[str, Header] = Field(default_factory=dict)
+    subprotocol: str | None = Field(None, max_length=255)
+    send: Payload | None = None
+
+
+class PrometheusCheck(Trusting):
+    """An instant query to a Prometheus. One that does not answer says nothing about the component."""
+
+    type: Literal["prometheus"]
+    url: str = Field(pattern=r"^https?://[^\s/]+", max_length=2000)
+    query: str = Field(min_length=1, max_length=10_000)
+    headers: dict[str, Header] = Field(default_factory=dict)
+
+
+class DomainCheck(Trusting):
+    """When a domain's registration ends, asked of its registry every few hours at most."""
+
+    type: Literal["domain"]
+    domain: Hostname
+    every: Duration = Field(timedelta(hours=1), description="how often it is judged")
+    rdap: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]+",
+        max_length=2000,
+        description="the address of an RDAP server; the registry's own when left out",
+    )
+    whois: str | None = Field(
+        None,
+        pattern=r"^[^\s:/]+(:\d{1,5})?$",
+        max_length=260,
+        description="a whois server, asked when RDAP fails; the registry's own when left out",
+    )
+
+
+Check = Annotated[
+    HttpCheck
+    | TcpCheck
+    | TlsCheck
+    | DnsCheck
+    | IcmpCheck
+    | AmqpCheck
+    | SmtpCheck
+    | GrpcCheck
+    | PostgresCheck
+    | WebsocketCheck
+    | PrometheusCheck
+    | DomainCheck,
+    Field(discriminator="type"),
+]
 
 
 def _default_check_type(value: Any) -> Any:
@@ -263,6 +401,55 @@ class Agreement(Declared):
     )
 
 
+class AlertChannel(Declared):
+    """Somewhere that operators are told: one address in Apprise's notation, kept as a secret."""
+
+    url: Secret = Field(description="an Apprise URL: mailtos://, slack://, json:// and hundreds more")
+
+
+AlertSeverity = Literal["page", "ticket"]
+AlertLabel = Literal["agreement", "cluster", "component", "severity", "kind"]
+
+
+class AlertMatch(Declared):
+    """Which alerts a route takes. Every list that is given must hold; one left out holds for all."""
+
+    agreements: tuple[Key, ...] = ()
+    components: tuple[Annotated[str, Field(pattern=PATTERN_PATTERN)], ...] = Field(
+        (), description="cluster/component, with * for all: eu/api, eu/*, */website"
+    )
+    severities: tuple[AlertSeverity, ...] = ()
+
+
+class AlertRoute(Declared):
+    """The way of some alerts to some channels, and how they are put together there."""
+
+    match: AlertMatch = AlertMatch()
+    channels: tuple[Key, ...] = Field(min_length=1)
+    group_by: tuple[AlertLabel, ...] = Field(
+        ("cluster",), description="alerts alike in these come in one message; [] puts all of them into one"
+    )
+    group_wait: Duration = Field(
+        timedelta(seconds=30), description="how long a message waits for more that belongs to it"
+    )
+    repeat_every: Duration | None = Field(
+        None, description="how often what is still open is told again; 4h with a page in it, else 1d"
+    )
+
+
+class Alerts(Declared):
+    """Who is told of outages and burning error budgets. Without routes every alert goes to every channel."""
+
+    channels: dict[Key, AlertChannel] = Field(default_factory=dict)
+    routes: tuple[AlertRoute, ...] = ()
+    resolve_after: Duration = Field(
+        timedelta(minutes=5), description="how long it must be quiet before an alert is over"
+    )
+    unknown_limit: Percent = Field(
+        Decimal(50), description="with a larger share of unknown time, in percent, a burn cannot be judged"
+    )
+
+
 class Colours(Declared):
     """The site's own colours."""
 
@@ -310,6 +497,7 @@ class Estate(Declared):
     clusters: dict[Key, Cluster] = Field(min_length=1)
     customers: dict[Key, Customer] = Field(default_factory=dict)
     agreements: dict[Key, Agreement] = Field(default_factory=dict)
+    alerts: Alerts = Alerts()
 
 
 def zone(name: TimeZone) -> ZoneInfo:

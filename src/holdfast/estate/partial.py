@@ -12,25 +12,51 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from holdfast.estate.model import (
     Agreement,
+    AlertChannel,
+    AlertMatch,
+    AlertRoute,
+    Alerts,
+    AmqpCheck,
     Cluster,
     Colours,
     Component,
     Condition,
     CreditTier,
     Customer,
+    DnsCheck,
+    DomainCheck,
     Estate,
+    GrpcCheck,
     HttpCheck,
+    IcmpCheck,
     PhaseTimeouts,
     Postgres,
+    PostgresCheck,
+    PrometheusCheck,
     Region,
     Retention,
     Site,
+    SmtpCheck,
     TcpCheck,
     TlsCheck,
+    WebsocketCheck,
 )
 from holdfast.estate.source import Path
 
-CHECK_TYPES: dict[str, type[BaseModel]] = {"http": HttpCheck, "tcp": TcpCheck, "tls": TlsCheck}
+CHECK_TYPES: dict[str, type[BaseModel]] = {
+    "http": HttpCheck,
+    "tcp": TcpCheck,
+    "tls": TlsCheck,
+    "dns": DnsCheck,
+    "icmp": IcmpCheck,
+    "amqp": AmqpCheck,
+    "smtp": SmtpCheck,
+    "grpc": GrpcCheck,
+    "postgres": PostgresCheck,
+    "websocket": WebsocketCheck,
+    "prometheus": PrometheusCheck,
+    "domain": DomainCheck,
+}
 
 
 def model_at(path: Path, raw: Any) -> type[BaseModel] | None:
@@ -54,6 +80,14 @@ def model_at(path: Path, raw: Any) -> type[BaseModel] | None:
             return Agreement
         case ("agreements", _, "credits", int()):
             return CreditTier
+        case ("alerts",):
+            return Alerts
+        case ("alerts", "channels", _):
+            return AlertChannel
+        case ("alerts", "routes", int()):
+            return AlertRoute
+        case ("alerts", "routes", int(), "match"):
+            return AlertMatch
         case ("clusters", _):
             return Cluster
         case ("clusters", _, "components", _):

@@ -6,16 +6,15 @@ from datetime import timedelta
 from itertools import pairwise
 from urllib.parse import urlsplit
 
+from holdfast.estate.alert_rules import alert_rules
 from holdfast.estate.check_rules import ConditionCheck, check_rules
 from holdfast.estate.findings import Finding
 from holdfast.estate.model import (
     Agreement,
+    Check,
     Cluster,
     Component,
     Estate,
-    HttpCheck,
-    TcpCheck,
-    TlsCheck,
 )
 from holdfast.estate.scope import declared, matching
 from holdfast.estate.source import Path
@@ -25,7 +24,7 @@ from holdfast.kernel.durations import format_duration
 SHORTEST_WINDOW = timedelta(days=1)
 LONGEST_WINDOW = timedelta(days=366)
 _WIRE = ("body", "send")
-_LINES = ("description", "expect")
+_LINES = ("description", "expect", "query")
 # Also the characters that turn the direction of text: they make a page say what the file does not.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -73,12 +72,13 @@ def _rules(estate: Estate, check_condition: ConditionCheck) -> Iterator[Iterator
     for key, agreement in agreements.items():
         yield from _agreement_rules(("agreements", key), agreement, estate)
     yield _report_links(agreements)
+    yield from alert_rules(estate, _nearest_pattern)
 
 
 def _component_rules(
     path: Path, component: Component, check_condition: ConditionCheck
 ) -> Iterator[Iterator[Finding]]:
-    checks: Mapping[str, HttpCheck | TcpCheck | TlsCheck] = getattr(component, "checks", {})
+    checks: Mapping[str, Check] = getattr(component, "checks", {})
     yield _formerly(checks, (*path, "checks"))
     for key, check in checks.items():
         yield from check_rules((*path, "checks", key), check, check_condition)
@@ -135,9 +135,7 @@ def _retention(estate: Estate) -> Iterator[Finding]:
             yield Finding(("retention", name), message, hint)
 
 
-def _formerly(
-    siblings: Mapping[str, Cluster | Component | HttpCheck | TcpCheck | TlsCheck], path: Path
-) -> Iterator[Finding]:
+def _formerly(siblings: Mapping[str, Cluster | Component | Check], path: Path) -> Iterator[Finding]:
     """`was:` names keys that are free, or whose present holder says itself that it had another name."""
     claimed: dict[str, str] = {}
     for key, part in siblings.items():

@@ -98,11 +98,8 @@ def read_tree(text: str) -> tuple[Node | None, list[Fault]]:
 
     The tree is None when it cannot be known: a syntax error, a bound that was passed, or nothing there.
     """
-    if unreadable := _UNREADABLE.search(text):
-        line = text.count("\n", 0, unreadable.start()) + 1
-        column = unreadable.start() - (text.rfind("\n", 0, unreadable.start()) + 1) + 1
-        code = f"U+{ord(unreadable[0]):04X}"
-        return None, [Fault(Place(line, column), f"the character {code} is not allowed here", "delete it")]
+    if fault := _unreadable(text):
+        return None, [fault]
     composer = _Composer()
     try:
         root = composer.compose(text)
@@ -111,6 +108,23 @@ def read_tree(text: str) -> tuple[Node | None, list[Fault]]:
     except yaml.YAMLError as error:
         return None, [*composer.faults, _syntax_fault(error, text)]
     return root, composer.faults
+
+
+def read_trees(text: str) -> tuple[list[Node], list[Fault]]:
+    """The trees of all documents in `text`, and the faults found on the way. Empty documents are left out.
+
+    The bounds hold for all documents together. The list is empty when the text cannot be read to its end.
+    """
+    if fault := _unreadable(text):
+        return [], [fault]
+    composer = _Composer(several=True)
+    try:
+        composer.compose(text)
+    except _StopError as stop:
+        return [], [*composer.faults, stop.fault]
+    except yaml.YAMLError as error:
+        return [], [*composer.faults, _syntax_fault(error, text)]
+    return composer.roots, composer.faults
 
 
 def plain(node: Node) -> Any:
@@ -194,8 +208,10 @@ class _Frame:
 class _Composer:
     """Turns events into one tree, counting as it goes. An alias counts as all that it stands for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, several: bool = False) -> None:
         self.faults: list[Fault] = []
+        self.roots: list[Node] = []
+        self._several = several
         self._anchors: dict[str, Node] = {}
         self._open: list[_Frame] = []
         self._root: Node | None = None
@@ -221,7 +237,8 @@ class _Composer:
             self._add_alias(event)
         elif isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
-            if self._documents > 1:
+            self._anchors.clear()
+            if self._documents > 1 and not self._several:
                 hint = "keep one estate per file and remove this `---`"
                 raise _StopError(Fault(_place(event.start_mark), "a second document begins here", hint))
 
@@ -268,6 +285,9 @@ class _Composer:
         """Put `node`, as met at `place`, where it belongs in the innermost open collection."""
         if not self._open:
             self._root = node
+            # A document that holds nothing is one empty scalar.
+            if not (isinstance(node, Scalar) and node.plain and not node.text):
+                self.roots.append(node)
             return
         frame = self._open[-1]
         parent = frame.node
@@ -317,6 +337,15 @@ class _Composer:
         shown = tag.replace(_TAG, "!!", 1)
         self.faults.append(Fault(place, f"the tag `{_shown(shown)}` is not read here", "remove it"))
         return None
+
+
+def _unreadable(text: str) -> Fault | None:
+    found = _UNREADABLE.search(text)
+    if found is None:
+        return None
+    line = text.count("\n", 0, found.start()) + 1
+    column = found.start() - (text.rfind("\n", 0, found.start()) + 1) + 1
+    return Fault(Place(line, column), f"the character U+{ord(found[0]):04X} is not allowed here", "delete it")
 
 
 def _place(mark: Any) -> Place:

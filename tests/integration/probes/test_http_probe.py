@@ -66,18 +66,18 @@ async def test_the_request_is_what_the_check_says(probes: Probes) -> None:
 @pytest.mark.parametrize(
     ("headers", "error"),
     [
-        ({"X-One": "a\r\nX-Two: b"}, "internal: the check has a header with control characters"),
-        ({"X-One": "env:BROKEN"}, "internal: the check has a header with control characters"),
-        ({"X One": "a"}, "internal: the check has a header that cannot be sent"),
-        ({"Transfer-Encoding": "chunked"}, "internal: the check has a header that cannot be sent"),
-        ({"X-One": "env:NOWHERE"}, "internal: a secret of the check cannot be read"),
+        ({"X-One": "a\r\nX-Two: b"}, "the check has a header with control characters"),
+        ({"X-One": "env:BROKEN"}, "the check has a header with control characters"),
+        ({"X One": "a"}, "the check has a header that cannot be sent"),
+        ({"Transfer-Encoding": "chunked"}, "the check has a header that cannot be sent"),
+        ({"X-One": "env:NOWHERE"}, "a secret of the check cannot be read"),
     ],
 )
 async def test_no_header_can_become_two(probes: Probes, headers: dict[str, str], error: str) -> None:
     heard: list[bytes] = []
     async with serving(saying(answer_of(b"ok"), heard=heard)) as port:
         observation = await probes.attempt(http(port, headers=headers))
-    assert observation.error == error
+    assert (observation.error, observation.ours) == (error, True)
     assert heard == []
 
 

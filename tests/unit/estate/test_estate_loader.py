@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from holdfast.estate import model
 from holdfast.estate.errors import EstateError
 from holdfast.estate.loader import load_estate
-from holdfast.estate.partial import model_at
+from holdfast.estate.partial import CHECK_TYPES, model_at
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 CHECK = "url: https://example.com/"
@@ -176,6 +176,9 @@ def test_one_mistake_in_a_check_is_one_problem(extra: str, key: str, message: st
     assert only(in_check(extra))[1:3] == (f"clusters.eu.components.web.checks.page.{key}", message)
 
 
+REFERENCE = "write a secret by reference: env:NAME or file:/path, never in the file itself"
+
+
 @pytest.mark.parametrize(
     ("check", "key", "message"),
     [
@@ -199,6 +202,45 @@ def test_one_mistake_in_a_check_is_one_problem(extra: str, key: str, message: st
         ("{type: tcp, host: 'a b', port: 1}", ".host", "not a host"),
         ("{type: tls, host: 'https://h'}", ".host", "a host, not an address with a path"),
         ("{type: tls, host: h, conditions: [wrong]}", ".conditions[0].expect", "not a condition for tls"),
+        ("{type: dns, name: 'a b'}", ".name", "not a name of the DNS"),
+        ("{type: dns, name: example.com, record: AAAAA}", ".record", "`AAAAA` is not possible here"),
+        ("{type: dns, name: example.com, server: '192.0.2.1:53'}", ".server", "not a host"),
+        ("{type: icmp, host: h, count: 11}", ".count", "must be at most 10"),
+        ("{type: amqp, host: h, user: u, password: hunter2}", ".password", REFERENCE),
+        ("{type: amqp, host: h, user: u}", ".password", "missing"),
+        ("{type: smtp, host: h, tls: maybe}", ".tls", "`maybe` is not possible here"),
+        ("{type: grpc, host: h, port: 1, metadata: {Up: x}}", ".metadata.Up", "not a possible name"),
+        ("{type: grpc, host: h, port: 1, metadata: {te: x}}", ".metadata.te", "set by the check itself"),
+        (
+            "{type: grpc, host: h, port: 1, metadata: {a-bin: x}}",
+            ".metadata.a-bin",
+            "binary metadata cannot be sent",
+        ),
+        (
+            "{type: grpc, host: h, port: 1, metadata: {authorization: x}}",
+            ".metadata.authorization",
+            "a secret is given by reference, never in the file itself",
+        ),
+        ("{type: postgres, host: h, user: u}", ".database", "missing"),
+        ("{type: postgres, host: h, user: u, database: d, query: ''}", ".query", "empty"),
+        ("{type: websocket, url: 'https://x'}", ".url", "not a WebSocket address"),
+        ("{type: websocket, url: 'ws://x:99999/'}", ".url", "not a WebSocket address"),
+        (
+            "{type: websocket, url: 'ws://x', headers: {Sec-WebSocket-Key: x}}",
+            ".headers.Sec-WebSocket-Key",
+            "set by the check itself",
+        ),
+        ("{type: prometheus, url: 'http://x', query: up}", ".conditions", "missing"),
+        (
+            "{type: prometheus, url: 'http://x/api/v1/query', query: up, conditions: [c]}",
+            ".url",
+            "more than the address of a server",
+        ),
+        ("{type: domain, domain: com}", ".domain", "not a domain"),
+        ("{type: domain, domain: 192.0.2.1}", ".domain", "not a domain"),
+        ("{type: domain, domain: example.com, rdap: example.com}", ".rdap", "not an HTTP address"),
+        ("{type: domain, domain: example.com, whois: 'a:0'}", ".whois", "not a possible port"),
+        ("{type: domain, domain: example.com, whois: 'a b'}", ".whois", "not a server"),
     ],
 )
 def test_a_check_is_judged_as_what_it_is(check: str, key: str, message: str) -> None:
@@ -402,17 +444,21 @@ def test_every_part_of_the_model_has_its_place() -> None:
             ("customers", "a"),
             ("agreements", "a"),
             ("agreements", "a", "credits", 0),
+            ("alerts",),
+            ("alerts", "channels", "a"),
+            ("alerts", "routes", 0),
+            ("alerts", "routes", 0, "match"),
             check[:2],
             check[:4],
             check,
             (*check, "timeouts"),
             (*check, "conditions", 0),
         ]
-    } | {model_at(check, {"type": kind}) for kind in ("tcp", "tls")}
+    } | {model_at(check, {"type": kind}) for kind in CHECK_TYPES}
     parts = {
         value
         for value in vars(model).values()
         if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == model.__name__
     }
-    assert reached == parts - {model.Declared, model.CheckBase, model.SecretRef}
+    assert reached == parts - {model.Declared, model.CheckBase, model.Trusting, model.SecretRef}
     assert get_args(model.Check)

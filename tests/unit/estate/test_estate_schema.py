@@ -189,6 +189,10 @@ SECTIONS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
     "A TLS check": (model.TlsCheck, model.CheckBase),
     "A customer": (model.Customer, None),
     "An agreement": (model.Agreement, None),
+    "`alerts`": (model.Alerts, None),
+    "A channel": (model.AlertChannel, None),
+    "A route": (model.AlertRoute, None),
+    "What a route matches": (model.AlertMatch, None),
 }
 
 

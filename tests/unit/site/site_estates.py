@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from holdfast.availability.model import Interval, Maintenance, Outcome, State, worst
 from holdfast.availability.ports import Resolution
-from holdfast.availability.sla import Figure, Tally, Terms, statement, tally
+from holdfast.availability.sla import Figure, Terms, statement, tally
 from holdfast.availability.views import (
     AgreementReport,
     ClusterStatus,
@@ -25,7 +25,7 @@ from holdfast.availability.views import (
 )
 from holdfast.estate.model import Agreement
 from holdfast.kernel.errors import HoldfastError, Remedy
-from holdfast.kernel.windows import Window, day_window, days_of, month_window, start_of_day
+from holdfast.kernel.windows import Window, days_of, month_window, start_of_day
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 22, 13, 3, 20, tzinfo=UTC)
@@ -142,7 +142,7 @@ def overview(
     name: str | None = None,
     days: int = 90,
 ) -> Overview:
-    """`components` in all, spread over the clusters. `states` sets some of them, by (cluster, component) key."""
+    """`components` in all, spread over the clusters. `states` sets some, by (cluster, component) key."""
     states = states or {}
     built, number, planned = [], 0, []
     sample_until = now.astimezone(BERLIN).date() - timedelta(days=5) if sample else None
@@ -216,7 +216,7 @@ def samples(window: Window, length: timedelta, *, gap: Window | None = None) -> 
 
 
 class FakeReader:
-    """Answers from an overview that the test may change; `away` makes every read fail as a lost database does."""
+    """Answers from an overview that the test may change; `away` fails every read as a lost database does."""
 
     def __init__(self, of: Overview) -> None:
         self.now_overview = of

@@ -123,6 +123,9 @@ async def test_few_pages_are_made_at_once_and_few_may_wait() -> None:
     await asyncio.sleep(0)
     with pytest.raises(TooBusyError):
         await cache.get("one more", maker)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert maker.at_once == 2
     maker.go.set()
     await asyncio.gather(*asking)
     assert maker.most_at_once == 2

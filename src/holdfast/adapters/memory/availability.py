@@ -50,8 +50,8 @@ class MemoryAvailability:
             self._results.setdefault((result.check_id, result.at), result)
         self._states |= {state.check_id: state for state in batch.states}
 
-    async def check_states(self) -> Mapping[int, CheckState]:
-        return dict(self._states)
+    async def check_states(self, check_ids: Collection[int] | None = None) -> Mapping[int, CheckState]:
+        return {key: state for key, state in self._states.items() if check_ids is None or key in check_ids}
 
     async def roll_up(self, now: datetime) -> int:
         written = 0
@@ -106,8 +106,15 @@ class MemoryAvailability:
             newest += sorted(mine, key=lambda r: r.at, reverse=True)[:limit]
         return sorted(newest, key=lambda r: r.at, reverse=True)
 
-    async def maintenance(self, window: Window) -> Sequence[Maintenance]:
-        found = (m for m in self._maintenance.values() if m.window.overlaps(window))
+    async def maintenance(
+        self, window: Window, component_ids: Collection[int] | None = None
+    ) -> Sequence[Maintenance]:
+        found = (
+            m
+            for m in self._maintenance.values()
+            if m.window.overlaps(window)
+            and (component_ids is None or not m.component_ids.isdisjoint(component_ids))
+        )
         return sorted(found, key=lambda m: (m.window.start, m.id))
 
     async def plan(

@@ -329,9 +329,12 @@ class PostgresReadingStore:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def check_states(self) -> Mapping[int, CheckState]:
+    async def check_states(self, check_ids: Collection[int] | None = None) -> Mapping[int, CheckState]:
         async with borrowed(self._pool) as connection:
-            cursor = await connection.execute(SQL.check_states)
+            if check_ids is None:
+                cursor = await connection.execute(SQL.check_states)
+            else:
+                cursor = await connection.execute(SQL.check_states_of, (list(check_ids),))
             return {state.check_id: state for state in map(_check_state, await cursor.fetchall())}
 
     async def intervals(
@@ -376,8 +379,11 @@ class PostgresReadingStore:
             for check, at, outcome, attempts, *timings, reason in rows
         ]
 
-    async def maintenance(self, window: Window) -> Sequence[Maintenance]:
-        parameters = {"start": window.start, "end": window.end}
+    async def maintenance(
+        self, window: Window, component_ids: Collection[int] | None = None
+    ) -> Sequence[Maintenance]:
+        components = None if component_ids is None else list(component_ids)
+        parameters = {"start": window.start, "end": window.end, "components": components}
         async with borrowed(self._pool) as connection:
             rows = await (await connection.execute(SQL.maintenance, parameters)).fetchall()
         return [

@@ -89,10 +89,13 @@ CROSS JOIN LATERAL (
 ORDER BY r.at DESC;
 
 -- name: maintenance
+-- All of it, or what covers one of these components; in both cases with every component that it covers.
 SELECT m.id, m.starts_at, m.ends_at, m.announced_at, m.title, m.cancelled_at,
        array_agg(c.component_id) AS component_ids
 FROM availability.maintenance m JOIN availability.maintenance_component c ON c.maintenance_id = m.id
 WHERE m.ends_at > %(start)s AND m.starts_at < %(end)s
+  AND (%(components)s::int[] IS NULL OR m.id IN (
+      SELECT maintenance_id FROM availability.maintenance_component WHERE component_id = ANY(%(components)s)))
 GROUP BY m.id ORDER BY m.starts_at, m.id;
 
 -- name: plan_maintenance

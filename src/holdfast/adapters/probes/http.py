@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from holdfast.adapters.probes.addresses import Addresses, is_address
-from holdfast.adapters.probes.errors import AttemptFailed, words_for
+from holdfast.adapters.probes.errors import AttemptFailed, failure_of
 from holdfast.adapters.probes.http_answer import Answer
 from holdfast.adapters.probes.http_request import (
     Request,
@@ -92,7 +92,7 @@ class HttpProbe:
                 async with attempt.reading():
                     await answer.finished
         except OSError as error:
-            raise AttemptFailed(words_for(error)) from error
+            raise failure_of(error) from error
         finally:
             wire.close()
         if answer.failure is not None:

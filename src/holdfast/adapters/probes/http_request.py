@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urljoin, urlsplit
 
 from holdfast import __version__
-from holdfast.adapters.probes.errors import AttemptFailed
+from holdfast.adapters.probes.errors import AttemptFailed, OwnFault
 from holdfast.estate.model import HttpCheck, SecretRef
 
 ResolveSecret = Callable[[SecretRef], str]
@@ -81,7 +81,7 @@ def request_of(check: HttpCheck, resolve_secret: ResolveSecret) -> Request:
     private: list[tuple[str, str]] = []
     for name, value in check.headers.items():
         if isinstance(value, SecretRef):
-            private.append((name, _secret(resolve_secret, value)))
+            private.append((name, secret_of(resolve_secret, value)))
         elif name.lower() in _CREDENTIALS or name.lower() == "host":
             private.append((name, value))
         else:
@@ -136,9 +136,9 @@ def _same_owner(source: Target, target: Target) -> bool:
 def _checked(headers: Iterable[tuple[str, str]]) -> Iterable[str]:
     for name, value in headers:
         if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
-            raise AttemptFailed("internal: the check has a header that cannot be sent")
+            raise OwnFault("the check has a header that cannot be sent")
         if _FORBIDDEN.search(value):
-            raise AttemptFailed("internal: the check has a header with control characters")
+            raise OwnFault("the check has a header with control characters")
         yield f"{name}: {value}"
 
 
@@ -149,8 +149,9 @@ def _encoded(head: str) -> bytes:
         return head.encode()
 
 
-def _secret(resolve_secret: ResolveSecret, reference: SecretRef) -> str:
+def secret_of(resolve_secret: ResolveSecret, reference: SecretRef) -> str:
+    """The secret. Raises OwnFault when it cannot be had."""
     try:
         return resolve_secret(reference).strip()
     except Exception as error:  # whatever it raises must not carry a secret into a reason
-        raise AttemptFailed("internal: a secret of the check cannot be read") from error
+        raise OwnFault("a secret of the check cannot be read") from error

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from holdfast.adapters.probes.der import Certificate, read_certificate
-from holdfast.adapters.probes.errors import AttemptFailed, words_for
+from holdfast.adapters.probes.errors import AttemptFailed, OwnFault, failure_of
 from holdfast.adapters.probes.phases import Attempt
 from holdfast.adapters.probes.wire import Wire
 
@@ -24,36 +24,48 @@ class Trust:
     """Contexts for TLS, one for each way to verify: making one reads all authorities, which takes 10 ms."""
 
     def __init__(self) -> None:
-        self._contexts: dict[tuple[bool, str | None], tuple[int, ssl.SSLContext]] = {}
+        self._contexts: dict[tuple[bool, str | None, str | None], tuple[int, ssl.SSLContext]] = {}
 
-    def context(self, *, verify: bool, ca_file: str | None) -> ssl.SSLContext:
-        """The shared context. A `ca_file` that changed is read again. May raise AttemptFailed."""
+    def context(self, *, verify: bool, ca_file: str | None, protocol: str | None = None) -> ssl.SSLContext:
+        """The shared context. A `ca_file` that changed is read again. `protocol` is asked for by ALPN.
+
+        Raises OwnFault when the authorities cannot be read.
+        """
         try:
             changed_ns = os.stat(ca_file).st_mtime_ns if verify and ca_file else 0  # noqa: PTH116  no Path per check
-            key = (verify, ca_file if verify else None)
+            key = (verify, ca_file if verify else None, protocol)
             known = self._contexts.get(key)
             if known is not None and known[0] == changed_ns:
                 return known[1]
             context = _make_context(verify=verify, ca_file=ca_file)
+            if protocol is not None:
+                context.set_alpn_protocols([protocol])
         except (OSError, ssl.SSLError) as error:
             log.error("ca_file_unreadable", ca_file=ca_file, error=str(error))  # noqa: TRY400  the operator's error
-            raise AttemptFailed("internal: the certificate authorities cannot be read") from error
+            raise OwnFault("the certificate authorities cannot be read") from error
         self._contexts[key] = (changed_ns, context)
         return context
 
 
 async def secure(
-    attempt: Attempt, wire: Wire, trust: Trust, *, server_name: str, verify: bool, ca_file: str | None
+    attempt: Attempt,
+    wire: Wire,
+    trust: Trust,
+    *,
+    server_name: str,
+    verify: bool,
+    ca_file: str | None,
+    protocol: str | None = None,
 ) -> dict[str, object]:
     """The handshake; returns the facts about it. Raises AttemptFailed."""
-    context = trust.context(verify=verify, ca_file=ca_file)
+    context = trust.context(verify=verify, ca_file=ca_file, protocol=protocol)
     async with attempt.securing():
         try:
             tls = await wire.secure(context, server_name.rstrip("."))
         except ssl.SSLCertVerificationError as error:
             raise AttemptFailed(_what_is_wrong(error, _presented(wire), server_name)) from error
         except (OSError, ValueError) as error:
-            raise AttemptFailed(words_for(error) if isinstance(error, OSError) else "TLS failed") from error
+            raise failure_of(error) if isinstance(error, OSError) else AttemptFailed("TLS failed") from error
     return _facts(tls)
 
 

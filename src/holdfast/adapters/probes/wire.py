@@ -9,7 +9,7 @@ import ssl
 from collections import deque
 from typing import Protocol
 
-from holdfast.adapters.probes.errors import AttemptFailed, words_for
+from holdfast.adapters.probes.errors import AttemptFailed, failure_of
 
 _READ = 65_536
 _STAGGER_S = 0.25
@@ -215,7 +215,7 @@ async def connect(loop: asyncio.AbstractEventLoop, addresses: tuple[str, ...], p
         wire = Wire(loop)
         await wire.open(addresses[0], port)
     except OSError as error:
-        raise AttemptFailed(words_for(error)) from error
+        raise failure_of(error) from error
     return wire
 
 

@@ -167,7 +167,7 @@ class _Parser:
         if fact.select is None:
             if self.here.is_("("):
                 raise self.wrong(f"{name.text} takes nothing in parentheses")
-            return fact, Subject(name.text, reader_of(name.text), fact.quotable)
+            return fact, Subject(name.text, fact.read or reader_of(name.text), fact.quotable)
         if not self.skips("("):
             raise self.wrong(f"{name.text} of what?", hint=f'write {name.text}("...")')
         argument = self.take()

@@ -14,12 +14,12 @@ from typing import Any
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 
 from holdfast.estate.model import Site
 from holdfast.interfaces.site.cache import PageCache
 from holdfast.interfaces.site.events import Streams
 from holdfast.interfaces.site.i18n import negotiated
+from holdfast.interfaces.site.machines import Machines
 from holdfast.interfaces.site.pages import Pages
 from holdfast.interfaces.site.ports import Changes, StatusReader, no_changes
 from holdfast.interfaces.site.publisher import Publisher, Rhythm
@@ -40,11 +40,17 @@ class StatusSite(Starlette):
     """The site. Its lifespan runs the publisher; `close_streams` lets a server shut down without waiting."""
 
     def __init__(
-        self, publisher: Publisher, streams: Streams, pages: Pages, requests: Counter[tuple[str, int]]
+        self,
+        publisher: Publisher,
+        streams: Streams,
+        pages: Pages,
+        machines: Machines,
+        requests: Counter[tuple[str, int]],
     ) -> None:
         super().__init__(
-            routes=pages.routes(),
-            exception_handlers={HTTPException: pages.refused},  # type: ignore[dict-item]  # an ASGI answer serves
+            routes=[*machines.routes(), *pages.routes()],
+            # Starlette would have responses here; an answer is sent the same way.
+            exception_handlers={HTTPException: pages.refused, Exception: pages.failed},  # type: ignore[dict-item]
             lifespan=self._life,
         )
         # A redirect would repeat the Host header, which anybody can forge.
@@ -104,10 +110,8 @@ class StatusSite(Starlette):
         try:
             await super().__call__(scope, receive, counting_send)
         except Exception:  # noqa: BLE001
-            # The last edge: whatever it was is logged here, and the visitor reads a calm page.
+            # The last edge. The router has answered with `Pages.failed` before it let this pass.
             _log.exception("site_page_failed", path=scope["path"])
-            if not status:
-                await self._pages.problem(Request(scope), 500)(scope, receive, counting_send)
         finally:
             self._requests["made", status] += 1
 
@@ -148,5 +152,6 @@ def create_site(
         logo_folder=logo_folder,
         rhythm=rhythm or Rhythm(),
     )
-    pages = Pages(reader, publisher, PageCache(clock), clock, report_links, streams, requests)
-    return StatusSite(publisher, streams, pages, requests)
+    pages = Pages(reader, publisher, PageCache(clock), clock, report_links)
+    machines = Machines(publisher, pages, clock, streams, requests)
+    return StatusSite(publisher, streams, pages, machines, requests)

@@ -20,7 +20,7 @@ class PageCache:
     """
 
     def __init__(
-        self, clock: Clock, *, ttl_s: float = 5.0, entries: int = 512, width: int = 4, queue: int = 128
+        self, clock: Clock, *, ttl_s: float = 5.0, entries: int = 128, width: int = 4, queue: int = 128
     ) -> None:
         self._clock = clock
         self._ttl_s = ttl_s

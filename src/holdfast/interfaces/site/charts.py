@@ -178,7 +178,7 @@ def time_labels(window: Window, t: Translator, count: int = 6) -> list[str]:
     step = window.duration / (count - 1)
     moments = [window.start + step * place for place in range(count)]
     if window.duration <= timedelta(days=2):
-        return [t.time(each) for each in moments]
+        return [t.clock(each) for each in moments]
     days = [t.local(each).date() for each in moments]
     if window.duration <= timedelta(days=200):
         return [t.short_day(day) for day in days]

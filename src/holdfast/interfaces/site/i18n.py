@@ -2,7 +2,7 @@
 
 import gettext
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -79,6 +79,22 @@ def _long_date(locale: Locale, day: date, width: str) -> str:
     return format_date(day, width, locale=locale)
 
 
+@lru_cache(maxsize=4096)
+def _clock(locale: Locale, time_of_day: time, width: Literal["short", "medium"]) -> str:
+    return format_time(time_of_day, width, locale=locale)
+
+
+@lru_cache(maxsize=16_384)
+def _decimal(locale: Locale, value: float | Decimal) -> str:
+    return format_decimal(value, locale=locale)
+
+
+@lru_cache(maxsize=4096)
+def _percentage(locale: Locale, exact: Decimal, digits: int) -> str:
+    pattern = locale.percent_formats[None].pattern.replace("#,##0", "0." + "0" * digits if digits else "0")
+    return format_percent(exact / 100, format=pattern, locale=locale)
+
+
 class Translator:
     """Speaks one language in one time zone."""
 
@@ -115,16 +131,16 @@ class Translator:
     def short_month(self, day: date) -> str:
         return _skeleton(self.locale, day, "yMMM")
 
-    def time(self, moment: datetime) -> str:
+    def clock(self, moment: datetime) -> str:
         """`14:03`, in the zone, which the page names once."""
-        return format_time(self.local(moment).time(), "short", locale=self.locale)
+        return _clock(self.locale, self.local(moment).time().replace(second=0, microsecond=0), "short")
 
     def zoned_time(self, moment: datetime) -> str:
         """`14:03 CET`."""
-        return f"{self.time(moment)} {self.local(moment).tzname()}"
+        return f"{self.clock(moment)} {self.local(moment).tzname()}"
 
     def exact_time(self, moment: datetime) -> str:
-        return format_time(self.local(moment).time(), "medium", locale=self.locale)
+        return _clock(self.locale, self.local(moment).time().replace(microsecond=0), "medium")
 
     def moment(self, moment: datetime) -> str:
         """`3 November 2026, 14:03 CET`."""
@@ -137,7 +153,7 @@ class Translator:
         """`3 Nov, 14:03`."""
         return self.gettext("%(date)s, %(time)s") % {
             "date": self.short_day(self.local(moment).date()),
-            "time": self.time(moment),
+            "time": self.clock(moment),
         }
 
     def duration(self, length: timedelta, width: Width = "short") -> str:
@@ -176,14 +192,10 @@ class Translator:
 
     def _percent(self, exact: Decimal) -> str:
         """With exactly the digits that it has: the zeros of a rounded figure say how exact it is."""
-        digits = max(0, -int(exact.as_tuple().exponent))
-        pattern = self.locale.percent_formats[None].pattern.replace(
-            "#,##0", "#,##0." + "0" * digits if digits else "0"
-        )
-        return format_percent(exact / 100, format=pattern, locale=self.locale)
+        return _percentage(self.locale, exact, max(0, -int(exact.as_tuple().exponent)))
 
     def number(self, value: float | Decimal) -> str:
-        return format_decimal(value, locale=self.locale)
+        return _decimal(self.locale, value)
 
     def latency(self, microseconds: float | None) -> str:
         """`0.8 ms`, `23 ms`, `1.42 s`."""
@@ -199,7 +211,7 @@ class Translator:
         """`3 Nov 2025, 14:03`."""
         return self.gettext("%(date)s, %(time)s") % {
             "date": _skeleton(self.locale, self.local(moment).date(), "yMMMd"),
-            "time": self.time(moment),
+            "time": self.clock(moment),
         }
 
     def as_of(self, moment: datetime, age: timedelta) -> str:

@@ -1,22 +1,18 @@
 """The pages that are made on request: what each address means, what it may cost, and what it answers."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
-from collections import Counter
-from collections.abc import Callable, Mapping
-from datetime import date
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import date, datetime
 
-import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
 from holdfast.availability.views import ClusterStatus, ComponentHistory, Overview
-from holdfast.interfaces.site.badges import badge
 from holdfast.interfaces.site.cache import PageCache, TooBusyError
-from holdfast.interfaces.site.events import Streams
 from holdfast.interfaces.site.i18n import negotiated
-from holdfast.interfaces.site.metrics import metrics
 from holdfast.interfaces.site.ports import StatusReader
 from holdfast.interfaces.site.publisher import Edition, Publisher
 from holdfast.interfaces.site.ranges import (
@@ -36,20 +32,22 @@ from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError, Remedy
 
 LEAST_TOKEN = 32
-_LIVE_WITHIN_S = 120.0
 _READ_TIMEOUT_S = 15.0
 _FROM_SNAPSHOT = {"7d": 7, "30d": 30}
 _PRIVATE: Headers = [(b"x-robots-tag", b"noindex, nofollow")]
 _PRIVATE_SECURITY = security_headers(referrer="no-referrer")
-_ROBOTS = Answer("User-agent: *\nDisallow: /events\nDisallow: /metrics\n", "text/plain; charset=utf-8")
 
 
 class AwayError(Exception):
     """The database is away."""
 
 
+class GoneError(Exception):
+    """It is no longer in the estate, though the snapshot still has it."""
+
+
 class Pages:
-    """The router's endpoints."""
+    """The router's endpoints for people."""
 
     def __init__(
         self,
@@ -58,25 +56,15 @@ class Pages:
         cache: PageCache,
         clock: Clock,
         report_links: Callable[[], Mapping[str, str]],
-        streams: Streams,
-        requests: Counter[tuple[str, int]],
     ) -> None:
         self._reader = reader
         self._publisher = publisher
         self._cache = cache
         self._clock = clock
         self._report_links = report_links
-        self._streams = streams
-        self._requests = requests
 
     def routes(self) -> list[Route]:
         return [
-            Route("/robots.txt", self._robots),
-            Route("/metrics", self._metrics),
-            Route("/health/live", self._live),
-            Route("/health/ready", self._ready),
-            Route("/badges/{cluster}.svg", self._badge),
-            Route("/badges/{cluster}/{component}.svg", self._badge),
             Route("/", self._waiting),
             Route("/{language}", self._waiting),
             Route("/{language}/", self._waiting),
@@ -101,6 +89,10 @@ class Pages:
     async def refused(self, request: Request, error: Exception) -> Answer:
         """The router knows no such address."""
         return self.problem(request, getattr(error, "status_code", 404))
+
+    async def failed(self, request: Request, _: Exception) -> Answer:
+        """A page has a defect. Who asked reads that it is noted, and nothing else."""
+        return self.problem(request, 500)
 
     def problem(
         self,
@@ -162,23 +154,30 @@ class Pages:
             )
             try:
                 return await self._cache.get(
-                    key, lambda: self._component_read(renderer, cluster, history, chosen)
+                    key, lambda: self._component_read(renderer, cluster, history, chosen, now)
                 )
             except TooBusyError:
                 return self.problem(request, 429)
+            except GoneError:
+                return self.problem(request, 404)
             except AwayError:
                 stale = Staleness(overview.at, now - overview.at)
         return await self._component_known(request, report, cluster, history, chosen, stale)
 
     async def _component_read(
-        self, renderer: Renderer, cluster: ClusterStatus, known: ComponentHistory, chosen: Range
+        self,
+        renderer: Renderer,
+        cluster: ClusterStatus,
+        known: ComponentHistory,
+        chosen: Range,
+        now: datetime,
     ) -> Answer:
+        """As of `now`, where the range ends at the latest: what lasts until then is still going on."""
         status = known.status
         async with _reading():
             report = await self._reader.component(cluster.key, status.key, chosen.window)
         if report is None:
-            raise AwayError
-        now = self._clock.now()
+            raise GoneError
 
         def rendered() -> Answer:
             html = ReportRenderer(renderer).component(report.history, cluster, chosen, now, report=report)
@@ -218,9 +217,9 @@ class Pages:
             return self.problem(request, 404)
 
         async def made() -> Answer:
+            at = self._clock.now()
             async with _reading():
                 month = await self._reader.month(first.year, first.month, cluster_key)
-            at = self._clock.now()
             html = await asyncio.to_thread(ReportRenderer(renderer).month, month, overview, cluster, at)
             return _html(html, renderer)
 
@@ -252,6 +251,8 @@ class Pages:
             return await self._cache.get(("agreement", renderer, key, first, address), made)
         except TooBusyError:
             return self.problem(request, 429)
+        except GoneError:
+            return self.problem(request, 404)
         except AwayError:
             return self.problem(request, 503, stale=self._edition.stale(now))
 
@@ -262,7 +263,7 @@ class Pages:
         async with _reading():
             report = await self._reader.agreement(key, now if current else within_month(first))
         if report is None:
-            raise AwayError
+            raise GoneError
         snapshot = self._edition.snapshot
         names = {each.key: each.name for each in snapshot.overview.clusters} if snapshot else {}
         html = await asyncio.to_thread(ReportRenderer(renderer).agreement, report, first, address, names, now)
@@ -280,48 +281,6 @@ class Pages:
             return await self._cache.get(("formula", renderer), made)
         except TooBusyError:
             return self.problem(request, 429)
-
-    # For machines
-
-    async def _robots(self, _: Request) -> Answer:
-        return _ROBOTS
-
-    async def _metrics(self, _: Request) -> Answer:
-        return metrics(
-            self._edition, self._publisher.counts, self._requests, len(self._streams), self._clock.now()
-        )
-
-    async def _live(self, _: Request) -> Answer:
-        idle_s = self._clock.monotonic() - self._publisher.counts.turned_at
-        return _json({"live": idle_s < _LIVE_WITHIN_S}, 200 if idle_s < _LIVE_WITHIN_S else 503)
-
-    async def _ready(self, _: Request) -> Answer:
-        edition = self._edition
-        age = (self._clock.now() - edition.snapshot.at).total_seconds() if edition.snapshot else None
-        told = {"ready": age is not None, "snapshot_age_s": age, "database_away": edition.away}
-        return _json(told, 503 if age is None else 200)
-
-    async def _badge(self, request: Request) -> Answer:
-        edition = self._edition
-        cluster_key, key = request.path_params["cluster"], request.path_params.get("component")
-        asked = request.query_params.get("lang", "")
-        renderer = edition.renderers.get(asked) or next(iter(edition.renderers.values()))
-        clusters = edition.snapshot.overview.clusters if edition.snapshot else ()
-        for cluster in clusters:
-            if cluster.key == cluster_key:
-                chosen = [each for each in cluster.components if key in {None, each.status.key}]
-                if chosen:
-                    name = f"{cluster.name} {chosen[0].status.name}" if key else cluster.name
-                    stale = edition.stale(self._clock.now())
-                    availability = request.query_params.get("show") == "availability"
-                    return badge(
-                        name,
-                        chosen,
-                        renderer.words,
-                        availability=availability,
-                        stale=bool(stale and stale.loud),
-                    )
-        return self.problem(request, 404)
 
     # What a request is about
 
@@ -349,7 +308,7 @@ def agreement_of(token: str, links: Mapping[str, str]) -> str | None:
 
     Digests are compared, so that neither content nor length of a secret shows in the time taken.
     """
-    given = hashlib.sha256(token.encode()).digest()
+    given = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
     found = None
     for key, secret in links.items():
         same = hmac.compare_digest(hashlib.sha256(secret.encode()).digest(), given)
@@ -367,26 +326,18 @@ def language_of(request: Request, edition: Edition) -> str:
     )
 
 
-class _reading:  # noqa: N801 - reads as a statement: `async with _reading():`
+@contextlib.asynccontextmanager
+async def _reading() -> AsyncIterator[None]:
     """Bounds a read in time, and turns a database that is away into AwayError."""
-
-    def __init__(self) -> None:
-        self._timeout = asyncio.timeout(_READ_TIMEOUT_S)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
-    ) -> None:
-        try:
-            await self._timeout.__aexit__(kind, error, None)
-        except TimeoutError:
+    try:
+        async with asyncio.timeout(_READ_TIMEOUT_S):
+            yield
+    except (TimeoutError, OSError) as error:
+        raise AwayError from error
+    except HoldfastError as error:
+        if error.remedy is Remedy.TRANSIENT:
             raise AwayError from error
-        if isinstance(error, OSError) or (
-            isinstance(error, HoldfastError) and error.remedy is Remedy.TRANSIENT
-        ):
-            raise AwayError from error
+        raise
 
 
 def _as_kept(chosen: Range, kept: ComponentHistory) -> Range:
@@ -413,7 +364,3 @@ def _html(
         security=security or security_headers(),
         quality=4,
     )
-
-
-def _json(told: object, status: int) -> Answer:
-    return Answer(msgspec.json.encode(told), "application/json", status=status, cache="no-store")

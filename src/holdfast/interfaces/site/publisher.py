@@ -1,6 +1,7 @@
 """Keeps the site's snapshot: reads, renders the pages that everybody asks for, and says how old it all is."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -89,6 +90,7 @@ class Publisher:
         self._rhythm = rhythm
         self._poke = asyncio.Event()
         self._signature: object = None
+        self._in_use: tuple[Site, Assets, Renderers] | None = None
         self._stored_at = float("-inf")
         self.counts = Counts(turned_at=clock.monotonic())
         stored = self._file.load() if self._file else None
@@ -99,17 +101,20 @@ class Publisher:
         listening = asyncio.create_task(self._listen())
         try:
             while True:
+                begun = self._clock.monotonic()
                 await self.turn()
-                try:
-                    async with asyncio.timeout(self._rhythm.refresh_s):
-                        await self._poke.wait()
-                        await asyncio.sleep(self._rhythm.debounce_s)
-                except TimeoutError:
-                    pass
-                self._poke.clear()
+                await self._pause(self._clock.monotonic() - begun)
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
+
+    async def _pause(self, spent_s: float) -> None:
+        """Wait for a change or the next turn. A large estate takes long to render: it turns less often."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(self._rhythm.refresh_s, 4 * spent_s)):
+                await self._poke.wait()
+                await asyncio.sleep(max(self._rhythm.debounce_s, spent_s))
+        self._poke.clear()
 
     async def turn(self) -> None:
         """Read, render, publish, store: once. Whatever goes wrong is counted, and the site answers on."""
@@ -150,7 +155,7 @@ class Publisher:
     def _composed(self, snapshot: Snapshot | None, *, away: bool) -> Edition:
         site = self._settings()
         assets, pages = assets_of(site, self._logo_folder)
-        in_languages = renderers(site, assets)
+        in_languages = self._renderers(site, assets)
         edition = Edition(site, assets, in_languages, pages, snapshot, away)
         if snapshot is None:
             pages["/favicon.svg"] = favicon(Shown.UNKNOWN)
@@ -167,6 +172,12 @@ class Publisher:
         pages["/favicon.svg"] = favicon(state)
         pages["/api/v1/status.json"] = status_json(overview, stale)
         return edition
+
+    def _renderers(self, site: Site, assets: Assets) -> Renderers:
+        """The ones in use, unless the settings changed: pages kept elsewhere are known by their renderer."""
+        if self._in_use is None or self._in_use[:2] != (site, assets):
+            self._in_use = (site, assets, renderers(site, assets))
+        return self._in_use[2]
 
     def _note_change(self) -> bool:
         signature = _signature(self.edition)

@@ -105,5 +105,5 @@ def neighbours(first: date, now: datetime, zone: ZoneInfo) -> tuple[date | None,
 
 
 def within_month(first: date) -> datetime:
-    """A moment that lies in that month in every time zone of the world: noon of the 28th."""
-    return datetime(first.year, first.month, 28, 12, tzinfo=UTC)
+    """A moment that lies in that month in every time zone of the world: noon of the 27th."""
+    return datetime(first.year, first.month, 27, 12, tzinfo=UTC)

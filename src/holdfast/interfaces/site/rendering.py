@@ -82,6 +82,9 @@ def _environment(language: str) -> Environment:
         State=State,
         Shown=Shown,
     )
+    for name in environment.list_templates():
+        # Compiled now, so that no visitor waits for it.
+        environment.get_template(name)
     return environment
 
 

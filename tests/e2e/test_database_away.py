@@ -1,0 +1,112 @@
+"""The site while its database is away, and what is left when it is back."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from installation import eventually, fetch
+
+from e2e.demo import Demo
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+RESULTS = "SELECT check_id, at FROM availability.result"
+
+
+async def test_a_killed_database_is_started_again_and_has_lost_nothing(
+    demo: Demo, visit: Callable[..., Any]
+) -> None:
+    page = await (await visit()).new_page()
+    await page.goto("/en/")
+    installation = demo.installation
+    recorded = set(installation.query(RESULTS))
+    killed = installation.postmaster
+    assert killed is not None
+
+    os.kill(killed, signal.SIGKILL)
+    # Meanwhile the page answers.
+    answer = await page.reload()
+    assert answer is not None
+    assert answer.status == 200
+
+    await asyncio.to_thread(
+        eventually, lambda: installation.postmaster not in {None, killed}, "the database runs again"
+    )
+    await asyncio.to_thread(
+        eventually, lambda: len(installation.available(RESULTS)) > len(recorded), "results arrive again"
+    )
+    assert recorded <= set(installation.query(RESULTS))
+    await asyncio.to_thread(demo.until_whole)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def frozen(demo: Demo) -> AsyncIterator[None]:
+    """The database is there and does nothing: nobody starts it again, and nobody gets an answer from it."""
+    installation = demo.installation
+    stopped = [installation.postmaster, *installation.backends()]
+    pids = [pid for pid in stopped if pid is not None]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in reversed(pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        await asyncio.to_thread(demo.until_whole)
+
+
+@pytest.mark.usefixtures("frozen")
+async def test_without_its_database_the_site_shows_what_it_knew_and_how_old_that_is(
+    demo: Demo, visit: Callable[..., Any]
+) -> None:
+    page = await (await visit()).new_page()
+    await page.goto("/en/")
+    known = demo.status()["as_of"]
+
+    # An open page says so by itself.
+    await page.wait_for_selector("section.banner:has-text('Live figures are unavailable')")
+    assert demo.status()["stale"] is True
+    assert demo.status()["as_of"] >= known
+    for path in ("/en/", "/en/clusters/eu", "/en/clusters/eu/api", "/de/clusters/usa/website?range=7d"):
+        answer = await page.goto(path)
+        assert answer is not None
+        assert answer.status == 200, path
+        banner = page.locator("section.banner").first
+        assert await banner.locator("time, p").count() > 0, path
+    # What is not in the snapshot is said to be away, not made up.
+    answer = await page.goto("/en/history")
+    assert answer is not None
+    assert answer.status == 503
+    assert "try again" in await page.locator("main").inner_text()
+
+    # A site that begins now has only the snapshot on its disk, and answers from that.
+    before = demo.installation.role("site")
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    await asyncio.to_thread(
+        eventually, lambda: demo.installation.role("site") not in {None, before}, "the site runs again"
+    )
+    await asyncio.to_thread(
+        eventually, lambda: fetch(f"{demo.site}/en/")[0] == 200, "it answers from its stored snapshot"
+    )
+    assert demo.status()["stale"] is True
+    assert demo.status()["as_of"] >= known
+    await page.goto("/en/")
+    assert await page.locator("section.banner").count() >= 1
+
+
+async def test_what_was_measured_meanwhile_is_recorded_afterwards(demo: Demo) -> None:
+    """The controller goes on while the database is away: its results have no gap."""
+    rows = await asyncio.to_thread(
+        demo.installation.query,
+        "SELECT max(at - before) FROM (SELECT at, lag(at) OVER (PARTITION BY check_id ORDER BY at) AS before "
+        "FROM availability.result) AS pairs",
+    )
+    assert rows[0][0].total_seconds() < 20
