@@ -1,13 +1,15 @@
 """The command: `python -m bench [NAME...] [--runs N] [--quick] [--json] [--strict] [--list]`."""
 
 import argparse
+import fcntl
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from bench.machine import is_busy, machine
-from bench.subjects import SUBJECTS, Options, Subject
+from bench.subjects import FOLDER, SUBJECTS, Options, Subject
 from bench.table import Measurement, table
 
 
@@ -21,7 +23,8 @@ def main() -> int:
     found = machine()
     if not arguments.json:
         print_machine(found)
-    measured = measure(chosen, Options(arguments.runs, quick=arguments.quick))
+    with alone():
+        measured = measure(chosen, Options(arguments.runs, quick=arguments.quick))
     if arguments.json:
         print(json.dumps({"machine": found, "measurements": [each.as_json() for each in measured]}, indent=2))
     else:
@@ -48,6 +51,18 @@ def parsed() -> argparse.Namespace:
     return arguments
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Two benches at once would measure each other, and take each other's leftovers for old ones."""
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit("another bench is running") from None
+        yield
+
+
 def measure(chosen: Sequence[Subject], options: Options) -> list[Measurement]:
     measured: list[Measurement] = []
     for each in chosen:
@@ -62,7 +77,7 @@ def print_machine(found: dict[str, object]) -> None:
         f"Python {found['python']}, PostgreSQL {found['postgresql']}, load {found['load']}"
     )
     if is_busy(float(str(found["load"])), os.cpu_count() or 1):
-        print("WARNING: the machine is busy with something else; these figures will say too little for us")
+        print("WARNING: the machine is busy with something else; these figures are no measure of Holdfast")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from holdfast.interfaces.site.ranges import named_range
 COMPONENTS = 2_000
 TIMES = 10
 """Asked so often in each run."""
+PAUSE_S = 0.25
+"""Between two pages, so that some fall into the renewal of the snapshot, as visitors do."""
 FIRST_CHOSEN, STRIDE = 7, 37
 """Which components are asked about: spread over the estate, none twice."""
 MONTHS = tuple(f"2026-{month:02}" for month in range(1, 11))
@@ -87,7 +89,10 @@ def _served(year: Year, runs: int) -> Sequence[Measurement]:
         client = Client(site.port)
         try:
             chosen = [keys[(FIRST_CHOSEN + n * STRIDE) % len(keys)] for n in range(2 + runs * TIMES)]
-            pages = [client.timed(f"/en/clusters/{cluster}/{key}?range=1y") for cluster, key in chosen]
+            pages = []
+            for cluster, key in chosen:
+                pages.append(client.timed(f"/en/clusters/{cluster}/{key}?range=1y"))
+                time.sleep(PAUSE_S)
             reports = [client.timed(f"/en/agreements/{LINK}?month={month}") for month in MONTHS]
         finally:
             client.close()

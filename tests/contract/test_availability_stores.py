@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.adapters.memory.availability import MemoryAvailability, MemoryLease, MemoryMonitorStore
-from holdfast.adapters.postgres.availability import PostgresMaintenance, PostgresMonitorStore, PostgresReadingStore
+from holdfast.adapters.postgres.availability import (
+    PostgresMaintenance,
+    PostgresMonitorStore,
+    PostgresReadingStore,
+)
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.availability.errors import TimelineError
@@ -69,7 +73,9 @@ async def stores(database: "Database | None") -> AsyncIterator[Stores]:
         else:
             site = await stack.enter_async_context(open_pool(database.conninfo(Role.SITE), "site"))
             reading = PostgresReadingStore(site)
-            console = await stack.enter_async_context(open_pool(database.conninfo(Role.CONTROLLER), "console"))
+            console = await stack.enter_async_context(
+                open_pool(database.conninfo(Role.CONTROLLER), "console")
+            )
             maintenance = PostgresMaintenance(console)
 
             def another_monitor() -> LeasedStore:
@@ -99,13 +105,16 @@ def register(database: "Database") -> None:
             )
         for check, component in COMPONENTS.items():
             connection.execute(
-                "INSERT INTO estate.probe (id, component_id, key) OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s)",
+                "INSERT INTO estate.probe (id, component_id, key) OVERRIDING SYSTEM VALUE"
+                " VALUES (%s, %s, %s)",
                 (check, component, f"k{check}"),
             )
 
 
 def result(at: datetime, outcome: Outcome = Outcome.GOOD, *, check: int = 10, total_us: int = 1000) -> Result:
-    return Result(check, at, outcome, Timings(total_us, 1, 2, None, 4), "" if outcome is Outcome.GOOD else "why")
+    return Result(
+        check, at, outcome, Timings(total_us, 1, 2, None, 4), "" if outcome is Outcome.GOOD else "why"
+    )
 
 
 def change(at: datetime, state: State, *, check: int = 10, reason: str = "") -> Transition:
@@ -145,7 +154,9 @@ async def test_the_same_batch_twice_is_absorbed(stores: Stores) -> None:
     await stores.monitor.record(batch)
     window = Window(NOW, NOW + HOUR)
     assert list(await stores.reading.results([10], 5)) == batch.results
-    assert await seen(stores, window, NOW + HOUR, WEBSITE) == {WEBSITE: [Interval(window, State.MAJOR_OUTAGE)]}
+    assert await seen(stores, window, NOW + HOUR, WEBSITE) == {
+        WEBSITE: [Interval(window, State.MAJOR_OUTAGE)]
+    }
 
 
 async def test_a_batch_that_was_stored_once_is_absorbed_beside_newer_things(stores: Stores) -> None:
@@ -208,7 +219,9 @@ async def test_after_a_refusal_the_store_goes_on(stores: Stores) -> None:
         ("x" * 100_000, "x" * 297 + "..."),
     ],
 )
-async def test_no_reason_can_keep_a_batch_from_being_recorded(stores: Stores, written: str, kept: str) -> None:
+async def test_no_reason_can_keep_a_batch_from_being_recorded(
+    stores: Stores, written: str, kept: str
+) -> None:
     rules = Rules(2, 2, 10 * SECOND, 25 * SECOND)
     state, transitions, results = None, [], []
     for second in range(3):
@@ -236,12 +249,22 @@ async def test_check_states_make_the_round_trip(stores: Stores) -> None:
         Shown(NOW + timedelta(microseconds=1_500_001), State.PARTIAL_OUTAGE, 'quoted " and ü'),
     )
     full = CheckState(
-        10, State.DEGRADED, NOW, NOW + SECOND, NOW + 11 * SECOND, NOW + 36 * SECOND, "slow", pending, (NOW - HOUR, NOW)
+        10,
+        State.DEGRADED,
+        NOW,
+        NOW + SECOND,
+        NOW + 11 * SECOND,
+        NOW + 36 * SECOND,
+        "slow",
+        pending,
+        (NOW - HOUR, NOW),
     )
     bare = known(11, State.UNKNOWN, NOW)
     await stores.monitor.record(Batch(states=[full, bare]))
     assert await stores.monitor.check_states() == {10: full, 11: bare}
     assert await stores.reading.check_states() == {10: full, 11: bare}
+    assert await stores.reading.check_states([11, 12]) == {11: bare}
+    assert await stores.reading.check_states([]) == {}
 
 
 async def test_the_newest_state_of_a_check_is_kept(stores: Stores) -> None:
@@ -259,7 +282,9 @@ async def test_intervals_are_clipped_to_the_window_and_to_now(stores: Stores) ->
         change(NOW + HOUR, State.MAJOR_OUTAGE, reason="down"),
         change(NOW + 2 * HOUR, State.OPERATIONAL),
     ]
-    await stores.monitor.record(Batch(transitions=changes, states=[known(10, State.OPERATIONAL, NOW + 2 * HOUR)]))
+    await stores.monitor.record(
+        Batch(transitions=changes, states=[known(10, State.OPERATIONAL, NOW + 2 * HOUR)])
+    )
 
     async def states_in(start: float, end: float, now: float = 9) -> list[tuple[State, float, float]]:
         window = Window(NOW + start * HOUR, NOW + end * HOUR)
@@ -392,12 +417,22 @@ async def test_only_closed_stretches_are_folded(stores: Stores) -> None:
 async def test_late_results_are_folded_in(stores: Stores) -> None:
     await stores.monitor.record(Batch([result(NOW, total_us=100), result(NOW + DAY, total_us=100)]))
     await stores.monitor.roll_up(NOW + 5 * DAY)
-    late = [result(NOW + 5 * SECOND, Outcome.FAILED), result(NOW + 6 * SECOND, total_us=900), result(NOW - 3 * HOUR)]
+    late = [
+        result(NOW + 5 * SECOND, Outcome.FAILED),
+        result(NOW + 6 * SECOND, total_us=900),
+        result(NOW - 3 * HOUR),
+    ]
     await stores.monitor.record(Batch(late))
     assert await stores.monitor.roll_up(NOW + 5 * DAY) > 0
     minute = NOW.replace(second=0, microsecond=0)
-    assert (await folded(stores, Resolution.MINUTE))[1] == RollUp(10, minute, 2, 0, 1, Histogram.of([100, 900]))
-    assert [(each.good, each.failed) for each in await folded(stores, Resolution.DAY)] == [(1, 0), (2, 1), (1, 0)]
+    assert (await folded(stores, Resolution.MINUTE))[1] == RollUp(
+        10, minute, 2, 0, 1, Histogram.of([100, 900])
+    )
+    assert [(each.good, each.failed) for each in await folded(stores, Resolution.DAY)] == [
+        (1, 0),
+        (2, 1),
+        (1, 0),
+    ]
 
 
 async def test_a_clock_astray_gets_its_partitions_and_comes_back(stores: Stores) -> None:
@@ -453,6 +488,16 @@ async def test_maintenance_is_found_where_it_overlaps_in_order(stores: Stores) -
     assert await titles(-1, 0) == await titles(1, 2) == await titles(3, 4) == []
     assert await titles(0.5, 0.6) == ["early"]
     assert await titles(0.5, 2.5) == ["early", "later"]
+
+
+async def test_maintenance_is_found_by_what_it_covers_and_told_whole(stores: Stores) -> None:
+    window = Window(NOW, NOW + HOUR)
+    both = await stores.maintenance.plan(window, [API, WEBSITE], "both", "ann")
+    api = await stores.maintenance.plan(window, [API], "api", "ann")
+    assert list(await stores.reading.maintenance(window, [WEBSITE])) == [both]
+    assert list(await stores.reading.maintenance(window, [API, WEBSITE])) == [both, api]
+    assert list(await stores.reading.maintenance(window, [])) == []
+    assert list(await stores.reading.maintenance(Window(NOW + HOUR, NOW + DAY), [API])) == []
 
 
 async def test_a_title_is_kept_on_one_line(stores: Stores) -> None:

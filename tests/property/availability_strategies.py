@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -34,7 +35,7 @@ def lines(draw: st.DrawFn) -> list[Interval]:
     """Ordered, disjoint intervals, some touching each other, some with gaps between."""
     cuts = sorted(draw(st.sets(seconds, max_size=8)))
     result = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         state = draw(st.none() | states)
         if state is not None:
             result.append(Interval(window(start, end), state, state.label))

@@ -1,7 +1,8 @@
-"""Schedules: every check once per period, whatever is put, dropped and changed, and however late it is asked."""
+"""Schedules: every check once per period, whatever is put, dropped and changed, however late it is asked."""
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ def by_check(runs: Iterable[Due]) -> dict[int, list[float]]:
 
 def assert_rhythm(times: list[float], every: float, *, step: float) -> None:
     """One run in each period. Only the first comes early; asked late, it stands for the second as well."""
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(times)]
     assert all(0 < gap <= every * (1 + step) for gap in gaps[:1])
     assert gaps[1:] == pytest.approx([every] * len(gaps[1:]))
 
@@ -48,7 +49,9 @@ def test_every_check_runs_once_per_period(ids: set[int], every: float, start: fl
         assert_rhythm(each, every, step=step)
 
 
-@given(checks, periods, st.lists(st.sampled_from(["put", "drop", "other"]), max_size=12), st.floats(0.05, 0.9))
+@given(
+    checks, periods, st.lists(st.sampled_from(["put", "drop", "other"]), max_size=12), st.floats(0.05, 0.9)
+)
 def test_whatever_happened_before_a_check_has_one_rhythm(
     check: int, every: float, happened: list[str], step: float
 ) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 
 from availability_strategies import (
     LENGTH,
@@ -50,7 +51,9 @@ def weight(state: State, unknown: str) -> Fraction:
     return Fraction(int(unknown == "downtime")) if state is State.UNKNOWN else WEIGHTS[state]
 
 
-def counted_by_hand(estate: Estate, planned: Sequence[Maintenance], terms: Terms, window: Window) -> tuple[Fraction, int]:
+def counted_by_hand(
+    estate: Estate, planned: Sequence[Maintenance], terms: Terms, window: Window
+) -> tuple[Fraction, int]:
     """(weighted downtime, counted time) in seconds, by looking at every second."""
     downtime, counted = Fraction(), 0
     for second in range(LENGTH):
@@ -62,7 +65,9 @@ def counted_by_hand(estate: Estate, planned: Sequence[Maintenance], terms: Terms
             if not any(m.window.contains(at(second)) and m.excludes(component, terms.notice) for m in planned)
         ]
         if terms.combine == "worst" and seen:
-            order = {**BADNESS, State.UNKNOWN: 2.5} | ({State.UNKNOWN: 3.5} if terms.unknown == "downtime" else {})
+            order = {**BADNESS, State.UNKNOWN: 2.5} | (
+                {State.UNKNOWN: 3.5} if terms.unknown == "downtime" else {}
+            )
             seen = [max(seen, key=lambda state: order[state])]
         kept = [state for state in seen if not (state is State.UNKNOWN and terms.unknown == "excluded")]
         counted += len(kept)
@@ -104,7 +109,9 @@ def test_the_states_of_a_window_and_what_is_excluded_are_the_window(
 
 
 @given(estates, plans, terms)
-def test_states_and_excluded_sum_up_for_statements_too(estate: Estate, planned: list[Maintenance], terms: Terms) -> None:
+def test_states_and_excluded_sum_up_for_statements_too(
+    estate: Estate, planned: list[Maintenance], terms: Terms
+) -> None:
     found = account(estate, planned, terms)
     components = 1 if terms.combine == "worst" else len(estate)
     assert found.figure.tally.total == components * WHOLE.duration
@@ -115,7 +122,10 @@ def test_states_and_excluded_sum_up_for_statements_too(estate: Estate, planned: 
 def test_more_maintenance_never_raises_counted_downtime(
     estate: Estate, planned: list[Maintenance], another: Maintenance, terms: Terms
 ) -> None:
-    assert account(estate, [*planned, another], terms).figure.downtime <= account(estate, planned, terms).figure.downtime
+    assert (
+        account(estate, [*planned, another], terms).figure.downtime
+        <= account(estate, planned, terms).figure.downtime
+    )
 
 
 @given(estates, plans, terms)
@@ -123,7 +133,8 @@ def test_maintenance_announced_late_or_cancelled_excludes_nothing(
     estate: Estate, planned: list[Maintenance], terms: Terms
 ) -> None:
     late = [
-        replace(each, announced_at=each.window.start - terms.notice + timedelta(microseconds=1)) for each in planned
+        replace(each, announced_at=each.window.start - terms.notice + timedelta(microseconds=1))
+        for each in planned
     ]
     cancelled = [replace(each, announced_at=at(-9999), cancelled_at=at(-9998)) for each in planned]
     assert account(estate, [*late, *cancelled], terms) == account(estate, [], terms)
@@ -136,7 +147,9 @@ def test_availability_is_a_share(estate: Estate, planned: list[Maintenance], ter
         assert figure.availability is None or 0 <= figure.availability <= 1
 
 
-@given(estates, plans, terms.filter(lambda each: each.unknown != "excluded"), st.integers(1, 3), filled_windows)
+@given(
+    estates, plans, terms.filter(lambda each: each.unknown != "excluded"), st.integers(1, 3), filled_windows
+)
 def test_a_worse_state_never_raises_availability(
     estate: Estate, planned: list[Maintenance], terms: Terms, component: int, where: Window
 ) -> None:
@@ -197,7 +210,7 @@ def test_the_parts_of_a_window_add_up_to_it(
     edges = [0, *sorted(cuts), LENGTH]
     parts = [
         statement({1: line}, planned, terms, window(start, end), at(LENGTH)).figure.tally
-        for start, end in zip(edges, edges[1:], strict=False)
+        for start, end in pairwise(edges)
     ]
     assert sum(parts, Tally()) == account({1: line}, planned, terms).figure.tally
 
@@ -229,12 +242,20 @@ def test_the_budget_is_what_the_objective_leaves_of_the_whole_window(
         assert (over.budget.left >= -microsecond) if over.met else (over.budget.left <= microsecond)
     # Nothing measured yet: all the time of the window that maintenance leaves can still be spent from.
     start = account(estate, planned, terms, 0)
-    _, countable = counted_by_hand(dict.fromkeys(estate, ()), planned, replace(terms, unknown="uptime"), WHOLE)
+    _, countable = counted_by_hand(
+        dict.fromkeys(estate, ()), planned, replace(terms, unknown="uptime"), WHOLE
+    )
     exact = (1 - Fraction(terms.objective) / 100) * countable * 1_000_000
     assert start.budget == Budget(timedelta(microseconds=int(exact)), timedelta())
 
 
-@given(st.lists(st.builds(CreditTier, below=st.decimals(0, 100, places=2), credit=st.decimals(0, 100, places=1)), max_size=4), st.fractions(0, 100))
+@given(
+    st.lists(
+        st.builds(CreditTier, below=st.decimals(0, 100, places=2), credit=st.decimals(0, 100, places=1)),
+        max_size=4,
+    ),
+    st.fractions(0, 100),
+)
 def test_the_lowest_tier_above_the_figure_is_owed(tiers: list[CreditTier], percent: Fraction) -> None:
     above = [tier for tier in tiers if percent < Fraction(tier.below)]
     lowest = min((tier.below for tier in above), default=None)

@@ -24,7 +24,9 @@ from holdfast.availability.timeline import completed, intervals_of, without, wor
 from holdfast.availability.verdicts import CheckState
 from holdfast.kernel.windows import Window, merged
 
-histories = st.lists(st.tuples(seconds, st.sampled_from(list(State))), max_size=8, unique_by=lambda each: each[0])
+histories = st.lists(
+    st.tuples(seconds, st.sampled_from(list(State))), max_size=8, unique_by=lambda each: each[0]
+)
 
 
 def transitions_of(history: list[tuple[int, State]]) -> list[Transition]:
@@ -32,18 +34,28 @@ def transitions_of(history: list[tuple[int, State]]) -> list[Transition]:
 
 
 def known_after(line: list[Transition], known_until: int, lateness: int) -> CheckState | None:
-    """The state that goes with these transitions: its newest result was after the last of them."""
+    """The state that goes with these transitions: its newest result was after the last of them.
+
+    A check may be retired between the moment that a result was due and the one when it counted as silent.
+    """
     if not line:
         return None
     last = line[-1]
     due = max(last.at + timedelta(seconds=1), at(known_until))
+    if last.state is State.RETIRED:
+        due = max(
+            [
+                *[each.at + timedelta(seconds=1) for each in line[:-1]][-1:],
+                last.at - timedelta(seconds=lateness),
+            ]
+        )
     return CheckState(1, last.state, last.at, last.at, due, due + timedelta(seconds=lateness))
 
 
 def in_force(line: list[Transition], window: Window) -> list[Transition]:
     """What a store hands over for `window`: the transition in force at its start, and those inside."""
     before = [each for each in line if each.at <= window.start][-1:]
-    return before + [each for each in line if window.start < each.at < window.end]
+    return [*before, *(each for each in line if window.start < each.at < window.end)]
 
 
 def assert_tiles(line: list[Interval], window: Window) -> None:
@@ -87,7 +99,9 @@ def test_a_window_seen_in_two_parts_is_the_window_seen_whole(
 
 
 @given(lines(), filled_windows)
-def test_completed_tiles_the_window_and_changes_nothing_that_was_known(line: list[Interval], window: Window) -> None:
+def test_completed_tiles_the_window_and_changes_nothing_that_was_known(
+    line: list[Interval], window: Window
+) -> None:
     found = completed(line, window)
     assert_tiles(found, window)
     for second in range(LENGTH):
@@ -126,7 +140,9 @@ def test_worst_of_names_the_reason_of_the_worst(timelines: list[list[Interval]])
 
 
 @given(lines(), lines(), states)
-def test_a_sample_anywhere_marks_what_is_made_of_it(one: list[Interval], other: list[Interval], state: State) -> None:
+def test_a_sample_anywhere_marks_what_is_made_of_it(
+    one: list[Interval], other: list[Interval], state: State
+) -> None:
     sampled = [Interval(each.window, state, "", sample=True) for each in other]
     found = worst_of([one, sampled])
     for second in range(LENGTH):

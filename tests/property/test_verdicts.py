@@ -1,4 +1,4 @@
-"""Verdicts over arbitrary lives of a check: late and missing results, crashes, removal, and a clock that jumps."""
+"""Verdicts over arbitrary lives of a check: late and missing results, crashes, removal, clocks that jump."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -106,7 +106,9 @@ class Life:
             assert len(run) >= self.rules.fail_after
 
 
-gaps = st.sampled_from([EVERY, EVERY, EVERY, EVERY + 0.5, 1, EVERY + LATENESS, EVERY + LATENESS + 0.001, 40, 4000])
+gaps = st.sampled_from(
+    [EVERY, EVERY, EVERY, EVERY + 0.5, 1, EVERY + LATENESS, EVERY + LATENESS + 0.001, 40, 4000]
+)
 outcomes = st.sampled_from(list(Outcome))
 steps = st.one_of(
     st.tuples(st.just("result"), gaps, outcomes),
@@ -135,7 +137,7 @@ def lived(rules: Rules, happened: list[tuple[object, ...]]) -> Life:
 
 
 def covered(life: Life) -> list[Window]:
-    """The moments that a result speaks for: until the next one, when that came in time, else until it was due."""
+    """The moments that a result speaks for: until the next one if that came in time, else until due."""
     spoken = []
     ends = [*life.heard_at[1:], None]
     for heard_at, following in zip(life.heard_at, ends, strict=False):
@@ -154,7 +156,9 @@ def test_times_of_transitions_strictly_increase(rules: Rules, happened: list[tup
 
 
 @given(rules, st.lists(steps, max_size=40))
-def test_neighbouring_transitions_say_different_things(rules: Rules, happened: list[tuple[object, ...]]) -> None:
+def test_neighbouring_transitions_say_different_things(
+    rules: Rules, happened: list[tuple[object, ...]]
+) -> None:
     life = lived(rules, happened)
     assert all(a.state is not b.state for a, b in pairwise(life.line))
 
@@ -172,7 +176,10 @@ def test_no_gap_is_ever_hidden(rules: Rules, happened: list[tuple[object, ...]],
     assert without(claimed, spoken) == []
 
 
-@given(rules, st.lists(st.tuples(st.sampled_from([1, EVERY, EVERY + LATENESS]), outcomes), min_size=1, max_size=40))
+@given(
+    rules,
+    st.lists(st.tuples(st.sampled_from([1, EVERY, EVERY + LATENESS]), outcomes), min_size=1, max_size=40),
+)
 def test_results_that_come_in_time_leave_nothing_unknown(
     rules: Rules, results: list[tuple[int, Outcome]]
 ) -> None:
@@ -201,7 +208,9 @@ def test_what_is_known_agrees_with_what_was_written(rules: Rules, happened: list
 
 
 @given(rules, st.lists(steps, max_size=30), st.integers(0, 5000))
-def test_silence_and_retirement_happen_once(rules: Rules, happened: list[tuple[object, ...]], later: int) -> None:
+def test_silence_and_retirement_happen_once(
+    rules: Rules, happened: list[tuple[object, ...]], later: int
+) -> None:
     life = lived(rules, happened)
     if life.known is None:
         return

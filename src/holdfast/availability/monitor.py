@@ -54,6 +54,7 @@ class Counters:
 
     runs: int = 0
     skipped: int = 0
+    faults: int = 0
     recorded: int = 0
     dropped: int = 0
     start_delays: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))
@@ -265,14 +266,21 @@ class Monitor:
     async def _run_check(self, watched: Watched) -> None:
         result = await self._attempted(watched)
         self.counters.runs += 1
+        if result is None:
+            self.counters.faults += 1
+            return
         if self._in_force(watched.id) is None or not self.leading:
             return  # retired, or another monitor took the lead, while the run was under way
         state, transitions = heard(self._states.get(watched.id), result, watched.rules)
         self._states[watched.id] = state
         self.counters.dropped += self._outbox.put(result, state, transitions)
 
-    async def _attempted(self, watched: Watched) -> Result:
-        """One run: an attempt and, when it was not good, at once a second one whose outcome counts."""
+    async def _attempted(self, watched: Watched) -> Result | None:
+        """One run: an attempt and, when it was not good, at once a second one whose outcome counts.
+
+        None when a fault of our own kept us from looking: the target is not to blame, the check falls silent,
+        and so becomes unknown.
+        """
         at = self._clock.now()
         check = watched.compiled.check
         observation = await self._probe.attempt(check)
@@ -282,6 +290,9 @@ class Monitor:
             observation = await self._probe.attempt(check)
             outcome, reason = judge(watched.compiled, observation)
             attempts = 2
+        if observation.ours:
+            self._on_event("check_not_run", {"check": watched.id, "error": observation.error})
+            return None
         return Result(watched.id, at, outcome, observation.timings, reason, attempts)
 
     async def _stop_runs(self) -> None:

@@ -129,7 +129,7 @@ def fell_silent(known: CheckState) -> tuple[CheckState, list[Transition]]:
 def retired(known: CheckState, at: datetime) -> tuple[CheckState, list[Transition]]:
     """The check has left the estate. Its history stays; its component is judged without it from `at` on."""
     if known.state is State.RETIRED:
-        return known, []
+        return replace(known, pending=()), []
     transitions: list[Transition] = []
     if at > known.silent_after:
         known, transitions = fell_silent(known)

@@ -9,14 +9,17 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from holdfast.adapters.postgres.alerting import PostgresAlerts
 from holdfast.adapters.postgres.availability import PostgresMaintenance, PostgresReadingStore
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.estate import PostgresRegistry
+from holdfast.availability.alerting.model import Outcome, Silence
 from holdfast.availability.model import Maintenance
 from holdfast.availability.reading import Inventory, Reader
 from holdfast.availability.views import AgreementReport, Overview
 from holdfast.bootstrap import lab, running
+from holdfast.bootstrap.alerting import check_pattern, send_test
 from holdfast.bootstrap.connections import try_connections
 from holdfast.bootstrap.database import is_embedded, server_for
 from holdfast.bootstrap.estates import read_estate
@@ -24,13 +27,23 @@ from holdfast.estate.model import Estate
 from holdfast.estate.schema import estate_schema
 from holdfast.estate.scope import declared, matching
 from holdfast.estate.template import render_template
-from holdfast.interfaces.cli.ports import Checked, LabPart, Place, Progress, Report, RoleName, Running
+from holdfast.interfaces.cli.ports import (
+    AlertStatus,
+    Checked,
+    LabPart,
+    Place,
+    Progress,
+    Report,
+    RoleName,
+    Running,
+)
 from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.windows import Window
 
 T = TypeVar("T")
 STATUS_DAYS = 30
+NEWEST_ALERTS = 100
 LOOK_BACK = timedelta(days=90)
 LOOK_AHEAD = timedelta(days=3650)
 
@@ -146,6 +159,37 @@ class LocalCommands:
             return await PostgresMaintenance(pool).cancel(maintenance_id, "command line")
 
         return _run(_with_database(place, Role.CONTROLLER, cancel))
+
+    def alert_list(self, place: Place, *, ended: bool) -> AlertStatus:
+        async def read(pool: Pool, _: Inventory) -> AlertStatus:
+            store = PostgresAlerts(pool)
+            alerts = await store.alerts(NEWEST_ALERTS) if ended else (await store.board()).alerts
+            shown = [alert for alert in alerts if ended or alert.is_open]
+            return AlertStatus(shown, await store.silences(), await store.waiting())
+
+        return _run(_with_database(place, Role.CONTROLLER, read))
+
+    def alert_silence(self, place: Place, pattern: str, lasting: timedelta, reason: str) -> Silence:
+        async def silence(pool: Pool, inventory: Inventory) -> Silence:
+            check_pattern(pattern, inventory.estate)
+            return await PostgresAlerts(pool).silence(pattern, lasting, reason, "command line")
+
+        return _run(_with_database(place, Role.CONTROLLER, silence))
+
+    def alert_silences(self, place: Place) -> Sequence[Silence]:
+        async def read(pool: Pool, _: Inventory) -> Sequence[Silence]:
+            return await PostgresAlerts(pool).silences()
+
+        return _run(_with_database(place, Role.CONTROLLER, read))
+
+    def alert_expire(self, place: Place, silence_id: int) -> bool:
+        async def expire(pool: Pool, _: Inventory) -> bool:
+            return await PostgresAlerts(pool).expire(silence_id, "command line")
+
+        return _run(_with_database(place, Role.CONTROLLER, expire))
+
+    def alert_test(self, place: Place, channel: str | None) -> Mapping[str, Outcome]:
+        return _run(send_test(read_estate(place.config), place.config, channel))
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -10,6 +10,7 @@ from holdfast.adapters.postgres.external import ExternalPostgres
 from holdfast.adapters.probes import Probes
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
+from holdfast.bootstrap.alerting import channel_findings
 from holdfast.bootstrap.estates import secret_of
 from holdfast.estate.model import Check, Estate, SecretRef
 from holdfast.interfaces.cli.ports import Finding, Progress, Report
@@ -21,6 +22,7 @@ AT_ONCE = 50
 async def try_connections(estate: Estate, config: Path, report: Report) -> Sequence[Finding]:
     """Secrets, the database, and one attempt of every check, in the file's order."""
     findings = [_secret(subject, config, ref) for subject, ref in _secrets(estate)]
+    findings += channel_findings(estate, config)
     if estate.postgres.url is not None:
         findings.append(await _database(config, estate.postgres.url))
     probes = Probes(resolve_secret=partial(secret_of, config))

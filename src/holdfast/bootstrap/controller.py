@@ -1,7 +1,7 @@
 """The controller's process: applies the estate, runs its checks and records what they show."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from holdfast.adapters.probes import Probes
 from holdfast.availability.conditions import validate
 from holdfast.availability.judging import compile_check
 from holdfast.availability.monitor import Monitor, Watched
+from holdfast.availability.reading import Inventory
+from holdfast.bootstrap.alerting import Alerting
 from holdfast.bootstrap.estates import secret_of
 from holdfast.bootstrap.signals import Signals
 from holdfast.estate.errors import EstateError
@@ -32,7 +34,15 @@ _JOURNALLED = {
     "lead_lost": "monitor.lead_lost",
     "timeline_refused": "monitor.timeline_refused",
     "clock_jumped": "clock.jumped",
+    "alert_opened": "alert.opened",
+    "alert_escalated": "alert.escalated",
+    "alert_resolved": "alert.resolved",
+    "alert_delivered": "alert.delivered",
+    "alert_given_up": "alert.given_up",
 }
+
+InForce = Callable[[Estate, Registered], None]
+"""Told of every estate that came into force."""
 
 log = structlog.get_logger()
 
@@ -44,9 +54,16 @@ async def run_controller(config: Path, conninfo: Conninfo, signals: Signals) -> 
     journal = _JournalWriter(PostgresJournal(conninfo), clock)
     monitor = Monitor(probes, PostgresMonitorStore(conninfo), clock, on_event=journal.note)
     registry = PostgresRegistry(conninfo)
+    alerting = Alerting(config, conninfo, clock, leading=lambda: monitor.leading, note=journal.note)
+
+    def in_force(estate: Estate, registered: Registered) -> None:
+        monitor.watch(watched_checks(estate, registered), estate.retention)
+        alerting.put_in_force(Inventory(estate, registered))
+
     tasks = [
         asyncio.create_task(monitor.run(), name="monitor"),
-        asyncio.create_task(_follow_estate(config, registry, monitor, clock, signals), name="estate"),
+        asyncio.create_task(alerting.run(), name="alerting"),
+        asyncio.create_task(_follow_estate(config, registry, in_force, clock, signals), name="estate"),
         asyncio.create_task(journal.write(), name="journal"),
     ]
     ending = asyncio.create_task(signals.stop.wait())
@@ -62,7 +79,7 @@ async def run_controller(config: Path, conninfo: Conninfo, signals: Signals) -> 
 
 
 async def _follow_estate(
-    config: Path, registry: PostgresRegistry, monitor: Monitor, clock: Clock, signals: Signals
+    config: Path, registry: PostgresRegistry, in_force: InForce, clock: Clock, signals: Signals
 ) -> None:
     """Put every version of the estate file in force. A broken one is told of, and the old stays in force."""
     watcher = EstateWatcher(config, validate)
@@ -73,7 +90,7 @@ async def _follow_estate(
                 problems = [problem.as_text() for problem in reading.outcome.problems]
                 log.error("estate_refused", problems=problems)
             else:
-                await _apply(reading.outcome, reading.sha256, registry, monitor, clock)
+                await _apply(reading.outcome, reading.sha256, registry, in_force, clock)
     finally:
         poking.cancel()
 
@@ -86,7 +103,7 @@ async def _poke(watcher: EstateWatcher, signals: Signals) -> None:
 
 
 async def _apply(
-    estate: Estate, sha256: str, registry: PostgresRegistry, monitor: Monitor, clock: Clock
+    estate: Estate, sha256: str, registry: PostgresRegistry, in_force: InForce, clock: Clock
 ) -> None:
     while True:
         try:
@@ -96,7 +113,7 @@ async def _apply(
                 log.error("estate_not_applied", error=str(error), hint=error.hint)  # noqa: TRY400
             await asyncio.sleep(RETRY_EVERY_S)
         else:
-            monitor.watch(watched_checks(estate, registered), estate.retention)
+            in_force(estate, registered)
             log.info("estate_applied", revision=registered.revision, checks=len(registered.checks))
             return
 

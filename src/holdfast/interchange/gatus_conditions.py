@@ -1,7 +1,7 @@
 """Gatus' conditions in our language. A condition that cannot be said is refused with the reason, never bent.
 
-Gatus (config/endpoint/condition.go, placeholder.go): `<side> <operator> <side>`, a side being a placeholder, a
-function of one, or a literal. It compares texts; JSON numbers and booleans become text first.
+Gatus (config/endpoint/condition.go, placeholder.go): `<side> <operator> <side>`, a side being a placeholder,
+a function of one, or a literal. It compares texts; JSON numbers and booleans become text first.
 """
 
 import re
@@ -21,6 +21,7 @@ _CHOICE = re.compile(r"(any|pat)\((.*)\)", re.DOTALL)
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d{1,9})\]")
 _VISIBLE = r"\S"
 _LIST = r"^\s*\["
+_ESCAPING = re.compile(r"""\\(?=[\\"'nrt\n\r\t]|$)""")
 _SIMPLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WHOLE = re.compile(r"-?\d{1,15}")
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,9})?")
@@ -224,20 +225,20 @@ def _length(subject: str, path: str, text: str, operator: str, value: str) -> Sa
     if not _WHOLE.fullmatch(value) or not 0 <= int(value) <= 500:
         return Refused("a length is compared with a number from 0 to 500")
     number = int(value)
+    if operator == "!=":
+        # As a negation it would not hold for a list, which matches no pattern.
+        longer = _sized(subject, path, text, number + 1, None)
+        return Said(f"{_sized(subject, path, text, 0, number - 1)} or {longer}" if number else longer)
     least, most = {
         "==": (number, number),
-        "!=": (None, None),
         "<": (0, number - 1),
         "<=": (0, number),
         ">": (number + 1, None),
         ">=": (number, None),
     }[operator]
-    if operator == "!=":
-        inner = _sized(subject, path, text, number, number)
-        return Said(f"not ({inner})")
     if most is not None and most < 0:
         return Refused("nothing is shorter than nothing")
-    return Said(_sized(subject, path, text, least or 0, most))
+    return Said(_sized(subject, path, text, least, most))
 
 
 def _sized(subject: str, path: str, text: str, least: int, most: int | None) -> str:
@@ -289,10 +290,7 @@ def _json(subject: str, operator: str, value: str) -> Said | Refused:
         return _pattern(subject, "not " if operator == "!=" else "", choice[2], trimmed=False)
     values = [item.strip() for item in choice[2].split(",")] if choice else [value]
     literals = list(dict.fromkeys(literal for each in values for literal in literals_of(each)))
-    if len(literals) == 1:
-        same = f"{subject} == {literals[0]}"
-    else:
-        same = f"{subject} in ({', '.join(literals)})"
+    same = f"{subject} == {literals[0]}" if len(literals) == 1 else f"{subject} in ({', '.join(literals)})"
     if operator == "==":
         return Said(same)
     # A place that does not exist is unequal to everything; ours says nothing about it unless asked.
@@ -300,11 +298,9 @@ def _json(subject: str, operator: str, value: str) -> Said | Refused:
 
 
 def literals_of(value: str) -> list[str]:
-    """What a value that was compared as text may be in JSON: text, and a number or a boolean that reads so."""
+    """What a value that was compared as text may be in JSON: text, or a number or boolean that reads so."""
     literals = [quoted(value)]
-    if _NUMBER.fullmatch(value):
-        literals.append(value)
-    elif value in ("true", "false"):
+    if _NUMBER.fullmatch(value) or value in ("true", "false"):
         literals.append(value)
     return literals
 
@@ -329,6 +325,6 @@ def _literal(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A literal of our language that is `text`."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    """A literal of our language that is `text`. A backslash is doubled only where it begins an escape."""
+    escaped = _ESCAPING.sub(r"\\\\", text).replace('"', '\\"')
     return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") + '"'

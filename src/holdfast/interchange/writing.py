@@ -11,8 +11,10 @@ from typing import Any
 
 from holdfast.estate.source import Place, Scalar
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./*$+-](?:[A-Za-z0-9_./*$+%@()<>=, -]*[A-Za-z0-9_./*$+%@()<>=-])?")
-_BESIDE_FLOW = re.compile(r"[\[\]{},]")
+# A colon with no space behind it is part of a plain text, as in an address.
+_INNER = r"[A-Za-z0-9_./*$+%@()<>=?&~;-]"
+_PLAIN = re.compile(rf"[A-Za-z0-9_./$+-](?:(?:{_INNER}|[, ]|:(?=[^\s:]))*{_INNER})?")
+_BESIDE_FLOW = re.compile(r"[\[\]{},:]")
 _HERE = Place(1, 1)
 _WIDEST_FLOW = 90
 _FLOW_KEYS = ("colours", "languages", "timeouts", "expected_status", "components", "was")

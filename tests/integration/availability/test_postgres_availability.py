@@ -1,12 +1,13 @@
-"""What only PostgreSQL can break: sessions that end, rights, triggers, partitions, snapshots, cancellation."""
+"""What only PostgreSQL can break: sessions, rights, triggers, partitions, snapshots, cancellation."""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, cast
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -95,7 +96,9 @@ def end_sessions(home: "Database", application: str = "holdfast controller") -> 
 # --- the lease
 
 
-async def test_when_its_session_ends_the_lease_is_free_and_its_last_words_are_refused(home: "Database") -> None:
+async def test_when_its_session_ends_the_lease_is_free_and_its_last_words_are_refused(
+    home: "Database",
+) -> None:
     async with leading(home) as first, AsyncExitStack() as stack:
         second = PostgresMonitorStore(home.conninfo(Role.CONTROLLER))
         stack.push_async_callback(second.close)
@@ -144,7 +147,8 @@ def owner(home: "Database") -> Iterator[psycopg.Connection]:
 
 
 @pytest.mark.parametrize(
-    "table", ["holdfast.journal", "availability.transition", "availability.result", "availability.result_20260329"]
+    "table",
+    ["holdfast.journal", "availability.transition", "availability.result", "availability.result_20260329"],
 )
 @pytest.mark.parametrize("change", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {}"])
 async def test_not_even_the_owner_changes_what_is_append_only(
@@ -175,7 +179,9 @@ WRITES = {
 
 
 @pytest.mark.parametrize(("table", "column"), WRITES.items())
-def test_the_site_reads_everything_it_shows_and_writes_nothing(home: "Database", table: str, column: str) -> None:
+def test_the_site_reads_everything_it_shows_and_writes_nothing(
+    home: "Database", table: str, column: str
+) -> None:
     with home.connect(Role.SITE) as site:
         site.execute(f"SELECT * FROM {table}")
         for statement in (
@@ -243,14 +249,15 @@ def test_only_tables_made_for_it_are_partitioned(home: "Database") -> None:
 @pytest.mark.parametrize(
     ("table", "start", "end"),
     [
-        ("result", datetime(2026, 12, 31), datetime(2027, 1, 1)),
-        ("rollup_minute", datetime(2026, 12, 1), datetime(2027, 1, 1)),
-        ("rollup_hour", datetime(2026, 1, 1), datetime(2027, 1, 1)),
+        ("result", date(2026, 12, 31), date(2027, 1, 1)),
+        ("rollup_minute", date(2026, 12, 1), date(2027, 1, 1)),
+        ("rollup_hour", date(2026, 1, 1), date(2027, 1, 1)),
     ],
 )
-def test_partitions_are_days_months_and_years_of_utc(table: str, start: datetime, end: datetime) -> None:
-    at = datetime(2027, 1, 1, 0, 59, tzinfo=UTC).astimezone(UTC) - timedelta(hours=1)
-    assert partition_bounds(table, at) == (start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
+def test_partitions_are_days_months_and_years_of_utc(table: str, start: date, end: date) -> None:
+    at = datetime(2027, 1, 1, 0, 59, tzinfo=ZoneInfo("Europe/Berlin"))
+    bounds = partition_bounds(table, at)
+    assert [bound.isoformat() for bound in bounds] == [f"{day}T00:00:00+00:00" for day in (start, end)]
 
 
 async def test_many_may_make_the_same_partitions_at_once(home: "Database") -> None:
@@ -308,7 +315,7 @@ class _Interrupted:
 
 
 async def test_a_silence_that_ends_while_it_is_read_is_not_hidden(home: "Database") -> None:
-    """The transitions are read, then a result arrives that closes a day of silence, then the states are read."""
+    """Transitions are read, then a result arrives that ends a day of silence, then states are read."""
     due, back = NOW + 10 * SECOND, NOW + timedelta(days=1)
     heard_again = CheckState(1, State.OPERATIONAL, back, back, back + 10 * SECOND, back + 30 * SECOND)
     closing = Batch(
@@ -343,15 +350,18 @@ async def test_a_cancelled_recording_is_all_there_or_not_at_all(home: "Database"
     assert count(home, "result") == 60 * len(CHECKS)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  there is nothing to be told by
+        await asyncio.sleep(0.005)
+
+
 class Targets:
-    """Answers at once; keeps the times of all runs that were good, and of all that were not."""
+    """All up or all down, and quick to say so."""
 
     def __init__(self) -> None:
         self.down = False
-        self.runs = 0
 
-    async def attempt(self, check: Check) -> Observation:
-        self.runs += 1
+    async def attempt(self, check: Check) -> Observation:  # noqa: ARG002  all are alike
         await asyncio.sleep(0)
         if self.down:
             return Observation(Timings(5), error="connection refused")
@@ -376,12 +386,10 @@ async def test_a_monitor_whose_sessions_are_ended_over_and_over_loses_nothing(ho
         while ended < 8:
             runs = monitor.counters.runs
             targets.down = ended % 4 in (1, 2)
-            while monitor.counters.runs < runs + 30:
-                await asyncio.sleep(0.005)
+            await until(lambda runs=runs: monitor.counters.runs >= runs + 30)
             ended += end_sessions(home)
         leads = events.count("lead_taken")
-        while events.count("lead_taken") == leads or monitor._outbox.results:
-            await asyncio.sleep(0.005)
+        await until(lambda: events.count("lead_taken") > leads and not monitor._outbox.results)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert "lead_lost" not in events
@@ -392,9 +400,11 @@ async def test_a_monitor_whose_sessions_are_ended_over_and_over_loses_nothing(ho
 
 
 def histories(home: "Database") -> dict[int, list[State]]:
-    """The states of each check in order, without the gaps that a slow machine may leave between its results."""
+    """The states of each check in order, without the gaps that a slow machine leaves between results."""
     with home.connect() as connection:
-        rows = connection.execute("SELECT check_id, state FROM availability.transition ORDER BY check_id, at").fetchall()
+        rows = connection.execute(
+            "SELECT check_id, state FROM availability.transition ORDER BY check_id, at"
+        ).fetchall()
     for check in {row[0] for row in rows}:
         states = [row[1] for row in rows if row[0] == check]
         assert all(a != b for a, b in pairwise(states)), "two histories are mixed"

@@ -110,7 +110,7 @@ async def test_a_ca_file_that_changes_is_read_again(
     async with serving(saying(OK), tls=authority.server("localhost")) as port:
         assert (
             await probes.attempt(https(port, **check))
-        ).error == "internal: the certificate authorities cannot be read"
+        ).error == "the certificate authorities cannot be read"
         trusted.write_bytes(other.ca_file.read_bytes())
         os.utime(trusted, (1, 1))
         assert (
@@ -122,7 +122,7 @@ async def test_a_ca_file_that_changes_is_read_again(
         trusted.write_text("no certificate")
         assert (
             await probes.attempt(https(port, **check))
-        ).error == "internal: the certificate authorities cannot be read"
+        ).error == "the certificate authorities cannot be read"
 
 
 async def test_a_target_that_speaks_no_tls(probes: Probes) -> None:

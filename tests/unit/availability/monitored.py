@@ -7,7 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from holdfast.adapters.memory.availability import MemoryAvailability, MemoryLease, MemoryMonitorStore, StoreAway
+from holdfast.adapters.memory.availability import (
+    MemoryAvailability,
+    MemoryLease,
+    MemoryMonitorStore,
+    StoreAway,
+)
 from holdfast.availability.judging import compile_check
 from holdfast.availability.model import Observation, Result, State, Timings
 from holdfast.availability.monitor import Monitor, Watched
@@ -34,7 +39,7 @@ def watched(check_id: int, **options: object) -> Watched:
 
 @dataclass
 class ScriptedProbe:
-    """Each target answers its script, one observation per attempt, and then `WELL`; or it does as it is told."""
+    """Each target answers by its script, one observation per attempt, and then `WELL`; or as it is told."""
 
     scripts: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
     behaviours: dict[int, Behaviour] = field(default_factory=dict)
@@ -142,7 +147,8 @@ class Scene:
         line = (await self.shared.intervals([1], window, self.clock.now())).get(1, ())
         second = timedelta(seconds=1)
         return [
-            (each.state, (each.window.start - NOW) / second, (each.window.end - NOW) / second) for each in line
+            (each.state, (each.window.start - NOW) / second, (each.window.end - NOW) / second)
+            for each in line
         ]
 
 
@@ -155,5 +161,5 @@ async def act(monitor: Monitor) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  there is nothing to be told by
             await asyncio.sleep(0.001)

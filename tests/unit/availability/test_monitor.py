@@ -1,5 +1,6 @@
 import asyncio
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from monitored import BROKEN, EVERY, NOW, WELL, Scene, act, hangs, until, watched
@@ -25,7 +26,7 @@ async def test_checks_run_on_time_and_are_recorded(scene: Scene) -> None:
     for check in (1, 2):
         times = [each.at for each in await scene.results(check)]
         assert len(times) == 5
-        assert {b - a for a, b in zip(times, times[1:], strict=False)} == {EVERY * SECOND}
+        assert {b - a for a, b in pairwise(times)} == {EVERY * SECOND}
     assert monitor.counters.recorded == monitor.counters.runs == 10
     assert monitor.counters.skipped == monitor.counters.dropped == 0
 
@@ -44,7 +45,7 @@ async def test_a_thousand_hanging_targets_do_not_delay_a_healthy_one(scene: Scen
         assert all(scene.probe.attempts[check] == 1 for check in hanging), "runs of one check pile up"
         assert monitor.counters.skipped >= 3 * len(hanging)
         times = [each.at for each in await scene.results(5000)]
-        assert {b - a for a, b in zip(times, times[1:], strict=False)} == {EVERY * SECOND}
+        assert {b - a for a, b in pairwise(times)} == {EVERY * SECOND}
     assert scene.probe.under_way == set()
 
 
@@ -58,7 +59,7 @@ async def test_a_failed_attempt_is_repeated_at_once_before_it_counts(scene: Scen
     confirmed = [(each.outcome, each.attempts) for each in await scene.results(1)]
     assert confirmed == [(Outcome.GOOD, 2), (Outcome.FAILED, 2), (Outcome.GOOD, 1)]
     assert [each.attempts for each in await scene.results(2)] == [1, 1, 1]
-    assert [each.outcome for each in await scene.results(2)][0] is Outcome.FAILED
+    assert (await scene.results(2))[0].outcome is Outcome.FAILED
 
 
 async def test_an_outage_is_opened_closed_and_never_doubled(scene: Scene) -> None:
@@ -94,7 +95,7 @@ async def test_while_the_database_is_away_everything_is_kept_and_then_recorded_o
         await until(lambda: monitor.counters.recorded == 8)
         await scene.pass_time(monitor, 2 * EVERY)
     times = [each.at for each in await scene.results(1)]
-    assert [b - a for a, b in zip(times, times[1:], strict=False)] == [EVERY * SECOND] * 9
+    assert [b - a for a, b in pairwise(times)] == [EVERY * SECOND] * 9
     assert [state for state, _, _ in await scene.states()] == [
         State.OPERATIONAL,
         State.MAJOR_OUTAGE,
@@ -145,14 +146,13 @@ async def test_one_monitor_leads_and_a_standby_takes_over_with_what_was_known(sc
     first, second = scene.monitor(scene.store()), scene.monitor(scene.store())
     for monitor in (first, second):
         monitor.watch([watched(1)])
-    async with scene.running(first) as leading:
-        async with scene.running(second, leading=False):
-            await scene.pass_time(first, 2 * EVERY)
-            await act(second)
-            assert not second.leading
-            leading.cancel()
-            await until(lambda: second.leading)
-            await scene.pass_time(second, 2 * EVERY)
+    async with scene.running(first) as leading, scene.running(second, leading=False):
+        await scene.pass_time(first, 2 * EVERY)
+        await act(second)
+        assert not second.leading
+        leading.cancel()
+        await until(lambda: second.leading)
+        await scene.pass_time(second, 2 * EVERY)
     assert len(await scene.results(1)) in (4, 5)
     assert [state for state, _, _ in await scene.states()] == [State.OPERATIONAL]
 
@@ -337,7 +337,7 @@ def test_the_outbox_drops_the_oldest_results_and_never_a_transition() -> None:
 
 
 def test_a_run_that_outlasts_its_period_is_not_taken_for_silence() -> None:
-    """Two attempts of 10 s each, every 10 s: the run that follows may begin 20 s later and end 20 s after that."""
+    """Two attempts of 10 s each, every 10 s: the next run may begin 30 s later, and end 20 s after that."""
     rules = watched(1, timeout=EVERY * SECOND).rules
     state, _ = heard(None, Result(1, NOW, Outcome.FAILED, Timings(1)), rules)
     heard_of_the_next = NOW + (2 * EVERY + EVERY + 2 * EVERY) * SECOND

@@ -74,7 +74,9 @@ class Scene:
         self.store = MemoryAvailability(CHECKS, self.clock)
         self.reader = Reader(self.store, self.clock, lambda: Inventory(ESTATE, REGISTERED))
 
-    async def line(self, check: int, *changes: tuple[datetime, State], sample: bool = False, due: datetime = NOW) -> None:
+    async def line(
+        self, check: int, *changes: tuple[datetime, State], sample: bool = False, due: datetime = NOW
+    ) -> None:
         """The check's whole timeline; its newest result was just before `due`."""
         transitions = [Transition(check, at, state, state.label, sample) for at, state in changes]
         last = transitions[-1]
@@ -257,7 +259,8 @@ async def test_a_component_over_a_window(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "resolution"), [(1, Resolution.MINUTE), (7, Resolution.HOUR), (32, Resolution.HOUR), (33, Resolution.DAY)]
+    ("days", "resolution"),
+    [(1, Resolution.MINUTE), (7, Resolution.HOUR), (32, Resolution.HOUR), (33, Resolution.DAY)],
 )
 async def test_longer_windows_have_coarser_charts_of_few_points(
     scene: Scene, days: int, resolution: Resolution
@@ -321,7 +324,7 @@ async def test_a_month_to_come_has_no_figure(scene: Scene) -> None:
 
 
 async def test_an_agreement_by_average(scene: Scene) -> None:
-    """731 of 743 hours are over. The website was down for 4, of which 1 was maintenance; the API dark for 31."""
+    """731 of 743 hours are over. The website was down for 4, 1 of them maintenance; the API dark for 31."""
     start = MARCH.start
     await scene.line(10, *outage([(start + 100 * HOUR, DOWN), (start + 104 * HOUR, UP)]))
     await scene.line(20, *outage([(start + 200 * HOUR, DARK), (start + 231 * HOUR, UP)]))
@@ -341,12 +344,15 @@ async def test_an_agreement_by_average(scene: Scene) -> None:
     assert found.met
     assert found.by_component[API].availability == 1
     assert report.customer_name == "Acme Ltd"
-    assert [(status.key, event.state) for status, event in report.events] == [("api", DARK), ("website", DOWN)]
+    assert [(status.key, event.state) for status, event in report.events] == [
+        ("api", DARK),
+        ("website", DOWN),
+    ]
     assert len(report.maintenance) == 2
 
 
 async def test_an_agreement_by_the_worst_with_unknown_as_downtime(scene: Scene) -> None:
-    """The website is half down from 10 to 20 h, the API dark from 15 to 30 h: 5 h at 1/2, and 15 h in full."""
+    """The website is half down from 10 to 20 h, the API dark from 15 to 30 h: 5 h at 1/2, 15 h in full."""
     start = MARCH.start
     await scene.line(10, *outage([(start + 10 * HOUR, HALF), (start + 20 * HOUR, UP)]))
     await scene.line(20, *outage([(start + 15 * HOUR, DARK), (start + 30 * HOUR, UP)]))

@@ -52,7 +52,9 @@ def timelines() -> Mapping[int, Sequence[Interval]]:
     lines: dict[int, list[Interval]] = {component: [] for component in COMPONENTS.values()}
     for row in rows("events"):
         window = Window(moment(row["from"]), moment(row["to"]))
-        lines[COMPONENTS[row["component"]]].append(Interval(window, State[row["state"].upper()], row["state"]))
+        lines[COMPONENTS[row["component"]]].append(
+            Interval(window, State[row["state"].upper()], row["state"])
+        )
     return {component: filled(line) for component, line in lines.items()}
 
 

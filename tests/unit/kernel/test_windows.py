@@ -29,10 +29,9 @@ def test_an_empty_window_has_no_moments() -> None:
     assert empty.clipped_to(span(0, 2)) is None
 
 
-@pytest.mark.parametrize("start, end", [(2, 1)])
-def test_a_window_never_runs_backwards(start: int, end: int) -> None:
+def test_a_window_never_runs_backwards() -> None:
     with pytest.raises(ValueError, match="ends at or after"):
-        span(start, end)
+        span(2, 1)
 
 
 def test_a_window_without_a_time_zone_is_refused() -> None:

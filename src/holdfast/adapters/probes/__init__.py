@@ -1,4 +1,4 @@
-"""Checks over real sockets: HTTP, TCP and TLS, each phase timed and bounded.
+"""Checks over real sockets, one module for each protocol, each phase timed and bounded.
 
 Everything about one attempt lives in the coroutine that runs it. Nothing is pooled and no thread is borrowed:
 no target can make another one wait.

@@ -10,7 +10,7 @@ from itertools import zip_longest
 import aiodns
 import pycares
 
-from holdfast.adapters.probes.errors import AttemptFailed
+from holdfast.adapters.probes.errors import AttemptFailed, failure_of
 
 _MOST_ADDRESSES = 8
 _QUERY_TIMEOUT_S = 2.0
@@ -39,6 +39,7 @@ class Addresses:
         try:
             found = await self._in_this_loop().getaddrinfo(host, type=socket.SOCK_STREAM)
         except aiodns.error.DNSError as error:
+            _check_our_own_means()
             raise AttemptFailed(_WORDS.get(error.args[0], "name lookup failed")) from error
         except (UnicodeError, ValueError) as error:
             raise AttemptFailed("the host is not a name") from error
@@ -70,6 +71,14 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _check_our_own_means() -> None:
+    """c-ares does not say that it found no file descriptor for its question. Raises OwnFault when so."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+    except OSError as error:
+        raise failure_of(error) from error
 
 
 def _interleaved(addresses: list[str]) -> tuple[str, ...]:

@@ -2,32 +2,19 @@
 
 from dataclasses import dataclass
 
-from holdfast.adapters.probes.addresses import Addresses, is_address
 from holdfast.adapters.probes.errors import AttemptFailed, failure_of
 from holdfast.adapters.probes.http_answer import Answer
 from holdfast.adapters.probes.http_request import (
     Request,
-    ResolveSecret,
     Target,
     redirection,
     request_of,
     target_of,
 )
 from holdfast.adapters.probes.phases import Attempt
-from holdfast.adapters.probes.tls import Trust, secure
-from holdfast.adapters.probes.wire import Wire, connect
+from holdfast.adapters.probes.reach import Reach
+from holdfast.adapters.probes.tls import secure
 from holdfast.estate.model import HttpCheck, SecretRef
-
-
-async def open_wire(attempt: Attempt, addresses: Addresses, host: str, port: int) -> Wire:
-    """A connection to `host`, its name looked up when it has one. Raises AttemptFailed."""
-    if is_address(host):
-        found: tuple[str, ...] = (host,)
-    else:
-        async with attempt.resolving():
-            found = await addresses.of(host)
-    async with attempt.connecting():
-        return await connect(attempt.loop, found, port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +27,22 @@ class HttpPlan:
 
 
 class HttpProbe:
-    def __init__(self, addresses: Addresses, trust: Trust, resolve_secret: ResolveSecret) -> None:
-        self._addresses = addresses
-        self._trust = trust
-        self._resolve_secret = resolve_secret
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
 
     def plan(self, check: HttpCheck) -> HttpPlan:
         """Prepare `check`. Raises AttemptFailed when it can never be sent."""
         target = target_of(check.url)
         if any(isinstance(value, SecretRef) for value in check.headers.values()):
             return HttpPlan(target, None, b"")
-        request = request_of(check, self._resolve_secret)
+        request = request_of(check, self._reach)
         return HttpPlan(target, request, request.bytes_for(target))
 
     async def attempt(self, check: HttpCheck, plan: HttpPlan, attempt: Attempt) -> dict[str, object]:
         """The facts about the last answer. Raises AttemptFailed."""
         target, request, sent = plan.target, plan.request, plan.sent
         if request is None:
-            request = request_of(check, self._resolve_secret)
+            request = request_of(check, self._reach)
             sent = request.bytes_for(target)
         for followed in range(check.follow_redirects + 1):
             answer, tls = await self._exchange(check, attempt, target, request.method, sent)
@@ -71,14 +56,14 @@ class HttpProbe:
     async def _exchange(
         self, check: HttpCheck, attempt: Attempt, target: Target, method: str, sent: bytes
     ) -> tuple[Answer, dict[str, object]]:
-        wire = await open_wire(attempt, self._addresses, target.host, target.port)
+        wire = await self._reach.open_wire(attempt, target.host, target.port)
         try:
             tls: dict[str, object] = {}
             if target.secure:
                 tls = await secure(
                     attempt,
                     wire,
-                    self._trust,
+                    self._reach.trust,
                     server_name=target.host,
                     verify=check.verify_tls,
                     ca_file=check.ca_file,

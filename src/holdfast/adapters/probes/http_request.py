@@ -1,15 +1,14 @@
 """What is sent: the target's address, the request's bytes, and where a redirect leads (RFC 9110, 9112)."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urljoin, urlsplit
 
 from holdfast import __version__
 from holdfast.adapters.probes.errors import AttemptFailed, OwnFault
+from holdfast.adapters.probes.reach import Reach
 from holdfast.estate.model import HttpCheck, SecretRef
-
-ResolveSecret = Callable[[SecretRef], str]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -75,13 +74,13 @@ class Request:
         return Request(method, self.headers, self.private if _same_owner(source, target) else (), body)
 
 
-def request_of(check: HttpCheck, resolve_secret: ResolveSecret) -> Request:
+def request_of(check: HttpCheck, reach: Reach) -> Request:
     """The request that `check` describes, with its secrets."""
     plain: list[tuple[str, str]] = []
     private: list[tuple[str, str]] = []
     for name, value in check.headers.items():
         if isinstance(value, SecretRef):
-            private.append((name, secret_of(resolve_secret, value)))
+            private.append((name, reach.secret(value).strip()))
         elif name.lower() in _CREDENTIALS or name.lower() == "host":
             private.append((name, value))
         else:
@@ -147,11 +146,3 @@ def _encoded(head: str) -> bytes:
         return head.encode("latin-1")
     except UnicodeEncodeError:
         return head.encode()
-
-
-def secret_of(resolve_secret: ResolveSecret, reference: SecretRef) -> str:
-    """The secret. Raises OwnFault when it cannot be had."""
-    try:
-        return resolve_secret(reference).strip()
-    except Exception as error:  # whatever it raises must not carry a secret into a reason
-        raise OwnFault("a secret of the check cannot be read") from error

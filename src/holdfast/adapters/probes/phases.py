@@ -11,6 +11,9 @@ from holdfast.estate.model import Check
 from holdfast.kernel.durations import format_duration
 
 
+_FAREWELL = timedelta(milliseconds=500)
+
+
 class Attempt:
     """One attempt's clock. Phases that happen several times, as over redirects, add up."""
 
@@ -43,6 +46,10 @@ class Attempt:
     def listening(self) -> "Phase":
         """The rest of a first answer that has no end of its own."""
         return Phase(self, "answer", self._timeouts.first_byte)
+
+    def parting(self) -> "Phase":
+        """A farewell that the other side may answer, or not."""
+        return Phase(self, "farewell", _FAREWELL)
 
     def timings(self) -> Timings:
         spent = self._spent_us

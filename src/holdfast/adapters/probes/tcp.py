@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from holdfast.adapters.probes.addresses import Addresses
 from holdfast.adapters.probes.errors import AttemptFailed, words_for
-from holdfast.adapters.probes.http import open_wire
 from holdfast.adapters.probes.phases import Attempt
-from holdfast.adapters.probes.tls import Trust, secure
+from holdfast.adapters.probes.reach import Reach
 from holdfast.estate.model import TcpCheck, TlsCheck
 
 MOST_ANSWER = 65_536
@@ -23,12 +21,12 @@ class TcpPlan:
 
 
 class TcpProbe:
-    def __init__(self, addresses: Addresses) -> None:
-        self._addresses = addresses
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
 
     async def attempt(self, check: TcpCheck, plan: TcpPlan, attempt: Attempt) -> dict[str, object]:
         """The answer, when a condition asks for one. Raises AttemptFailed."""
-        wire = await open_wire(attempt, self._addresses, check.host, check.port)
+        wire = await self._reach.open_wire(attempt, check.host, check.port)
         try:
             if check.send:
                 wire.write(check.send.encode())
@@ -48,24 +46,13 @@ class TcpProbe:
 
 
 class TlsProbe:
-    def __init__(self, addresses: Addresses, trust: Trust) -> None:
-        self._addresses = addresses
-        self._trust = trust
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
 
     async def attempt(self, check: TlsCheck, attempt: Attempt) -> dict[str, object]:
         """The facts about the handshake. Raises AttemptFailed."""
-        wire = await open_wire(attempt, self._addresses, check.host, check.port)
-        try:
-            return await secure(
-                attempt,
-                wire,
-                self._trust,
-                server_name=check.server_name or check.host,
-                verify=check.verify_tls,
-                ca_file=check.ca_file,
-            )
-        finally:
-            wire.close()
+        async with self._reach.connected(attempt, check.host, check.port) as wire:
+            return await self._reach.secured(attempt, wire, check)
 
 
 class Greeting:

@@ -86,6 +86,12 @@ class Wire(asyncio.Protocol):
         return self._secured.tls if self._secured is not None else None
 
     @property
+    def own_address(self) -> str:
+        """The address that we connected from."""
+        name = self._transport.get_extra_info("sockname") if self._transport is not None else None
+        return str(name[0]).partition("%")[0] if name else "127.0.0.1"
+
+    @property
     def receiver(self) -> Receiver | None:
         return self._receiver
 

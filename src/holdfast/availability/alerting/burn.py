@@ -119,20 +119,25 @@ class Burn:
 
 @dataclass(frozen=True, slots=True)
 class PairReading:
-    """One pair as of now. `unknown` is the share of the long window, 0 to 1, about which nothing is known."""
+    """One pair as of now. Of the long window `unknown`, and of the short one `short_unknown`, is a share,
+    0 to 1, about which nothing is known.
+    """
 
     pair: Pair
     long: Burn
     short: Burn
     unknown: Fraction
+    short_unknown: Fraction
 
     @property
     def firing(self) -> bool:
         return self.long.reaches(self.pair.burn) and self.short.reaches(self.pair.burn)
 
-    def judgeable(self, limit: Fraction) -> bool:
-        """False when more than `limit` of the long window is unknown."""
-        return self.unknown <= limit
+    def quiet(self, limit: Fraction) -> bool:
+        """True when one of its windows is known, but for a share of `limit`, and does not burn too fast."""
+        return (self.unknown <= limit and not self.long.reaches(self.pair.burn)) or (
+            self.short_unknown <= limit and not self.short.reaches(self.pair.burn)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +167,7 @@ def readings(watch: Watch, pairs: Sequence[Pair], now: datetime) -> list[PairRea
             _burn(watch, pair.long, now) if burning else calm,
             _burn(watch, pair.short, now) if burning else calm,
             _unknown_share(watch, pair.long, now) if blind else Fraction(0),
+            _unknown_share(watch, pair.short, now) if blind else Fraction(0),
         )
         for pair in pairs
     ]

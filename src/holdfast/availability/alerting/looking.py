@@ -13,7 +13,6 @@ from holdfast.estate.model import Agreement
 from holdfast.kernel.durations import format_duration
 
 OUTAGES = (State.PARTIAL_OUTAGE, State.MAJOR_OUTAGE)
-_SHARE_LEFT_DIGITS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +37,17 @@ def burning(
 ) -> tuple[Reading, Reading]:
     """Whether the agreement's budget burns too fast, and whether that can be judged at all.
 
-    Where a pair cannot be judged and none fires, the burn is not known: an open alert about it stays open.
+    While a pair cannot be said to be quiet, and none fires, the burn is not known: an open alert stays open.
     """
     found = readings(watch, pairs, now)
     firing = [each for each in found if each.firing]
-    blind = [each for each in found if not each.judgeable(unknown_limit)]
+    blind = [each for each in found if each.unknown > unknown_limit]
     severity = max((each.pair.severity for each in firing), default=None)
     burn = Reading(
         Kind.BURN,
         scope.key,
         severity,
-        known=bool(firing) or not blind,
+        known=bool(firing) or all(each.quiet(unknown_limit) for each in found),
         summary=_burn_summary(scope, firing),
         agreements=(scope.key,),
         components=scope.names,
@@ -67,8 +66,8 @@ def _burn_summary(scope: Scope, firing: Sequence[PairReading]) -> str:
         return f"{name}: the error budget burns no faster than it may"
     worst = max(firing, key=lambda each: (each.pair.severity, -each.pair.long))
     return (
-        f"{name} burns its error budget {worst.long.text} over {format_duration(_whole(worst.pair.long))} and "
-        f"{worst.short.text} over {format_duration(_whole(worst.pair.short))}; the limit is "
+        f"{name} burns its error budget {worst.long.text} over {_length(worst.pair.long)} and "
+        f"{worst.short.text} over {_length(worst.pair.short)}; the limit is "
         f"{float(worst.pair.burn):.3g}x"
     )
 
@@ -80,7 +79,7 @@ def _blindness(scope: Scope, blind: Sequence[PairReading], limit: Fraction) -> R
         shortest = min(blind, key=lambda each: each.pair.long)
         summary = (
             f"{name} cannot be judged: {int(shortest.unknown * 100)} % of the last "
-            f"{format_duration(_whole(shortest.pair.long))} is unknown"
+            f"{_length(shortest.pair.long)} is unknown"
         )
     return Reading(
         Kind.UNKNOWN,
@@ -217,9 +216,6 @@ def terms_of(scope: Scope) -> Terms:
     return Terms.of(scope.agreement)
 
 
-def _whole(length: timedelta) -> timedelta:
-    return timedelta(seconds=round(length.total_seconds()))
-
-
 def _length(length: timedelta) -> str:
-    return format_duration(_whole(length))
+    """To the second, for people."""
+    return format_duration(timedelta(seconds=round(length.total_seconds())))

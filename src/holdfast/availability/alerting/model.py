@@ -12,11 +12,11 @@ Rules:
 4. What was told is recorded in the same transaction as the message that tells it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, IntEnum
-from fnmatch import fnmatchcase
 
 from holdfast.availability.model import LONGEST_LINE, one_line
 
@@ -133,10 +133,13 @@ class Silence:
     ends_at: datetime
 
     def mutes(self, kind: Kind, subject: str, now: datetime) -> bool:
-        if now >= self.ends_at:
-            return False
-        name = f"{kind.value}{KEY_SEPARATOR}{subject}" if KEY_SEPARATOR in self.pattern else subject
-        return fnmatchcase(name, self.pattern)
+        return now < self.ends_at and pattern_matches(self.pattern, kind, subject)
+
+
+def pattern_matches(pattern: str, kind: Kind, subject: str) -> bool:
+    """Whether a silence's pattern names that alert. Only `*` has a meaning of its own."""
+    name = f"{kind.value}{KEY_SEPARATOR}{subject}" if KEY_SEPARATOR in pattern else subject
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name) is not None
 
 
 @dataclass(frozen=True, slots=True)

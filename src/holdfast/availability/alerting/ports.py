@@ -54,7 +54,7 @@ class SilenceStore(Protocol):
 
 
 class Outbox(Protocol):
-    """Messages on their way. Each is sent at least once; a lease keeps two senders from sending it at once."""
+    """Messages on their way. Each is sent at least once; a lease keeps two from sending it at once."""
 
     async def claim(self, limit: int, lease: timedelta, busy: Collection[str]) -> Sequence[Delivery]:
         """Take up to `limit` messages that are due, for the length of `lease`; none of the `busy` channels.
@@ -69,7 +69,7 @@ class Outbox(Protocol):
         ...
 
     async def failed(self, delivery: Delivery, error: str, again_in: timedelta | None) -> None:
-        """It was not delivered; try again after `again_in`, or never. Ignored when its lease was taken over."""
+        """It was not delivered; try again after `again_in`, or never. Ignored when the lease is lost."""
         ...
 
     async def waiting(self) -> Sequence[Waiting]:

@@ -4,8 +4,9 @@ An alert comes to a channel by the first route that matches it and names the cha
 of it twice. Alerts that come to a channel by one route and are alike in its labels are a group, and a group
 is told in one message:
 
-- once the oldest news in it has waited for `group_wait`. News is an alert that the channel was not told of, or
-  that has become more urgent since, or the end of one that it was told of. The message names all that is open;
+- once the oldest news in it has waited for `group_wait`. News is an alert that the channel was not told of,
+  or that has become more urgent since, or the end of one that it was told of. The message names all that is
+  open;
 - again after `repeat_every` without a message, while something is open and the last message has arrived.
 
 A muted alert is news once it is no longer muted. The end of an alert is told even while it is muted.

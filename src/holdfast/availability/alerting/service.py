@@ -5,10 +5,11 @@ and is stored as a whole. Deliveries are sent at least once.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import partial
 
 from holdfast.availability.alerting.burn import Pair, Watch, pairs_for
 from holdfast.availability.alerting.decisions import Action, Change, decide
@@ -33,6 +34,7 @@ from holdfast.availability.sla import statement
 from holdfast.estate.model import Alerts
 from holdfast.estate.scope import components_of
 from holdfast.kernel.clock import Clock
+from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.windows import Window
 
 BUDGETS_EVERY = 60.0
@@ -40,6 +42,7 @@ BUDGETS_EVERY = 60.0
 FIRST_RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(minutes=10)
 GIVE_UP_AFTER = timedelta(hours=24)
+MARK_AGAIN_S = 1.0
 AT_ONCE = 32
 """So many messages are on their way at once: at most one for each channel."""
 
@@ -109,7 +112,7 @@ class AlertRounds:
         longest = max(pair.long for each in agreements for pair in each.pairs)
         window = Window(now - longest, now)
         lines = await self._timelines(ids, window, now)
-        # From now on, for those that are new: an agreement's past before it was watched is nobody's blindness.
+        # New ones from now on: the past before a component was watched is nobody's blindness.
         self._watched_from = {component: self._watched_from.get(component, now) for component in ids}
         maintenance = await self._reading.maintenance(window)
         scopes = [each.scope for each in agreements]
@@ -184,7 +187,7 @@ class Deliveries:
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
     async def start_due(self) -> int:
-        """Begin every delivery that is due, one for each channel; returns how many. Does not wait for them."""
+        """Begin every delivery that is due, one for each channel, without waiting; returns how many."""
         room = AT_ONCE - len(self._under_way)
         if room <= 0:
             return 0
@@ -192,7 +195,7 @@ class Deliveries:
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery))
             self._under_way[delivery.channel] = task
-            task.add_done_callback(lambda ended, channel=delivery.channel: self._ended(channel, ended))
+            task.add_done_callback(partial(self._ended, delivery.channel))
         return len(claimed)
 
     async def settled(self) -> None:
@@ -224,14 +227,23 @@ class Deliveries:
             "attempt": delivery.attempt,
         }
         if outcome.ok:
-            await self._outbox.sent(delivery)
+            await self._marked(lambda: self._outbox.sent(delivery))
             self._on_event("alert_delivered", facts)
             return
         age = self._clock.now() - delivery.queued_at
         pause = None if outcome.lasting else again_in(delivery.attempt, age)
-        await self._outbox.failed(delivery, outcome.detail, pause)
+        await self._marked(lambda: self._outbox.failed(delivery, outcome.detail, pause))
         event = "alert_given_up" if pause is None else "alert_not_delivered"
         self._on_event(event, {**facts, "error": outcome.detail})
+
+    async def _marked(self, mark: Callable[[], Awaitable[None]]) -> None:
+        """Mark it as soon as the database can be reached. After the lease it would be sent again anyway."""
+        async with asyncio.timeout(self._lease.total_seconds()):
+            while True:
+                try:
+                    return await mark()
+                except HoldfastError:
+                    await asyncio.sleep(MARK_AGAIN_S)
 
 
 def again_in(attempt: int, age: timedelta) -> timedelta | None:
@@ -241,10 +253,10 @@ def again_in(attempt: int, age: timedelta) -> timedelta | None:
     """
     if age >= GIVE_UP_AFTER:
         return None
-    return min(FIRST_RETRY * 2 ** min(attempt - 1, 20), LONGEST_RETRY)
+    return min(FIRST_RETRY * (1 << min(attempt - 1, 20)), LONGEST_RETRY)
 
 
-async def test_channels(notifier: Notifier, messages: Mapping[str, Message]) -> Mapping[str, Outcome]:
+async def try_channels(notifier: Notifier, messages: Mapping[str, Message]) -> Mapping[str, Outcome]:
     """Send a message to each channel at once, past the queue; returns what each came to."""
     outcomes = await asyncio.gather(*(notifier.send(*each) for each in messages.items()))
     return dict(zip(messages, outcomes, strict=True))

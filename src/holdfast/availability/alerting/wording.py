@@ -11,7 +11,7 @@ from holdfast.availability.model import one_line
 from holdfast.kernel.durations import format_duration
 
 MOST_LISTED = 20
-"""So many alerts are listed in one message; of the others it tells the number. Many services cut a long one."""
+"""So many alerts are listed in one message, as many services cut a long one; the others are counted."""
 LONGEST_TITLE = 150
 
 
@@ -29,7 +29,7 @@ def message_of(notice: Notice, *, link: str | None) -> Message:
     return Message(_title(notice), "\n".join(lines), notice.severity)
 
 
-def test_message(channel: str, now: datetime) -> Message:
+def trial_message(channel: str, now: datetime) -> Message:
     """What `holdfast alert test` sends: nobody can mistake it for an alert."""
     return Message(
         "[TEST] Holdfast reaches this channel",

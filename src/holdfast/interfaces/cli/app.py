@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.interfaces.cli import lab, maintenance, sla
+from holdfast.interfaces.cli import alerts, lab, maintenance, sla
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
 from holdfast.interfaces.cli.ports import Commands, RoleName, Running
@@ -31,6 +31,7 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     app.add_typer(lab.build(commands), name="lab")
     app.add_typer(sla.build(commands), name="sla")
     app.add_typer(maintenance.build(commands), name="maintenance")
+    app.add_typer(alerts.build(commands), name="alert")
     app.callback()(_version_option)
     return app
 

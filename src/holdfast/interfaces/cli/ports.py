@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, Protocol
 
+from holdfast.availability.alerting.model import Alert, Outcome, Silence, Waiting
 from holdfast.availability.model import Maintenance
 from holdfast.availability.views import AgreementReport, Overview
 from holdfast.estate.model import Estate
@@ -72,6 +73,15 @@ class LabPart:
     since: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AlertStatus:
+    """What is open (or was), who is left alone, and what is not delivered yet."""
+
+    alerts: Sequence[Alert]
+    silences: Sequence[Silence]
+    waiting: Sequence[Waiting]
+
+
 class Commands(Protocol):
     """Every method raises HoldfastError for what a user can put right."""
 
@@ -126,3 +136,15 @@ class Commands(Protocol):
     def maintenance_list(self, place: Place) -> Sequence[tuple[Maintenance, Sequence[str]]]: ...
 
     def maintenance_cancel(self, place: Place, maintenance_id: int) -> bool: ...
+
+    def alert_list(self, place: Place, *, ended: bool) -> AlertStatus: ...
+
+    def alert_silence(self, place: Place, pattern: str, lasting: timedelta, reason: str) -> Silence: ...
+
+    def alert_silences(self, place: Place) -> Sequence[Silence]: ...
+
+    def alert_expire(self, place: Place, silence_id: int) -> bool: ...
+
+    def alert_test(self, place: Place, channel: str | None) -> Mapping[str, Outcome]:
+        """Really send a test message to one channel, or to every one. Needs no running Holdfast."""
+        ...

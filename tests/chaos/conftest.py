@@ -1,0 +1,36 @@
+"""An installation that is watched from outside while its processes are killed."""
+
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chaos_estate import CHECKS, Watch, estate
+from installation import free_port, installed
+from targets import answering
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Iterator[Watch]:
+    """Running, with one service that is well, one that flaps, and one that is not there."""
+    dice = random.Random(7)
+    port = free_port()
+    ended = threading.Event()
+    with answering() as well, answering() as flapping:
+
+        def flap() -> None:
+            while not ended.wait(dice.uniform(1.0, 5.0)):
+                flapping.well = not flapping.well
+
+        text = estate(port, well.url, flapping.url, free_port())
+        with installed(tmp_path / "chaos", text) as installation:
+            thread = threading.Thread(target=flap)
+            thread.start()
+            try:
+                watch = Watch(installation, port, installation.up())
+                watch.until_all_are_heard_of(CHECKS)
+                yield watch
+            finally:
+                ended.set()
+                thread.join()
