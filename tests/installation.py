@@ -27,6 +27,8 @@ from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.layout import Layout
 from holdfast.adapters.postgres.passwords import password_of
 from holdfast.adapters.postgres.roles import DATABASE
+from holdfast.lab.ports import is_free
+from holdfast.lab.topology import CLUSTERS, ROLES, port_of
 
 T = TypeVar("T")
 PROGRAM = [sys.executable, "-m", "holdfast.bootstrap.main"]
@@ -67,6 +69,14 @@ def fetch(url: str, **headers: str) -> tuple[int, str]:
         return 0, ""
 
 
+def free_base_port() -> int:
+    """A number from which all the ports of a lab are free."""
+    while True:
+        base = free_port() // 100 * 100
+        if all(is_free(port_of(base, cluster, role)) for cluster in CLUSTERS for role in ROLES):
+            return base
+
+
 @dataclass(frozen=True)
 class Said:
     """What a command came to."""
@@ -104,6 +114,11 @@ class Started:
         """Wait for its end."""
         self.process.wait(within_s)
         return self.said
+
+    def interrupt(self) -> Said:
+        """What Ctrl-C does: the terminal signals it and its children at once. Waits for its end."""
+        os.killpg(self.pid, signal.SIGINT)
+        return self.ended()
 
     def stop(self) -> Said:
         """Ask it to end, as a service manager does, and wait until it has."""
@@ -161,6 +176,7 @@ class Installation:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
+                start_new_session=True,  # as in a terminal of its own, so that Ctrl-C can be played
             )
         self._started.append(Started(process, out, err))
         return self._started[-1]

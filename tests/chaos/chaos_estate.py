@@ -1,6 +1,6 @@
 """The estate of the chaos tests, and what must be true of its history whatever was killed.
 
-The history is judged by the raw results alone: what was seen, when, and what may be said of the moments between.
+The history is judged by the raw results alone: what was seen, when, and what that allows to say.
 """
 
 import itertools
@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from installation import Installation, Started, eventually, fetch
-
 from holdfast.availability.model import Outcome, State
 from holdfast.availability.verdicts import SLACK
+from installation import Installation, Started, eventually, fetch
 
 EVERY = timedelta(seconds=1)
 TIMEOUT = timedelta(milliseconds=400)
@@ -55,7 +54,7 @@ def estate(port: int, well: str, flapping: str, gone: int) -> str:
 
 @dataclass(frozen=True)
 class History:
-    """All that is recorded, oldest first: results (check, at, outcome), transitions (check, at, state, recorded)."""
+    """All that is recorded, oldest first. The last of a transition's fields is when it was recorded."""
 
     results: Sequence[Result]
     transitions: Sequence[Transition]
@@ -91,7 +90,9 @@ def _breaches(
         if not one[0] < following[0]:
             found.append(f"check {check}: a transition at {following[0]} is not after {one[0]}")
         if not one[2] < following[2]:
-            found.append(f"check {check}: the transition at {following[0]} was recorded before an earlier one")
+            found.append(
+                f"check {check}: the transition at {following[0]} was recorded before an earlier one"
+            )
         if one[1] is following[1]:
             found.append(f"check {check}: at {following[0]} it changes from {one[1].name} to the same")
     seen = dict(results)
@@ -114,9 +115,7 @@ def _hidden_gaps(
     found: list[str] = []
     for before, after in itertools.pairwise(heard):
         silent_from = before + EVERY
-        unknown = [
-            at for at, state, _ in transitions if state is State.UNKNOWN and silent_from <= at < after
-        ]
+        unknown = [at for at, state, _ in transitions if state is State.UNKNOWN and silent_from <= at < after]
         in_force = [state for at, state, _ in transitions if at <= before]
         if not in_force or in_force[-1] is State.UNKNOWN:
             continue

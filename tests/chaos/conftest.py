@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from chaos_estate import CHECKS, Watch, estate
+
 from installation import free_port, installed
 from targets import answering
 

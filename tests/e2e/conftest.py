@@ -1,18 +1,16 @@
 """One demo and one browser, shared by all end-to-end tests; both are gone when the last of them is done."""
 
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from installation import free_port, installed
 from playwright.async_api import Browser, BrowserContext, async_playwright
 
 from e2e.demo import Demo
-from holdfast.lab.ports import is_free
-from holdfast.lab.topology import CLUSTERS, ROLES, port_of
+from installation import free_base_port, free_port, installed
 
-CHROMIUM = "/usr/bin/chromium"
 # Nothing that talks to anybody but the page.
 FLAGS = [
     "--no-sandbox",
@@ -25,18 +23,11 @@ FLAGS = [
 ]
 
 
-def _free_base_port() -> int:
-    while True:
-        base = free_port() // 100 * 100
-        if all(is_free(port_of(base, cluster, role)) for cluster in CLUSTERS for role in ROLES):
-            return base
-
-
 @pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """With a year of sample history, so that every kind of day and event stands on its pages."""
     folder = tmp_path_factory.mktemp("demo")
-    with installed(folder, HOLDFAST_LAB_BASE_PORT=str(_free_base_port())) as installation:
+    with installed(folder, HOLDFAST_LAB_BASE_PORT=str(free_base_port())) as installation:
         listen = f"127.0.0.1:{free_port()}"
         up = installation.up("--listen", listen, "--sample-history", command="demo")
         demo = Demo(installation, up)
@@ -47,7 +38,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 @pytest_asyncio.fixture(loop_scope="session", scope="package")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        # The system's own, which scripts/test-needs sees to.
+        chromium = shutil.which("chromium")
+        assert chromium is not None, "there is no chromium; run scripts/test-needs"
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
         await browser.close()
 

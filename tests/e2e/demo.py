@@ -8,9 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from installation import Installation, Started, eventually, fetch
-
 from holdfast.lab.topology import CLUSTERS, ROLES
+from installation import Installation, Started, eventually, fetch
 
 PACE = float(os.environ.get("HOLDFAST_TEST_PACE", "1"))
 """A machine on which everything is slower may stretch the promises' times by this factor."""
@@ -90,7 +89,9 @@ class Demo:
         """Wait until every component is operational on the site, and the site is current."""
         try:
             eventually(
-                lambda: self.shown() == dict.fromkeys(COMPONENTS, "operational") and not self.status()["stale"],
+                lambda: (
+                    self.shown() == dict.fromkeys(COMPONENTS, "operational") and not self.status()["stale"]
+                ),
                 "all components are operational",
             )
         except AssertionError as error:

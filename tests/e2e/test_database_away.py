@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from installation import eventually, fetch
 
 from e2e.demo import Demo
+from installation import eventually, fetch
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

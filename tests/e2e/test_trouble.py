@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from installation import REPOSITORY, eventually
 
 from e2e.demo import ARTIFACTS, Demo
 from holdfast.availability.model import State
+from installation import REPOSITORY, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -71,7 +71,9 @@ async def test_a_worse_website_is_degraded_and_costs_nothing(demo: Demo, trouble
 
 @pytest.mark.usefixtures("trouble")
 async def test_a_picture_of_the_status_site(visit: Callable[..., Any]) -> None:
-    page = await (await visit(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="light")).new_page()
+    page = await (
+        await visit(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="light")
+    ).new_page()
     await page.goto("/en/")
     assert await page.locator("h1").inner_text() == "Major outage: EU Messaging and USA API"
     ARTIFACTS.mkdir(exist_ok=True)

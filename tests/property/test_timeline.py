@@ -3,6 +3,7 @@
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
 from availability_strategies import (
     LENGTH,
     T0,
@@ -43,12 +44,8 @@ def known_after(line: list[Transition], known_until: int, lateness: int) -> Chec
     last = line[-1]
     due = max(last.at + timedelta(seconds=1), at(known_until))
     if last.state is State.RETIRED:
-        due = max(
-            [
-                *[each.at + timedelta(seconds=1) for each in line[:-1]][-1:],
-                last.at - timedelta(seconds=lateness),
-            ]
-        )
+        before = line[-2].at + timedelta(seconds=1) if len(line) > 1 else last.at
+        due = max(before, last.at - timedelta(seconds=lateness))
     return CheckState(1, last.state, last.at, last.at, due, due + timedelta(seconds=lateness))
 
 
@@ -96,6 +93,15 @@ def test_a_window_seen_in_two_parts_is_the_window_seen_whole(
     seen = [each for part in parts for each in intervals_of(in_force(line, part), known, part, at(now))]
     whole = intervals_of(in_force(line, window), known, window, at(now))
     assert completed(seen, window) == completed(whole, window)
+
+
+@pytest.mark.parametrize("end", range(1, 41))
+def test_a_retirement_later_than_the_next_result_was_due_changes_nothing_before_it(end: int) -> None:
+    line = [Transition(1, at(0), State.OPERATIONAL), Transition(1, at(40), State.RETIRED)]
+    known = CheckState(1, State.RETIRED, at(40), at(40), known_until=at(20), silent_after=at(45))
+    window = Window(at(0), at(end))
+    found = intervals_of(in_force(line, window), known, window, at(50))
+    assert found == [Interval(window, State.OPERATIONAL)]
 
 
 @given(lines(), filled_windows)

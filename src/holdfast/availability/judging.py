@@ -2,7 +2,7 @@
 
 1. An observation with an error has the check's severity, and its error is the reason.
 2. An HTTP answer has an expected status, unless a condition speaks about `status` and none was declared.
-   Other types have expectations of their own (`_EXPECTED`), each of them unless a condition speaks about it.
+   Other types have expectations of their own (`_EXPECTED`), unless a condition speaks about the same.
 3. Each condition that does not hold means its `otherwise`, else the check's severity. The worst wins.
 4. The reason is one line that a customer may read: it never repeats the target's own words.
 """
@@ -34,16 +34,16 @@ _TIMES: dict[str, Callable[[Timings], int | None]] = {
 }
 _EXPECTED: Mapping[str, tuple[tuple[str, frozenset[str]], ...]] = {
     "dns": (
-        ('rcode == "NOERROR"', frozenset({"rcode"})),
         (
-            'rcode != "NOERROR" or answer_count > 0',
+            'rcode == "NOERROR" and answer_count > 0',
             frozenset({"rcode", "answers", "every_answer", "answer_count"}),
         ),
+        ('rcode == "NOERROR"', frozenset({"rcode"})),
     ),
     "grpc": (('serving_status == "SERVING"', frozenset({"serving_status"})),),
     "domain": (("expires_in > 0s", frozenset({"expires_in"})),),
 }
-"""By check type: conditions that are expected unless the check's own mention one of these facts."""
+"""By check type: what is expected unless the check's own conditions mention one of these facts."""
 _STATUS = re.compile(r"([1-5][0-9]{2})(?:\s*(?:-|\.\.)\s*([1-5][0-9]{2}))?")
 
 
@@ -81,6 +81,7 @@ def compile_check(check: Check) -> CompiledCheck:
     for text, spoken in _EXPECTED.get(check.type, ()):
         if not needs & spoken:
             conditions += ((parse(text, check.type), severity),)
+            break
     expected = None
     if isinstance(check, HttpCheck) and (
         "status" not in needs or "expected_status" in check.model_fields_set

@@ -1,9 +1,11 @@
 """What the commands of the command line do."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +20,7 @@ from holdfast.availability.alerting.model import Outcome, Silence
 from holdfast.availability.model import Maintenance
 from holdfast.availability.reading import Inventory, Reader
 from holdfast.availability.views import AgreementReport, Overview
-from holdfast.bootstrap import lab, running
+from holdfast.bootstrap import interchange, lab, running
 from holdfast.bootstrap.alerting import check_pattern, send_test
 from holdfast.bootstrap.connections import try_connections
 from holdfast.bootstrap.database import is_embedded, server_for
@@ -30,6 +32,9 @@ from holdfast.estate.template import render_template
 from holdfast.interfaces.cli.ports import (
     AlertStatus,
     Checked,
+    Exported,
+    ImportOutcome,
+    ImportRequest,
     LabPart,
     Place,
     Progress,
@@ -191,6 +196,15 @@ class LocalCommands:
     def alert_test(self, place: Place, channel: str | None) -> Mapping[str, Outcome]:
         return _run(send_test(read_estate(place.config), place.config, channel))
 
+    def import_set_up(self, request: ImportRequest, data_dir: Path, report: Report) -> ImportOutcome:
+        return interchange.import_set_up(request, data_dir, report)
+
+    def export_openslo(self, config: Path, to: Path | None, *, force: bool) -> Exported:
+        exported = interchange.export_agreements(config)
+        if to is not None:
+            interchange.write_file(to, exported.text, replace=force)
+        return exported
+
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -211,6 +225,9 @@ async def _demo(
     told: Callable[[Running], None],
 ) -> None:
     """The lab is ended however Holdfast ends; its content stays."""
+    # Until `up` has its own way of ending, being told to end is as good as Ctrl-C.
+    interrupt = partial(signal.raise_signal, signal.SIGINT)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, interrupt)
     config = await lab.prepare_demo(place, listen)
     try:
         await lab.up(place, report)

@@ -107,9 +107,9 @@ class SiteInventory:
             [(*identity, each) for identity, each in registered.checks.items()],
             registered.revision,
         )
-        self._copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self._copy.with_suffix(".new")
         with contextlib.suppress(OSError):  # a full disk must not take the site down: the copy is a comfort
+            self._copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             fresh.write_bytes(msgspec.json.encode(copy))
             fresh.replace(self._copy)
 

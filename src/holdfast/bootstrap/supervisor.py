@@ -121,7 +121,8 @@ class Supervisor:
                 stderr=output,
             )
         self._processes[role.name] = process
-        self._pid_file(role.name).write_text(f"{process.pid}\n")
+        with contextlib.suppress(OSError):  # on a full disk the role matters more than the note of its number
+            self._pid_file(role.name).write_text(f"{process.pid}\n")
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 process.stdin.write(packed(role.conninfo))
@@ -152,8 +153,10 @@ class Supervisor:
             try:
                 await server.start()
                 log.info("database_started", pid=server.pid)
-            except HoldfastError as error:
-                log.error("database_not_started", error=str(error), hint=error.hint)  # noqa: TRY400
+            except (HoldfastError, OSError) as error:
+                # An OSError is a full disk, say, which may have room later: no reason to end everything.
+                hint = getattr(error, "hint", "")
+                log.error("database_not_started", error=str(error), hint=hint)  # noqa: TRY400
 
     async def _end_roles(self) -> None:
         running = [process for process in self._processes.values() if process.returncode is None]

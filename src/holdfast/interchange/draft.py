@@ -38,7 +38,7 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A component with one check, before it is known to be valid. `path` is where it stood in the source."""
+    """A component with its check, before it is known to be valid. `path` is where it stood in the source."""
 
     path: str
     group: str
@@ -47,6 +47,8 @@ class Candidate:
     check: Mapping[str, Any]
     description: str = ""
     origin: str = ""
+    more: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Further checks of the same component, by their keys."""
 
 
 class Draft:
@@ -75,8 +77,8 @@ class Draft:
         component: dict[str, Any] = {"name": name}
         if description := one_line(candidate.description, LONGEST_DESCRIPTION):
             component["description"] = description
-        component["checks"] = {candidate.check_key: dict(candidate.check)}
-        if problem := _problem_of(component):
+        component["checks"] = {candidate.check_key: dict(candidate.check), **candidate.more}
+        if problem := problem_of(component):
             self.report.left_out(candidate.path, f"`{name}`", f"it would not be a valid check: {problem}")
             return None
         return self._place(candidate, name, component)
@@ -151,7 +153,7 @@ def header_of(source: str, at: datetime) -> Iterable[str]:
     )
 
 
-def _problem_of(component: Mapping[str, Any]) -> str | None:
+def problem_of(component: Mapping[str, Any]) -> str | None:
     """What is wrong with a component, tried in the smallest estate there is."""
     document = {
         "regions": {"r": {"name": "R"}},

@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from holdfast.interchange.documents import read_mapping
 from holdfast.interchange.draft import Candidate, Draft, Imported
+from holdfast.interchange.gatus_checks import Endpoint, socket_fields
 from holdfast.interchange.gatus_conditions import Said, go_duration, translated
 from holdfast.interchange.naming import variable
 from holdfast.interchange.report import Report, shown
@@ -21,6 +21,8 @@ MOST_REDIRECTS = 10
 _VARIABLE = re.compile(r"\$\$|\$\{([^}\n]{0,200})\}|\$([A-Za-z_][A-Za-z0-9_]*)")
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARKED = re.compile(f"{_OPEN}([^{_OPEN}{_CLOSE}]*){_CLOSE}")
+_OF_DOMAIN = "[DOMAIN_EXPIRATION]"
+_SHOWN_LONGER = ("MX", "SRV")
 _RANDOM = re.compile(r"\[RANDOM_STRING_\d+\]")
 _TOP = {
     "alerting": "alerts are routed in Holdfast, not per source",
@@ -49,18 +51,6 @@ _ENDPOINT = {
 _READ = frozenset(
     "enabled name group url method body graphql headers interval conditions client dns".split()  # noqa: SIM905
 )
-_OTHER_TYPES = {
-    "dns": "no check asks a name server",
-    "sctp": "there is no SCTP check",
-    "udp": "there is no UDP check",
-    "icmp": "there is no ICMP check",
-    "starttls": "there is no check that asks for STARTTLS",
-    "grpc": "there is no gRPC check",
-    "grpcs": "there is no gRPC check",
-    "ws": "there is no WebSocket check",
-    "wss": "there is no WebSocket check",
-    "ssh": "there is no SSH check",
-}
 _CLIENT = {
     "proxy-url": "a check connects directly",
     "dns-resolver": "the system's resolver is asked",
@@ -168,6 +158,7 @@ def _endpoint(path: str, endpoint: Mapping[str, Any], draft: Draft) -> None:
             str(check["type"]),
             check,
             origin=path,
+            more=_domain_check(path, url.strip(), endpoint.get("conditions"), report),
         )
     )
 
@@ -175,22 +166,18 @@ def _endpoint(path: str, endpoint: Mapping[str, Any], draft: Draft) -> None:
 def _check(
     path: str, what: str, endpoint: Mapping[str, Any], url: str, report: Report
 ) -> dict[str, Any] | None:
-    scheme = "dns" if endpoint.get("dns") is not None else url.partition("://")[0].lower()
     client: Mapping[str, Any] = endpoint.get("client") or {}
     for key, why in _CLIENT_NEEDED.items():
         if client.get(key):
             report.left_out(f"{path}.client.{key}", what, why)
             return None
-    if scheme in ("http", "https"):
+    if endpoint.get("dns") is None and url.lower().startswith(("http://", "https://")):
         fields = _http(path, what, endpoint, url, client, report)
-    elif scheme in ("tcp", "tls"):
-        fields = _socket(path, what, scheme, endpoint, url, client, report)
     else:
-        report.left_out(path, what, _OTHER_TYPES.get(scheme, "not an address that is known here"))
-        return None
+        fields = _socket(path, what, endpoint, url, client, report)
     if fields is None:
         return None
-    conditions = _conditions(path, what, endpoint.get("conditions"), fields["type"], report)
+    conditions = _conditions(path, what, endpoint.get("conditions"), fields, report)
     if conditions is None:
         return None
     for key, why in _CLIENT.items():
@@ -235,6 +222,33 @@ def _http(
     return {"type": "http", **fields}
 
 
+def _socket(
+    path: str, what: str, endpoint: Mapping[str, Any], url: str, client: Mapping[str, Any], report: Report
+) -> dict[str, Any] | None:
+    body = _body(path, endpoint, report)
+    if body and _MARKED.search(body):
+        why = f"what it sends has the environment variable {_variables(body)} in it, which only headers may"
+        report.left_out(f"{path}.body", what, why)
+        return None
+    headers = endpoint.get("headers")
+    given = {str(key): str(value) for key, value in headers.items()} if isinstance(headers, Mapping) else {}
+    return socket_fields(
+        Endpoint(
+            path,
+            what,
+            url,
+            body,
+            _is(client.get("insecure"), True),
+            endpoint.get("dns"),
+            client,
+            {key: value for key, value in given.items() if not _MARKED.search(value)},
+            _references(path, what, given, report),
+            _unmarked(str(endpoint.get("name"))),
+        ),
+        report,
+    )
+
+
 def _references(path: str, what: str, headers: Mapping[str, str], report: Report) -> dict[str, str]:
     """The environment variables of the headers with such in them: the same, or one for the whole."""
     result = {}
@@ -267,44 +281,25 @@ def _body(path: str, endpoint: Mapping[str, Any], report: Report) -> str | None:
     return body
 
 
-def _socket(
-    path: str,
-    what: str,
-    scheme: str,
-    endpoint: Mapping[str, Any],
-    url: str,
-    client: Mapping[str, Any],
-    report: Report,
-) -> dict[str, Any] | None:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host or not port:
-        report.left_out(f"{path}.url", what, "not an address with a host and a port")
-        return None
-    fields: dict[str, Any] = {"type": scheme, "host": host, "port": port}
-    body = _body(path, endpoint, report)
-    if body and (scheme == "tls" or _MARKED.search(body)):
-        report.changed(f"{path}.body", "the text that is sent", "a check cannot send it", "nothing is sent")
-    elif body:
-        fields["send"] = body
-    if scheme == "tls" and _is(client.get("insecure"), True):
-        fields["verify_tls"] = False
-    return fields
-
-
-def _conditions(path: str, what: str, conditions: Any, check_type: str, report: Report) -> list[str] | None:
+def _conditions(
+    path: str, what: str, conditions: Any, fields: Mapping[str, Any], report: Report
+) -> list[str] | None:
     """What could be said of the conditions; None when without the others it would mean the opposite."""
     said: list[str] = []
+    record = str(fields.get("record", ""))
     for index, condition in enumerate(conditions if isinstance(conditions, list) else []):
         where = f"{path}.conditions[{index}]"
         text = str(condition)
+        if _OF_DOMAIN in text.upper():
+            continue
+        if record in _SHOWN_LONGER and "[BODY]" in text.upper():
+            why = f"{record} records are compared with their preference and port"
+            report.left_out(where, shown(text), why, "the check is imported without this condition")
+            continue
         if _MARKED.search(text):
             report.left_out(where, shown(_unmarked(text)), "conditions have no environment variables in them")
             continue
-        result = translated(text, check_type)
+        result = translated(text, str(fields["type"]))
         if isinstance(result, Said):
             said += [result.text] if result.text and result.text not in said else []
         elif result.reverses:
@@ -313,6 +308,26 @@ def _conditions(path: str, what: str, conditions: Any, check_type: str, report: 
         else:
             report.left_out(where, shown(text), result.why, "the check is imported without this condition")
     return said
+
+
+def _domain_check(path: str, url: str, conditions: Any, report: Report) -> dict[str, dict[str, Any]]:
+    """A check of its own for what an endpoint expects of its domain's registration."""
+    expected = []
+    host = url.partition("://")[2].partition("/")[0].partition(":")[0]
+    for index, condition in enumerate(conditions if isinstance(conditions, list) else []):
+        text = str(condition)
+        if _OF_DOMAIN not in text.upper():
+            continue
+        where = f"{path}.conditions[{index}]"
+        result = translated(text, "domain")
+        if not isinstance(result, Said):
+            report.left_out(where, shown(text), result.why)
+        elif host.count(".") != 1:
+            why = f"which part of {shown(host)} is the registered domain is not known"
+            report.left_out(where, shown(text), why, "left out; add a check of the type `domain`")
+        else:
+            expected.append(result.text)
+    return {"domain": {"type": "domain", "domain": host, "conditions": expected}} if expected else {}
 
 
 def _duration(value: Any, otherwise: timedelta) -> timedelta:

@@ -29,14 +29,15 @@ _GO_PART = re.compile(r"(\d{1,9}(?:\.\d{1,6})?|\.\d{1,6})(ns|us|µs|μs|ms|s|m|h
 _GO_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TYPES_WITH = {
     "STATUS": ("http",),
-    "BODY": ("http", "tcp"),
-    "CERTIFICATE_EXPIRATION": ("http", "tls"),
-    "RESPONSE_TIME": ("http", "tcp", "tls"),
+    "BODY": ("http", "tcp", "websocket", "dns", "grpc"),
+    "CERTIFICATE_EXPIRATION": ("http", "tls", "smtp"),
+    "RESPONSE_TIME": ("http", "tcp", "tls", "smtp", "websocket", "dns", "grpc", "icmp"),
+    "DNS_RCODE": ("dns",),
+    "DOMAIN_EXPIRATION": ("domain",),
 }
+_TEXTS = {"http": "body", "tcp": "answer", "websocket": "message"}
 _NO_FACT = {
     "IP": "no check sees the address that a name led to",
-    "DOMAIN_EXPIRATION": "no check asks when a domain ends",
-    "DNS_RCODE": "no check asks a name server",
     "CONTEXT": "checks do not pass values on to each other",
 }
 
@@ -66,7 +67,7 @@ class _Place:
 
 
 def translated(condition: str, check_type: str) -> Said | Refused:
-    """The condition for a check of `check_type` (http, tcp or tls). What is said is valid."""
+    """The condition for a check of `check_type`. What is said is valid."""
     if len(condition) > 1000:
         return Refused("longer than 1,000 characters")
     for operator in _OPERATORS:
@@ -104,7 +105,12 @@ def _compared(left: str, operator: str, right: str, check_type: str) -> Said | R
         return _status(operator, other)
     if place.name == "BODY":
         return _body(place, operator, other, check_type)
-    fact = "response_time" if place.name == "RESPONSE_TIME" else "certificate_expires_in"
+    if place.name == "DNS_RCODE":
+        return _word("rcode", operator, other.upper())
+    if place.name == "RESPONSE_TIME":
+        fact = "round_trip_time" if check_type == "icmp" else "response_time"
+    else:
+        fact = "expires_in" if check_type == "domain" else "certificate_expires_in"
     return _duration(fact, operator, other)
 
 
@@ -172,9 +178,15 @@ def go_duration(text: str) -> timedelta | None:
 
 
 def _body(place: _Place, operator: str, value: str, check_type: str) -> Said | Refused:
-    text = "body" if check_type == "http" else "answer"
-    if check_type == "tcp" and (place.path or place.function == "len"):
-        return Refused("a tcp check does not read JSON")
+    if check_type == "grpc":
+        if place.path.lower() != ".status" or place.function:
+            return Refused("a gRPC check sees the serving status only")
+        return _word("serving_status", operator, other=value)
+    if check_type == "dns":
+        return _records(place, operator, value)
+    text = _TEXTS[check_type]
+    if check_type != "http" and (place.path or place.function == "len"):
+        return Refused(f"a {check_type} check does not read JSON")
     path = json_path(place.path)
     if path is None:
         return Refused("the path is not one of names and indexes")
@@ -188,6 +200,30 @@ def _body(place: _Place, operator: str, value: str, check_type: str) -> Said | R
             return Refused("a whole body is not compared as a number")
         return _number(subject, operator, value)
     return _text(text, operator, value) if not place.path else _json(subject, operator, value)
+
+
+def _word(fact: str, operator: str, other: str) -> Said | Refused:
+    """A fact that is one word of a few."""
+    choice = _CHOICE.fullmatch(other)
+    if operator not in ("==", "!=") or (choice and choice[1].lower() != "any"):
+        return Refused("it is compared with == and != only")
+    if choice is None:
+        return Said(f"{fact} {operator} {quoted(other)}")
+    items = ", ".join(quoted(item.strip()) for item in choice[2].split(","))
+    return Said(f"{fact} {'not ' if operator == '!=' else ''}in ({items})")
+
+
+def _records(place: _Place, operator: str, value: str) -> Said | Refused:
+    """Gatus keeps the last record only; ours looks at all of them."""
+    if place.path or place.function or operator not in ("==", "!="):
+        return Refused("the records of an answer are compared with == and != only")
+    negation = "not " if operator == "!=" else ""
+    choice = _CHOICE.fullmatch(value)
+    if choice is not None and choice[1] == "pat":
+        return _pattern("every_answer", negation, choice[2], trimmed=True)
+    items = [item.strip() for item in choice[2].split(",")] if choice else [value]
+    held = " or ".join(f"answers contains {quoted(item)}" for item in items)
+    return Said(f"not ({held})" if negation else held)
 
 
 def json_path(path: str) -> str | None:

@@ -1,8 +1,8 @@
 """Uptime Kuma's monitors as an estate. Rows are as its database has them, from version 1.0 to 2.5.
 
-A column that a version does not have yet is missing from its rows. Groups become clusters, monitors components.
-A monitor is up again at its first good beat and down after `maxretries` more failed ones, which is what
-`recover_after` and `fail_after` say.
+A column that a version does not have yet is missing from its rows. Groups become clusters, and monitors
+become components. A monitor is up again at its first good beat, and down after `maxretries` more failed ones:
+that is what `recover_after` and `fail_after` say.
 """
 
 import json
@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from holdfast.interchange.draft import Candidate, Draft, Imported
+from holdfast.interchange.kuma_checks import KumaMonitor, socket_fields
 from holdfast.interchange.kuma_conditions import accepted_statuses, json_condition, keyword_condition
+from holdfast.interchange.kuma_rows import Row, is_true, number_of, text_of, type_of, whole_of
 from holdfast.interchange.report import Report, shown
 from holdfast.interchange.requests import Request, request_fields
 from holdfast.interchange.rhythm import rhythm_fields
 
-Row = Mapping[str, object]
 EVERY_S = 60
 MOST_FAILURES = 100
 MOST_REDIRECTS = 10
@@ -30,21 +31,6 @@ _ENCODINGS = {
     "json": "application/json",
     "form": "application/x-www-form-urlencoded",
     "xml": "text/xml; charset=utf-8",
-}
-_NO_TYPE = {
-    "dns": "no check asks a name server",
-    "docker": "no check asks a Docker daemon",
-    "grpc-keyword": "there is no gRPC check",
-    "group": "a group is a cluster, whose state follows from its components",
-    "manual": "a state that is set by hand is an incident in Holdfast",
-    "mqtt": "there is no MQTT check",
-    "ping": "there is no ICMP check",
-    "postgres": "no check asks a database",
-    "push": "no check waits for a call from outside",
-    "rabbitmq": "no check asks RabbitMQ's management interface",
-    "real-browser": "no check runs a browser",
-    "smtp": "there is no SMTP check",
-    "websocket-upgrade": "there is no WebSocket check",
 }
 
 
@@ -61,7 +47,9 @@ def import_kuma(set_up: KumaSetUp, name: str, at: datetime) -> Imported:
     report = Report()
     draft = Draft(report)
     groups = _groups(set_up.monitors)
-    for row in sorted(set_up.monitors, key=lambda row: (-_whole(row, "weight", 2000), _whole(row, "id", 0))):
+    for row in sorted(
+        set_up.monitors, key=lambda row: (-whole_of(row, "weight", 2000), whole_of(row, "id", 0))
+    ):
         _monitor(row, groups, draft)
     for place, what, why in _elsewhere(set_up):
         report.left_out(place, what, why)
@@ -70,12 +58,12 @@ def import_kuma(set_up: KumaSetUp, name: str, at: datetime) -> Imported:
 
 def every_of(row: Row) -> timedelta:
     """How often the monitor runs."""
-    return timedelta(seconds=max(1, min(_whole(row, "interval", EVERY_S), 10_000_000)))
+    return timedelta(seconds=max(1, min(whole_of(row, "interval", EVERY_S), 10_000_000)))
 
 
 def pause_of(row: Row) -> timedelta:
     """How long it waits before it looks again at what has failed."""
-    seconds = _whole(row, "retry_interval", 0)
+    seconds = whole_of(row, "retry_interval", 0)
     return timedelta(seconds=min(seconds, 10_000_000)) if seconds > 0 else every_of(row)
 
 
@@ -94,7 +82,7 @@ def _elsewhere(set_up: KumaSetUp) -> Iterator[tuple[str, str, str]]:
     for table, why in reasons.items():
         if count := set_up.others.get(table, 0):
             yield f"table {table}", f"{count} rows", why
-    expiring = sum(_true(row, "expiry_notification") for row in set_up.monitors if _type(row) in _HTTP)
+    expiring = sum(is_true(row, "expiry_notification") for row in set_up.monitors if type_of(row) in _HTTP)
     if expiring:
         what = f"notices of ending certificates ({expiring} monitors)"
         yield "monitor.expiry_notification", what, "add a condition such as `certificate_expires_in > 14d`"
@@ -102,7 +90,7 @@ def _elsewhere(set_up: KumaSetUp) -> Iterator[tuple[str, str, str]]:
 
 def _groups(rows: Sequence[Row]) -> dict[int, str]:
     """The full name of each group, such as `Europe / Databases`."""
-    by_id = {_whole(row, "id", 0): row for row in rows if _type(row) == "group"}
+    by_id = {whole_of(row, "id", 0): row for row in rows if type_of(row) == "group"}
     names: dict[int, str] = {}
     for number in by_id:
         parts: list[str] = []
@@ -110,21 +98,21 @@ def _groups(rows: Sequence[Row]) -> dict[int, str]:
         at = number
         while at in by_id and at not in seen and len(seen) < 20:
             seen.add(at)
-            parts.append(_text(by_id[at], "name") or f"Group {at}")
-            at = _whole(by_id[at], "parent", 0)
+            parts.append(text_of(by_id[at], "name") or f"Group {at}")
+            at = whole_of(by_id[at], "parent", 0)
         names[number] = " / ".join(reversed(parts))
     return names
 
 
 def _monitor(row: Row, groups: Mapping[int, str], draft: Draft) -> None:
-    number, name = _whole(row, "id", 0), _text(row, "name")
-    path, what, kind = f"monitor {number}", shown(name or ""), _type(row)
+    number, name = whole_of(row, "id", 0), text_of(row, "name")
+    path, what, kind = f"monitor {number}", shown(name or ""), type_of(row)
     if kind == "group":
         return
-    if not _true(row, "active", otherwise=True):
+    if not is_true(row, "active", otherwise=True):
         draft.report.left_out(path, what, "it is paused")
         return
-    if _true(row, "upside_down"):
+    if is_true(row, "upside_down"):
         draft.report.left_out(path, what, "it is upside down; a check cannot be asked to fail")
         return
     fields = _fields(path, what, kind, row, draft.report)
@@ -133,8 +121,8 @@ def _monitor(row: Row, groups: Mapping[int, str], draft: Draft) -> None:
     check = {**fields, **_rhythm(path, fields["type"], row, draft.report)}
     if conditions := check.pop("conditions", None):
         check["conditions"] = conditions
-    group = groups.get(_whole(row, "parent", 0), "")
-    description = _text(row, "description")
+    group = groups.get(whole_of(row, "parent", 0), "")
+    description = text_of(row, "description")
     key = str(fields["type"])
     draft.add(Candidate(path, group, name or f"Monitor {number}", key, check, description, str(number)))
 
@@ -142,42 +130,35 @@ def _monitor(row: Row, groups: Mapping[int, str], draft: Draft) -> None:
 def _fields(path: str, what: str, kind: str, row: Row, report: Report) -> dict[str, Any] | None:
     if kind in _HTTP:
         return _http(path, what, kind, row, report)
-    if kind != "port":
-        why = _NO_TYPE.get(kind) or f"there is no check of the type {shown(kind)}"
-        report.left_out(path, what, why)
-        return None
-    if _text(row, "expected_tls_alert") not in ("", "none"):
-        report.left_out(path, what, "it expects a TLS alert; a check cannot be asked to fail")
-        return None
-    return {"type": "tcp", "host": _text(row, "hostname").strip(), "port": _whole(row, "port", 0)}
+    return socket_fields(KumaMonitor(path, what, kind, row), report)
 
 
 def _http(path: str, what: str, kind: str, row: Row, report: Report) -> dict[str, Any] | None:
-    login = _text(row, "auth_method").strip().lower()
+    login = text_of(row, "auth_method").strip().lower()
     if login not in ("", "none", "null", *_LOGIN):
         report.left_out(f"{path}.auth_method", what, f"a check cannot log in by {shown(login)}")
         return None
     conditions = _conditions(path, what, kind, row, report)
     if conditions is None:
         return None
-    owner = ("KUMA", _text(row, "name") or str(row.get("id")))
+    owner = ("KUMA", text_of(row, "name") or str(row.get("id")))
     headers = _given_headers(path, row, report)
-    body = _text(row, "body").strip()
+    body = text_of(row, "body").strip()
     if body and not any(each.lower() == "content-type" for each in headers):
-        encoding = _text(row, "http_body_encoding").strip().lower() or "json"
+        encoding = text_of(row, "http_body_encoding").strip().lower() or "json"
         headers["Content-Type"] = _ENCODINGS.get(encoding, "application/json")
     if login in _LOGIN and not any(each.lower() == "authorization" for each in headers):
         headers["Authorization"] = ""
         report.note(
             f"{path}.auth_method", f"{login} login", f"the header Authorization is to be {_LOGIN[login]}"
         )
-    request = Request(_text(row, "url"), _text(row, "method") or "GET", headers, {}, body or None)
+    request = Request(text_of(row, "url"), text_of(row, "method") or "GET", headers, {}, body or None)
     fields = request_fields(path, what, owner, request, report)
     if fields is None:
         return None
     fields["expected_status"] = _statuses(path, row, report)
     fields["follow_redirects"] = _redirects(path, row, report)
-    if _true(row, "ignore_tls"):
+    if is_true(row, "ignore_tls"):
         fields["verify_tls"] = False
     _without_counterpart(path, row, report)
     return {"type": "http", **fields, **({"conditions": conditions} if conditions else {})}
@@ -187,15 +168,15 @@ def _conditions(path: str, what: str, kind: str, row: Row, report: Report) -> li
     if kind == "http":
         return []
     if kind == "keyword":
-        inverted = _true(row, "invert_keyword")
-        condition = keyword_condition(_text(row, "keyword"), inverted=inverted)
+        inverted = is_true(row, "invert_keyword")
+        condition = keyword_condition(text_of(row, "keyword"), inverted=inverted)
         where = f"{path}.keyword"
-        if condition and '"' in _text(row, "keyword"):
+        if condition and '"' in text_of(row, "keyword"):
             why = "Uptime Kuma writes a JSON answer anew, without spaces, before it looks"
             report.changed(where, "the keyword", why, "looked for in the answer as it was sent")
     else:
-        operator = _text(row, "json_path_operator") or "=="
-        condition = json_condition(_text(row, "json_path"), operator, _text(row, "expected_value"))
+        operator = text_of(row, "json_path_operator") or "=="
+        condition = json_condition(text_of(row, "json_path"), operator, text_of(row, "expected_value"))
         where = f"{path}.json_path"
     if condition is None:
         # Without what it looks for the monitor would be another one, that shows up where this shows down.
@@ -205,7 +186,7 @@ def _conditions(path: str, what: str, kind: str, row: Row, report: Report) -> li
 
 
 def _given_headers(path: str, row: Row, report: Report) -> dict[str, str]:
-    text = _text(row, "headers").strip()
+    text = text_of(row, "headers").strip()
     if not text:
         return {}
     try:
@@ -219,7 +200,7 @@ def _given_headers(path: str, row: Row, report: Report) -> dict[str, str]:
 
 
 def _statuses(path: str, row: Row, report: Report) -> list[int | str]:
-    statuses, refused = accepted_statuses(_text(row, "accepted_statuscodes_json"))
+    statuses, refused = accepted_statuses(text_of(row, "accepted_statuscodes_json"))
     if refused:
         report.left_out(
             f"{path}.accepted_statuscodes_json", shown(refused), "not a status or a range of them"
@@ -228,7 +209,7 @@ def _statuses(path: str, row: Row, report: Report) -> list[int | str]:
 
 
 def _redirects(path: str, row: Row, report: Report) -> int:
-    given = _whole(row, "maxredirects", MOST_REDIRECTS)
+    given = whole_of(row, "maxredirects", MOST_REDIRECTS)
     if given > MOST_REDIRECTS:
         why = f"a check follows at most {MOST_REDIRECTS}"
         report.changed(f"{path}.maxredirects", f"{given} redirects", why, f"follows {MOST_REDIRECTS}")
@@ -238,13 +219,13 @@ def _redirects(path: str, row: Row, report: Report) -> int:
 def _without_counterpart(path: str, row: Row, report: Report) -> None:
     if row.get("proxy_id") is not None:
         report.changed(f"{path}.proxy_id", "its proxy", "a check connects directly", "imported without")
-    if _true(row, "cache_bust"):
+    if is_true(row, "cache_bust"):
         why = "a check sends the same each time"
         report.changed(f"{path}.cache_bust", "the random parameter", why, "sent without")
-    if _text(row, "ip_family").lower() in ("ipv4", "ipv6"):
+    if text_of(row, "ip_family").lower() in ("ipv4", "ipv6"):
         why = "the system chooses between IPv4 and IPv6"
-        report.changed(f"{path}.ip_family", shown(_text(row, "ip_family")), why, "either may be used")
-    if _true(row, "domain_expiry_notification"):
+        report.changed(f"{path}.ip_family", shown(text_of(row, "ip_family")), why, "either may be used")
+    if is_true(row, "domain_expiry_notification"):
         report.left_out(
             f"{path}.domain_expiry_notification", "notices of ending domains", "no check asks for it"
         )
@@ -252,50 +233,16 @@ def _without_counterpart(path: str, row: Row, report: Report) -> None:
 
 def _rhythm(path: str, check_type: str, row: Row, report: Report) -> dict[str, Any]:
     every = every_of(row)
-    timeout = timedelta(seconds=_number(row, "timeout")) or every * 0.8
+    timeout = timedelta(seconds=number_of(row, "timeout")) or every * 0.8
     fields = rhythm_fields(f"{path}.interval", check_type, every, min(timeout, every), report)
-    retries = max(0, _whole(row, "maxretries", 0))
+    retries = max(0, whole_of(row, "maxretries", 0))
     if retries + 1 > MOST_FAILURES:
         what, instead = f"{retries} retries", f"fails after {MOST_FAILURES} runs"
         report.changed(f"{path}.maxretries", what, f"at most {MOST_FAILURES} runs make a failure", instead)
-    pause = _whole(row, "retry_interval", 0)
+    pause = whole_of(row, "retry_interval", 0)
     if retries and pause and timedelta(seconds=pause) != every:
         why = "a check keeps its rhythm while it fails"
         report.changed(
             f"{path}.retry_interval", f"{pause} s between retries", why, f"{fields['every']} between them"
         )
     return {**fields, "fail_after": min(retries + 1, MOST_FAILURES), "recover_after": 1, "retry": False}
-
-
-def _type(row: Row) -> str:
-    return _text(row, "type").strip().lower()
-
-
-def _text(row: Row, column: str) -> str:
-    value = row.get(column)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return "" if value is None else str(value)
-
-
-def _whole(row: Row, column: str, otherwise: int) -> int:
-    """SQLite lets any value into any column; what is no number is as good as missing."""
-    try:
-        return int(float(_text(row, column)))
-    except (ValueError, OverflowError):
-        return otherwise
-
-
-def _number(row: Row, column: str) -> float:
-    try:
-        value = float(_text(row, column))
-    except ValueError:
-        return 0.0
-    return value if 0 < value < 1e7 else 0.0
-
-
-def _true(row: Row, column: str, *, otherwise: bool = False) -> bool:
-    text = _text(row, column).strip().lower()
-    if text == "":
-        return otherwise
-    return text not in ("0", "0.0", "false", "null")

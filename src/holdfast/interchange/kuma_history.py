@@ -1,8 +1,8 @@
 """Uptime Kuma's heartbeats as a timeline.
 
 Every version from 1.0 on writes heartbeat times in UTC (`bean.time = dayjs.utc()`), to the second before 1.18
-and to the millisecond since. Version 2 deletes after a day all beats but those that changed the state; for the
-time between them its hourly and daily statistics show whether the monitor ran.
+and to the millisecond since. Version 2 deletes after a day all beats but those that changed the state; for
+the time between them its hourly and daily statistics show whether the monitor ran.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Agreements as OpenSLO v1: a Service for each customer, an SLI and an SLO for each agreement.
 
 An agreement promises a share of time, not of requests: the average of each minute's share is the share of the
-time, which OpenSLO calls RatioTimeslices. What OpenSLO has no field for stands in annotations `holdfast/...`, from
-which `import openslo` makes the same agreement again.
+time, which OpenSLO calls RatioTimeslices. What OpenSLO has no field for stands in annotations `holdfast/...`,
+from which `import openslo` makes the same agreement again.
 """
 
 from collections.abc import Iterator, Mapping
@@ -62,7 +62,7 @@ def _service(customer: str, estate: Estate, report: Report) -> Mapping[str, Any]
         "apiVersion": API_VERSION,
         "kind": "Service",
         "metadata": _metadata(f"customers.{customer}.name", customer, name, report),
-        "spec": {"description": f"What is promised to {name}."},
+        "spec": {},
     }
 
 

@@ -1,7 +1,7 @@
 """OpenSLO's time windows and our agreements' windows, both ways.
 
-OpenSLO v1 (README, duration-shorthand): a positive number and one of m, h, d, w, M, Q, Y. A calendar window has a
-start and a time zone, a rolling one neither.
+OpenSLO v1 (README, duration-shorthand): a positive number and one of m, h, d, w, M, Q, Y. A calendar window
+has a start and a time zone, a rolling one neither.
 """
 
 import re
@@ -46,7 +46,7 @@ def shorthand(text: str) -> tuple[timedelta, str] | None:
 
 
 def window_terms(path: str, windows: Any, report: Report) -> WindowTerms | None:
-    """What `spec.timeWindow` says, or the nearest that an agreement can; None when that would be another promise."""
+    """What `spec.timeWindow` says, or the nearest that there is; None when that would be another promise."""
     if windows is None or windows == []:
         report.changed(path, "no time window", "an agreement has one", "a rolling window of 30d")
         return WindowTerms(timedelta(days=30))

@@ -14,7 +14,12 @@ _PHASES = {
     "tls": timedelta(seconds=5),
     "first_byte": timedelta(seconds=10),
 }
-_PHASES_OF = {"tcp": ("resolve", "connect", "first_byte"), "tls": ("resolve", "connect", "tls")}
+_PHASES_OF = {
+    "tcp": ("resolve", "connect", "first_byte"),
+    "tls": ("resolve", "connect", "tls"),
+    "icmp": ("resolve",),
+    "dns": ("resolve", "connect", "first_byte"),
+}
 
 
 def rhythm_fields(

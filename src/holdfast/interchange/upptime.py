@@ -59,8 +59,9 @@ _TOP = {
 def import_upptime(content: bytes, name: str, at: datetime, files: Mapping[str, str]) -> Imported:
     """The estate that `content`, the bytes of .upptimerc.yml, describes. `origins` are the sites' slugs.
 
-    `files` are the history files: the address in each, by its slug. They tell which slug a site has whose name
-    Upptime makes one of in its own way. Raises SourceError when it cannot be read and NothingError when no site could be taken over.
+    `files` are the history files: the address in each, by its slug. They tell which slug a site has whose
+    name Upptime makes one of in its own way. Raises SourceError when the content cannot be read and
+    NothingError when no site could be taken over.
     """
     config, faults = read_mapping(content, name)
     report = Report()
@@ -177,6 +178,16 @@ def _http(path: str, what: str, site: Mapping[str, Any], url: str, report: Repor
     if any(site.get(key) is True for key in site if key.startswith("__dangerous__") and key in _READ):
         fields["verify_tls"] = False
     return {"type": "http", **fields, "conditions": [*_said(site), *_slow(site)]}
+
+
+def _websocket(
+    path: str, what: str, site: Mapping[str, Any], url: str, report: Report
+) -> dict[str, Any] | None:
+    fields = request_fields(path, what, ("UPPTIME", what), Request(url), report)
+    body = site.get("body")
+    if fields and isinstance(body, str) and body and not _VARIABLE.search(body):
+        fields["send"] = body
+    return fields and {"type": "websocket", **fields}
 
 
 def _said(site: Mapping[str, Any]) -> list[Any]:

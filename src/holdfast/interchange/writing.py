@@ -1,6 +1,7 @@
 """Plain values as YAML that people like to read and that reads back the same under the core schema.
 
 PyYAML writes for YAML 1.1 and would leave `1e3` and `0o17` without quotes: text that 1.2 reads as numbers.
+What any of the two reads as something else than text is quoted, for others read what is written here too.
 """
 
 import json
@@ -9,6 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+import yaml
+import yaml.resolver
+
 from holdfast.estate.source import Place, Scalar
 
 # A colon with no space behind it is part of a plain text, as in an address.
@@ -16,6 +20,8 @@ _INNER = r"[A-Za-z0-9_./*$+%@()<>=?&~;-]"
 _PLAIN = re.compile(rf"[A-Za-z0-9_./$+-](?:(?:{_INNER}|[, ]|:(?=[^\s:]))*{_INNER})?")
 _BESIDE_FLOW = re.compile(r"[\[\]{},:]")
 _HERE = Place(1, 1)
+_YAML_1_1: Any = yaml.resolver.Resolver()
+_TEXT = "tag:yaml.org,2002:str"
 _WIDEST_FLOW = 90
 _FLOW_KEYS = ("colours", "languages", "timeouts", "expected_status", "components", "was")
 
@@ -70,7 +76,7 @@ def _items(values: Sequence[Any], depth: int) -> Iterator[str]:
             yield f"{pad}- {lines[0].lstrip()}"
             yield from lines[1:]
         elif isinstance(value, (list, tuple)) and value:
-            raise TypeError("no format that is written here has lists in lists")
+            yield f"{pad}- {json.dumps(value, default=str)}"
         else:
             yield f"{pad}- {_empty_or_scalar(value)}"
 
@@ -103,6 +109,8 @@ def _scalar(value: Any, *, in_flow: bool = False) -> str:
         return "null"
     if isinstance(value, (int, Decimal)):
         return format(value, "f") if isinstance(value, Decimal) else str(value)
+    if isinstance(value, float):
+        return format(Decimal(str(value)), "f")
     if not isinstance(value, str):
         raise TypeError(f"a {type(value).__name__} is not written to YAML")
     if _reads_back(value, in_flow=in_flow):
@@ -118,7 +126,8 @@ def _reads_back(text: str, *, in_flow: bool) -> bool:
         return False
     if in_flow and _BESIDE_FLOW.search(text):
         return False
-    return Scalar(_HERE, text, plain=True).value() == text
+    old: str = _YAML_1_1.resolve(yaml.ScalarNode, text, (True, False))
+    return old == _TEXT and Scalar(_HERE, text, plain=True).value() == text
 
 
 def _quoted(text: str) -> str:

@@ -159,7 +159,7 @@ class ServicePart:
             f"port {self._port} of {self._name} is taken by {whom}",
             port=self._port,
             pid=pid,
-            hint="end that process, or run the lab on other ports",
+            hint="end that process, or run the lab on other ports: export HOLDFAST_LAB_BASE_PORT=19100",
         )
 
     def _environment(self, command: Command) -> dict[str, str]:

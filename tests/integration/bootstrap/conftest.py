@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from estates import estate, put_link
 from installation import Installation, free_port, installed
 from targets import Target, answering

@@ -3,7 +3,9 @@
 import itertools
 import json
 
-from installation import Installation, eventually, fetch
+import pytest
+
+from installation import Installation, eventually, fetch, free_base_port, free_port
 from targets import Target
 
 
@@ -60,6 +62,31 @@ def test_a_site_alone_shows_what_a_controller_alone_records(ready: Installation,
     eventually(lambda: "Major outage" in fetch(f"{address}/en/")[1], "the outage is on the page")
     assert site.stop().code == 0
     assert fetch(f"{address}/en/")[0] == 0
+
+
+def test_ctrl_c_ends_everything_in_order_and_without_a_word_too_many(ready: Installation) -> None:
+    up = ready.up()
+
+    said = up.interrupt()
+
+    assert said.code == 0, said
+    assert "Traceback" not in said.err + ready.log("controller") + ready.log("site")
+    assert not ready.processes()
+
+
+@pytest.mark.parametrize("processes", [2, 8], ids=["its database", "its services"])
+def test_a_demo_that_is_ended_while_it_starts_leaves_nothing_running(
+    bare: Installation, processes: int
+) -> None:
+    bare.environment["HOLDFAST_LAB_BASE_PORT"] = str(free_base_port())
+    demo = bare.start("demo", "--listen", f"127.0.0.1:{free_port()}")
+    eventually(lambda: len(bare.processes()) >= processes, "the lab is starting")
+
+    said = demo.stop()
+
+    assert said.code == 130
+    assert "Traceback" not in said.err
+    assert not bare.processes()
 
 
 def _lines(text: str, event: str) -> list[str]:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import typer
-from installation import Installation
-from targets import Target
 
 from holdfast.bootstrap.lab import on_other_ports
 from holdfast.bootstrap.main import _commands
 from holdfast.interfaces.cli.app import build
+from installation import Installation
+from targets import Target
 
 BROKEN = """\
 version: 1
@@ -26,6 +26,7 @@ clusters:
           page: {url: "ftp://nowhere", evry: 5s}
           other: {url: "http://127.0.0.1/", conditions: ["status === 200"]}
 """
+PLAN = "maintenance plan main/web --from 2030-01-01T00:00Z --to 2030-01-01T01:00Z"
 
 
 def _every_command() -> list[list[str]]:
@@ -175,10 +176,9 @@ def test_the_demo_on_other_ports_is_the_same_estate() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["sla report with-notice", "maintenance list", "maintenance cancel 1", "maintenance plan main/web --from "
-     "2030-01-01T00:00Z --to 2030-01-01T01:00Z"],
+    ["sla report with-notice", "maintenance list", "maintenance cancel 1", PLAN],
     ids=lambda command: " ".join(command.split()[:2]),
-)  # fmt: skip
+)
 def test_a_command_on_history_says_that_nothing_runs(ready: Installation, command: str) -> None:
     refused = ready.run(*command.split(), code=1)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from estates import estate, put_link, with_web_renamed, without_api
+from holdfast.availability.model import State
 from installation import Installation, Started, eventually, fetch, free_port, installed
 from targets import Target, answering
-
-from holdfast.availability.model import State
 
 
 class Running:

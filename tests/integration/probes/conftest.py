@@ -1,10 +1,11 @@
 """Every test of the probes runs on both event loops; afterwards nothing may be left open."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import real_servers
 import uvloop
 from probe_targets import Authority, open_descriptors, resolve_secret, settled
 
@@ -35,3 +36,29 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture
 def ca_file(authority: Authority) -> Path:
     return authority.ca_file
+
+
+@pytest.fixture(scope="session")
+def name_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real_servers.NameServers]:
+    with real_servers.name_servers(tmp_path_factory.mktemp("dns")) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[real_servers.Broker]:
+    with real_servers.rabbitmq(tmp_path_factory.mktemp("rabbitmq"), authority) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def health_server(
+    tmp_path_factory: pytest.TempPathFactory, authority: Authority
+) -> Iterator[real_servers.HealthServer]:
+    with real_servers.grpc_health(tmp_path_factory.mktemp("grpc"), authority) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prometheus_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with real_servers.prometheus(tmp_path_factory.mktemp("prometheus")) as port:
+        yield port

@@ -118,6 +118,19 @@ class Authority:
         maximum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
     ) -> ssl.SSLContext:
         """A server's context with a certificate for `names`."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate(*names, begins=begins, ends=ends, self_signed=self_signed))
+        context.maximum_version = maximum
+        return context
+
+    def certificate(
+        self,
+        *names: str,
+        begins: timedelta = timedelta(days=-30),
+        ends: timedelta = timedelta(days=30),
+        self_signed: bool = False,
+    ) -> Path:
+        """A file with a certificate for `names` and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
         now = datetime.now(UTC)
@@ -140,10 +153,7 @@ class Authority:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + secret)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        context.maximum_version = maximum
-        return context
+        return path
 
 
 def _general_name(name: str) -> x509.GeneralName:

@@ -70,12 +70,16 @@ class ShakyStore(MemoryMonitorStore):
 
     away = False
     forgets_to_answer = 0
+    hangs: asyncio.Event | None = None
+    """Records wait for it when it is there."""
 
     async def acquire(self) -> int | None:
         self._assert_there()
         return await super().acquire()
 
     async def record(self, batch: Batch) -> None:
+        if self.hangs is not None and not batch.is_empty:
+            await self.hangs.wait()
         self._assert_there()
         await super().record(batch)
         if self.forgets_to_answer and not batch.is_empty:

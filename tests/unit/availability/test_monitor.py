@@ -103,6 +103,29 @@ async def test_while_the_database_is_away_everything_is_kept_and_then_recorded_o
     ]
 
 
+async def test_what_could_not_be_stored_goes_before_what_has_come_since(scene: Scene) -> None:
+    store = scene.store()
+    monitor = scene.monitor(store)
+    monitor.watch([watched(1)])
+    scene.probe.scripts[1] = [WELL, *[BROKEN] * 6]
+    async with scene.running(monitor):
+        store.hangs = asyncio.Event()
+        for _ in range(4):
+            await scene.pass_time(monitor, EVERY)
+            await asyncio.sleep(0.01)
+        store.away = True
+        store.hangs.set()
+        await until(lambda: bool(scene.named("recording_failed")))
+        times = [each.at for each in monitor._outbox.results]
+        assert len(times) == 4
+        assert times == sorted(times)
+        assert [each.state for each in monitor._outbox.transitions] == [State.OPERATIONAL, State.MAJOR_OUTAGE]
+        assert monitor._outbox.states[1].heard_at == times[-1]
+        store.away = False
+        await scene.flushed(monitor)
+    assert len(await scene.results(1)) == 4
+
+
 async def test_a_commit_whose_answer_was_lost_counts_once(scene: Scene) -> None:
     store = scene.store()
     monitor = scene.monitor(store)

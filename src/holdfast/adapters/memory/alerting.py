@@ -48,9 +48,9 @@ class MemoryAlerts:
         alerts = [alert for alert in self._alerts.values() if alert.is_open or alert.id in told_of]
         return Board(
             self._version,
-            sorted(alerts, key=lambda alert: (alert.opened_at, alert.id)),
-            [self._told[key] for key in sorted(self._told)],
-            await self.silences(),
+            tuple(sorted(alerts, key=lambda alert: (alert.opened_at, alert.id))),
+            tuple(self._told[key] for key in sorted(self._told)),
+            tuple(await self.silences()),
             frozenset((row.delivery.channel, row.delivery.group) for row in self._waiting()),
         )
 

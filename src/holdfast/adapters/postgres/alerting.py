@@ -40,12 +40,9 @@ class PostgresAlerts:
             ((version,),) = await _rows(connection, SQL.version)
             return Board(
                 version,
-                [_alert(row) for row in await _rows(connection, SQL.board_alerts)],
-                [
-                    Told(channel, alert, Severity(severity), at, group)
-                    for channel, alert, severity, at, group in await _rows(connection, SQL.board_told)
-                ],
-                [Silence(*row) for row in await _rows(connection, SQL.silences)],
+                tuple([_alert(row) for row in await _rows(connection, SQL.board_alerts)]),
+                tuple([_told(row) for row in await _rows(connection, SQL.board_told)]),
+                tuple([Silence(*row) for row in await _rows(connection, SQL.silences)]),
                 frozenset((row[0], row[1]) for row in await _rows(connection, SQL.board_waiting)),
             )
 
@@ -154,6 +151,11 @@ def _alert(row: tuple[Any, ...]) -> Alert:
         muted_by,
         facts,
     )
+
+
+def _told(row: tuple[Any, ...]) -> Told:
+    channel, alert_id, severity, at, group = row
+    return Told(channel, alert_id, Severity(severity), at, group)
 
 
 def _columns(alert: Alert) -> dict[str, object]:

@@ -176,8 +176,9 @@ def _names_constraint(error: DatabaseError, name: str) -> bool:
 def partition_bounds(table: str, at: datetime) -> tuple[datetime, datetime]:
     """The UTC bounds of the partition of `table` that holds `at`: a day, a month or a year."""
     months = _PARTITION_MONTHS.get(table)
+    at = at.astimezone(UTC)
     if months is None:
-        start = datetime.combine(at.astimezone(UTC).date(), time.min, tzinfo=UTC)
+        start = datetime.combine(at.date(), time.min, tzinfo=UTC)
         return start, start + timedelta(days=1)
     month = at.month if months == 1 else 1
     start = datetime(at.year, month, 1, tzinfo=UTC)

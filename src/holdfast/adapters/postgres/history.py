@@ -22,21 +22,25 @@ _COPY_HOURS: LiteralString = (
 _ANY_HISTORY: LiteralString = "SELECT EXISTS (SELECT FROM availability.transition WHERE check_id = ANY(%s))"
 
 
+class PastTakenError(DatabaseError):
+    """A check has a history already."""
+
+
 async def import_history(
     conninfo: Conninfo, transitions: Sequence[Transition], hours: Sequence[RollUp]
 ) -> None:
     """Append a past to checks that have none yet, all of it or nothing.
 
-    Transitions are in order per check. Raises DatabaseError when one of the checks has a history already:
+    Transitions are in order per check. Raises PastTakenError when one of the checks has a history already:
     a timeline only grows at its end.
     """
     checks = sorted({transition.check_id for transition in transitions})
     async with connect(conninfo, "import") as connection, connection.transaction():
         row = await (await connection.execute(_ANY_HISTORY, (checks,))).fetchone()
         if row is not None and row[0]:
-            raise DatabaseError(
-                "there is history already; sample history goes only before all other",
-                hint="use a fresh --data-dir to look around with sample history",
+            raise PastTakenError(
+                "there is history already; a past is imported only before all other",
+                hint="use a fresh --data-dir",
             )
         for table in ("rollup_hour", "rollup_day"):
             for start, end in {partition_bounds(table, each.at) for each in hours}:

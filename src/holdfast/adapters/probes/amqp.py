@@ -1,8 +1,8 @@
 """The AMQP 0-9-1 probe: login, a virtual host, a channel, and the depth of a queue by a passive declare.
 
-The clients for it open their own connections, keep them alive and start tasks of their own (aiormq takes 200 ms
-to import). Seven methods are all that a check says, so they are written and read here, strictly (AMQP 0-9-1,
-sections 1.4 and 4.2).
+The clients for it open their own connections, keep them alive and start tasks of their own, which no phase
+here could bound. Seven methods are all that a check says, so they are written and read here, strictly
+(AMQP 0-9-1, sections 1.4 and 4.2).
 """
 
 import struct

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from types import TracebackType
+from typing import Self
 
 from holdfast.adapters.probes.errors import OwnFault, failure_of
 
@@ -29,7 +30,7 @@ class Datagrams:
             self._socket.close()
             raise failure_of(error) from error
 
-    def __enter__(self) -> "Datagrams":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -5,7 +5,7 @@ Messages are dnspython's, which is imported with the first question (40 ms); the
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -43,9 +43,10 @@ class DnsProbe:
         addresses = await self._reach.found(attempt, check.server or self._system.address())
         answer: Message | None = None
         if check.transport == "udp":
-            answer = await _by_datagram(attempt, query, addresses[0], check.port)
+            answer = await _by_datagrams(attempt, query, addresses, check.port)
         if answer is None:  # asked for, or too long for a datagram
-            async with self._reach.connected(attempt, addresses[0], check.port) as wire:
+            server = check.server or addresses[0]
+            async with self._reach.connected(attempt, server, check.port) as wire:
                 answer = await _by_stream(attempt, query, wire)
         return _facts(answer, check.record)
 
@@ -92,6 +93,19 @@ def _question(check: DnsCheck) -> "QueryMessage":
     return query
 
 
+async def _by_datagrams(
+    attempt: Attempt, query: "QueryMessage", addresses: tuple[str, ...], port: int
+) -> "Message | None":
+    """The answer of the first address where somebody listens; None when it does not fit into a datagram."""
+    for address in addresses[:-1]:
+        try:
+            return await _by_datagram(attempt, query, address, port)
+        except AttemptFailed as error:
+            if not isinstance(error.__cause__, OSError) or isinstance(error.__cause__, TimeoutError):
+                raise
+    return await _by_datagram(attempt, query, addresses[-1], port)
+
+
 async def _by_datagram(attempt: Attempt, query: "QueryMessage", address: str, port: int) -> "Message | None":
     """The answer; None when it does not fit into a datagram."""
     from dns.flags import TC  # noqa: PLC0415
@@ -107,7 +121,7 @@ async def _by_datagram(attempt: Attempt, query: "QueryMessage", address: str, po
                         return None if answer.flags & TC else answer
 
 
-async def _fitting(query: "QueryMessage", receive: Callable[[], "asyncio.Future[bytes]"]) -> "Message":
+async def _fitting(query: "QueryMessage", receive: Callable[[], Awaitable[bytes]]) -> "Message":
     """The first datagram that answers `query`: anybody may send others."""
     for _ in range(_MOST_STRAYS):
         datagram = await receive()

@@ -1,12 +1,12 @@
-"""The domain probe: when a registration ends, by RDAP (RFC 9082, RFC 9083) and, failing that, whois (RFC 3912).
+"""The domain probe: when a registration ends, by RDAP (RFC 9082, 9083) and, failing that, whois (RFC 3912).
 
-Registries answer few questions a day to anybody, so an answer is kept for six hours, and a failure for a quarter
-of one. A registry that cannot be asked says nothing about the domain: that is no result.
+Registries answer few questions a day to anybody, so an answer is kept for six hours, and a failure for a
+quarter of one. A registry that cannot be asked says nothing about the domain: that is no result.
 """
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import monotonic
 
 from holdfast.adapters.probes.errors import AttemptFailed, OwnFault

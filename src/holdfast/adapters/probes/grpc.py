@@ -1,7 +1,7 @@
 """The gRPC probe: grpc.health.v1.Health/Check over HTTP/2 (github.com/grpc/grpc, doc/PROTOCOL-HTTP2.md).
 
-HTTP/2 is h2's, which reads and writes nothing itself. grpcio would bring threads and a core of 15 MB; the health
-service's two messages are one field each.
+HTTP/2 is h2's, which reads and writes nothing itself. grpcio would bring threads and a core of 15 MB; the two
+messages of the health service are one field each.
 """
 
 import re
@@ -18,7 +18,6 @@ from holdfast.adapters.probes.wire import Wire
 from holdfast.estate.model import GrpcCheck
 
 if TYPE_CHECKING:
-    from h2.connection import H2Connection
     from h2.events import Event
 
 _MOST = 262_144
@@ -36,6 +35,7 @@ _WORDS = {
     "UNAUTHENTICATED": "the server refused the credentials",
     "PERMISSION_DENIED": "the server refused the credentials",
 }
+_VALUE = re.compile(r"[\x20-\x7e]*")
 _NUMBER = re.compile(rb"[0-9]{1,3}")
 
 
@@ -78,7 +78,7 @@ class _Call:
         from h2.connection import H2Connection  # noqa: PLC0415
 
         host = f"[{check.host}]" if is_address(check.host) and ":" in check.host else check.host
-        self._connection: H2Connection = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+        self._connection = H2Connection(H2Configuration(client_side=True, header_encoding=None))
         self._headers = [
             (":method", "POST"),
             (":scheme", "https" if check.tls else "http"),
@@ -88,7 +88,7 @@ class _Call:
             ("content-type", "application/grpc"),
             ("user-agent", f"holdfast/{__version__}"),
             ("grpc-timeout", f"{max(1, round(check.timeout.total_seconds() * 1_000))}m"),
-            *metadata,
+            *_sendable(metadata),
         ]
         self._question = _framed(_text_field(1, check.service))
         self._status: str | None = None
@@ -96,14 +96,9 @@ class _Call:
         self.answered = self.ended = False
 
     def begin(self, wire: Wire) -> None:
-        from h2.exceptions import H2Error  # noqa: PLC0415
-
-        try:
-            self._connection.initiate_connection()
-            self._connection.send_headers(1, self._headers)
-            self._connection.send_data(1, self._question, end_stream=True)
-        except (H2Error, ValueError) as error:
-            raise OwnFault("the check has metadata that cannot be sent") from error
+        self._connection.initiate_connection()
+        self._connection.send_headers(1, self._headers)
+        self._connection.send_data(1, self._question, end_stream=True)
         wire.write(self._connection.data_to_send())
 
     def hear(self, wire: Wire, received: bytes) -> None:
@@ -158,6 +153,13 @@ class _Call:
             if bytes(name) == b"grpc-status" and _NUMBER.fullmatch(bytes(value)):
                 number = int(value)
                 self._status = _STATUS[number] if number < len(_STATUS) else f"status {number}"
+
+
+def _sendable(metadata: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The metadata, which HTTP/2 would carry with any byte in it. Raises OwnFault."""
+    if not all(_VALUE.fullmatch(value) for _, value in metadata):
+        raise OwnFault("the check has metadata that cannot be sent")
+    return metadata
 
 
 def _framed(message: bytes) -> bytes:

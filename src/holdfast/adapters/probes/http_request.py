@@ -60,7 +60,7 @@ class Request:
         if "host" not in names:
             lines.append(f"Host: {target.authority}")
         lines.extend(f"{name}: {value}" for name, value in _DEFAULTS if name.lower() not in names)
-        lines.extend(_checked(own))
+        lines.extend(checked(own))
         if self.body or self.method in _WITH_BODY:
             lines.append(f"Content-Length: {len(self.body)}")
         lines.append("Connection: close\r\n\r\n")
@@ -132,7 +132,8 @@ def _same_owner(source: Target, target: Target) -> bool:
     return upgraded or source.port == target.port
 
 
-def _checked(headers: Iterable[tuple[str, str]]) -> Iterable[str]:
+def checked(headers: Iterable[tuple[str, str]]) -> Iterable[str]:
+    """The headers as lines. Raises OwnFault for one that would not be one header, or that is ours to send."""
     for name, value in headers:
         if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
             raise OwnFault("the check has a header that cannot be sent")

@@ -1,7 +1,7 @@
 """The ICMP probe: echo requests from a ping socket, which needs no privilege (Linux: icmp(7)).
 
-The kernel writes the identifier and the checksum and hands us only the replies to our own requests. It does so
-for the groups in net.ipv4.ping_group_range, which by its default are none.
+The kernel writes the identifier and the checksum and hands us only the replies to our own requests. It does
+so for the groups in net.ipv4.ping_group_range, which by its default are none.
 """
 
 import asyncio
@@ -101,7 +101,7 @@ class Echoes:
 
 def checksum(message: bytes) -> int:
     """The Internet checksum (RFC 1071). The kernel writes it anew for IPv4 and IPv6 alike."""
-    total = sum(struct.unpack(f">{len(message) // 2}H", message))
+    total: int = sum(struct.unpack(f">{len(message) // 2}H", message))
     total = (total & 0xFFFF) + (total >> 16)
     return ~(total + (total >> 16)) & 0xFFFF
 

@@ -8,7 +8,7 @@ _LONGEST_LINE = 4_096
 
 
 class Incoming:
-    """A receiver of one connection, for one reader. All that waits raises AttemptFailed when no more comes."""
+    """A receiver of one connection, for one reader. What waits raises AttemptFailed when no more comes."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, most: int) -> None:
         """`most` bytes may come in all: what a target sends beyond them is a failure, not a burden."""

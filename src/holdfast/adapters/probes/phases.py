@@ -10,7 +10,6 @@ from holdfast.availability.model import Timings
 from holdfast.estate.model import Check
 from holdfast.kernel.durations import format_duration
 
-
 _FAREWELL = timedelta(milliseconds=500)
 
 

@@ -1,8 +1,9 @@
 """The PostgreSQL probe: one statement in a read-only transaction, and its first row (protocol 3.0).
 
-psycopg rests on libpq, which looks names up in a thread, reads ~/.pgpass and PG* variables, hashes as often as
-the server asks and keeps a row of any size. Here each phase is bounded, and what the target sends is too
-(PostgreSQL documentation, chapter "Frontend/Backend Protocol").
+psycopg rests on libpq, which reads ~/.pgpass and PG* variables, hashes as often as the server asks (which can
+hold up everything else for minutes) and keeps a row of any size; and psycopg looks names up in a thread. Here
+each phase is bounded, and what the target sends is too (PostgreSQL documentation, chapter
+"Frontend/Backend Protocol").
 """
 
 import secrets

@@ -1,7 +1,7 @@
 """The Prometheus probe: an instant query by the HTTP API (prometheus.io, "HTTP API", instant queries).
 
-Prometheus is the instrument here, and the component is what it measures. An instrument that cannot be asked says
-nothing about the component, so that is no result: the check falls silent and becomes unknown.
+Prometheus is the instrument here, and the component is what it measures. An instrument that cannot be asked
+says nothing about the component, so that is no result: the check falls silent and becomes unknown.
 """
 
 import math

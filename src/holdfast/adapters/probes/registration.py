@@ -1,4 +1,4 @@
-"""What a registry says of a domain, read from RDAP (RFC 9083), the list of registries (RFC 9224) and whois text."""
+"""What a registry says of a domain: RDAP (RFC 9083), the list of registries (RFC 9224), and whois text."""
 
 import re
 from dataclasses import dataclass

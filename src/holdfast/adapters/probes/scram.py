@@ -1,7 +1,7 @@
 """Passwords as PostgreSQL takes them: SCRAM-SHA-256 (RFC 5802, RFC 7677) and MD5. No I/O.
 
-The iteration count is the server's to choose, and the work is done between two turns of the event loop: it has
-an upper bound here, unlike in libpq.
+The iteration count is the server's to choose, and the work is done between two turns of the event loop: it
+has an upper bound here, unlike in libpq.
 """
 
 import base64
@@ -64,7 +64,7 @@ def md5_answer(user: str, password: str, salt: bytes) -> bytes:
 
 
 def _prepared(password: str) -> bytes:
-    """Normalised as SASLprep does (RFC 4013) with what passwords hold; PostgreSQL takes others as they are."""
+    """Normalised as SASLprep does (RFC 4013) with what passwords hold."""
     return _raw(unicodedata.normalize("NFKC", password))
 
 

@@ -6,8 +6,8 @@ The protocol is wsproto's, which reads and writes nothing itself.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from holdfast.adapters.probes.errors import AttemptFailed, OwnFault
-from holdfast.adapters.probes.http_request import Target, target_of
+from holdfast.adapters.probes.errors import AttemptFailed
+from holdfast.adapters.probes.http_request import Target, checked, target_of
 from holdfast.adapters.probes.incoming import Incoming
 from holdfast.adapters.probes.phases import Attempt
 from holdfast.adapters.probes.reach import Reach
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MOST = 262_144
 _MOST_MESSAGE = 65_536
+_BROKEN = "not WebSocket: the server broke the protocol"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class WebsocketProbe:
             if plan.listens:
                 async with attempt.listening():
                     while not talk.complete:
+                        talk.check_open()
                         talk.hear(wire, await incoming.some())
             talk.end(wire)
         return {**talk.facts(), **tls}
@@ -84,20 +86,16 @@ class _Talk:
         self._request = Request(
             host=target.authority,
             target=target.path,
-            extra_headers=[(name.encode(), value.encode()) for name, value in headers],
+            extra_headers=_encoded(headers),
             subprotocols=[check.subprotocol] if check.subprotocol else [],
         )
         self._subprotocol: str | None = None
         self._message: bytearray | None = None
+        self._ended: str | None = None
         self.accepted = self.complete = False
 
     def begin(self, wire: Wire) -> None:
-        from wsproto.utilities import LocalProtocolError  # noqa: PLC0415
-
-        try:
-            wire.write(self._connection.send(self._request))
-        except (LocalProtocolError, ValueError) as error:
-            raise OwnFault("the check has a header that cannot be sent") from error
+        wire.write(self._connection.send(self._request))
 
     def say(self, wire: Wire, text: str) -> None:
         from wsproto.events import TextMessage  # noqa: PLC0415
@@ -119,7 +117,12 @@ class _Talk:
             for event in self._connection.events():
                 self._take(wire, event)
         except ProtocolError as error:
-            raise AttemptFailed("not WebSocket: the server broke the protocol") from error
+            raise AttemptFailed(_BROKEN) from error
+
+    def check_open(self) -> None:
+        """Raises AttemptFailed when no message can come any more."""
+        if self._ended is not None:
+            raise AttemptFailed(self._ended)
 
     def facts(self) -> dict[str, object]:
         facts: dict[str, object] = {}
@@ -131,6 +134,7 @@ class _Talk:
 
     def _take(self, wire: Wire, event: "Event") -> None:
         from wsproto import events  # noqa: PLC0415
+        from wsproto.connection import ConnectionState  # noqa: PLC0415
 
         match event:
             case events.AcceptConnection(subprotocol=subprotocol):
@@ -143,8 +147,11 @@ class _Talk:
                 self._take_part(text.encode("utf-8", "surrogatepass"), last=event.message_finished)
             case events.BytesMessage(data=raw):
                 self._take_part(bytes(raw), last=event.message_finished)
-            case events.CloseConnection(code=code) if not self.complete:
-                raise AttemptFailed(f"closed with code {int(code)} before a message came")
+            case events.CloseConnection() if self._connection.state is ConnectionState.OPEN:
+                # Nobody closed: wsproto found what came to be no frame, and proposes to end it.
+                self._ended = self._ended or _BROKEN
+            case events.CloseConnection(code=code):
+                self._ended = self._ended or f"closed with code {int(code)} before a message came"
             case _:
                 pass
 
@@ -154,3 +161,8 @@ class _Talk:
         self._message = self._message or bytearray()
         self._message += part[: _MOST_MESSAGE - len(self._message)]
         self.complete = last or len(self._message) >= _MOST_MESSAGE
+
+
+def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    lines = (line.encode("latin-1", "replace").partition(b": ") for line in checked(headers))
+    return [(name, value) for name, _, value in lines]

@@ -35,7 +35,7 @@ from fractions import Fraction
 
 from holdfast.availability.alerting.model import Severity
 from holdfast.availability.model import Interval, Maintenance, State
-from holdfast.availability.sla import Figure, Terms, statement
+from holdfast.availability.sla import Figure, Terms, statement, tally
 from holdfast.kernel.windows import Window
 
 BASE = timedelta(days=30)
@@ -118,16 +118,22 @@ class Burn:
 
 
 @dataclass(frozen=True, slots=True)
+class Unknown:
+    """The share of a window, 0 to 1, about which nothing is known of `component`, the worst one in that."""
+
+    share: Fraction = Fraction(0)
+    component: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PairReading:
-    """One pair as of now. Of the long window `unknown`, and of the short one `short_unknown`, is a share,
-    0 to 1, about which nothing is known.
-    """
+    """One pair as of now: what both windows burned, and what of both is unknown."""
 
     pair: Pair
     long: Burn
     short: Burn
-    unknown: Fraction
-    short_unknown: Fraction
+    unknown: Unknown
+    short_unknown: Unknown
 
     @property
     def firing(self) -> bool:
@@ -135,8 +141,8 @@ class PairReading:
 
     def quiet(self, limit: Fraction) -> bool:
         """True when one of its windows is known, but for a share of `limit`, and does not burn too fast."""
-        return (self.unknown <= limit and not self.long.reaches(self.pair.burn)) or (
-            self.short_unknown <= limit and not self.short.reaches(self.pair.burn)
+        return (self.unknown.share <= limit and not self.long.reaches(self.pair.burn)) or (
+            self.short_unknown.share <= limit and not self.short.reaches(self.pair.burn)
         )
 
 
@@ -160,21 +166,22 @@ def readings(watch: Watch, pairs: Sequence[Pair], now: datetime) -> list[PairRea
     longest = max(pairs, key=lambda pair: pair.long).long
     # All windows end now, so that each lies in the longest: when that has no downtime, none has.
     burning = _burn(watch, longest, now).downtime_us > 0
-    blind = _unknown_share(watch, longest, now) > 0
+    blind = _unknown_share(watch, longest, now).share > 0
     return [
         PairReading(
             pair,
             _burn(watch, pair.long, now) if burning else calm,
             _burn(watch, pair.short, now) if burning else calm,
-            _unknown_share(watch, pair.long, now) if blind else Fraction(0),
-            _unknown_share(watch, pair.short, now) if blind else Fraction(0),
+            _unknown_share(watch, pair.long, now) if blind else Unknown(),
+            _unknown_share(watch, pair.short, now) if blind else Unknown(),
         )
         for pair in pairs
     ]
 
 
 def _burn(watch: Watch, length: timedelta, now: datetime) -> Burn:
-    figure = _figure(watch, watch.timelines, length, now)
+    window = Window(now - length, now)
+    figure: Figure = statement(watch.timelines, watch.maintenance, watch.terms, window, now).figure
     half = figure.tally.total // _MICROSECOND // 2
     allowance = 1 - Fraction(watch.terms.objective) / 100
     return Burn(
@@ -182,15 +189,20 @@ def _burn(watch: Watch, length: timedelta, now: datetime) -> Burn:
     )
 
 
-def _unknown_share(watch: Watch, length: timedelta, now: datetime) -> Fraction:
-    start = now - length
-    watched = {
-        component: _from_when_watched(line, start, min(now, watch.watched_from.get(component, now)))
-        for component, line in watch.timelines.items()
-    }
-    tally = _figure(watch, watched, length, now).tally
-    counted = (tally.total - tally.excluded) // _MICROSECOND
-    return Fraction(tally.of(State.UNKNOWN) // _MICROSECOND, counted) if counted else Fraction(0)
+def _unknown_share(watch: Watch, length: timedelta, now: datetime) -> Unknown:
+    """The largest share of any component, and whose it is."""
+    window = Window(now - length, now)
+    worst = Unknown()
+    for component, line in watch.timelines.items():
+        watched_from = min(now, watch.watched_from.get(component, now))
+        watched = _from_when_watched(line, window.start, watched_from)
+        planned = [each.window for each in watch.maintenance if each.excludes(component, watch.terms.notice)]
+        spent = tally(watched, window, planned)
+        counted = (spent.total - spent.excluded) // _MICROSECOND
+        share = Fraction(spent.of(State.UNKNOWN) // _MICROSECOND, counted) if counted else Fraction(0)
+        if share > worst.share:
+            worst = Unknown(share, component)
+    return worst
 
 
 def _from_when_watched(line: Sequence[Interval], start: datetime, watched_from: datetime) -> list[Interval]:
@@ -203,7 +215,3 @@ def _from_when_watched(line: Sequence[Interval], start: datetime, watched_from: 
         Interval(Window(start, until), State.OPERATIONAL),
         *(each for each in line if each.window.end > start),
     ]
-
-
-def _figure(watch: Watch, timelines: Timelines, length: timedelta, now: datetime) -> Figure:
-    return statement(timelines, watch.maintenance, watch.terms, Window(now - length, now), now).figure

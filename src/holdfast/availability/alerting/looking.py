@@ -41,7 +41,7 @@ def burning(
     """
     found = readings(watch, pairs, now)
     firing = [each for each in found if each.firing]
-    blind = [each for each in found if each.unknown > unknown_limit]
+    blind = [each for each in found if each.unknown.share > unknown_limit]
     severity = max((each.pair.severity for each in firing), default=None)
     burn = Reading(
         Kind.BURN,
@@ -78,8 +78,8 @@ def _blindness(scope: Scope, blind: Sequence[PairReading], limit: Fraction) -> R
     if blind:
         shortest = min(blind, key=lambda each: each.pair.long)
         summary = (
-            f"{name} cannot be judged: {int(shortest.unknown * 100)} % of the last "
-            f"{_length(shortest.pair.long)} is unknown"
+            f"{name} cannot be judged: of {scope.components[shortest.unknown.component or 0]} "
+            f"{int(shortest.unknown.share * 100)} % of the last {_length(shortest.pair.long)} is unknown"
         )
     return Reading(
         Kind.UNKNOWN,
@@ -101,7 +101,7 @@ def _pair_facts(reading: PairReading) -> dict[str, object]:
         "limit": float(reading.pair.burn),
         "long_burn": None if long is None else round(float(long), 3),
         "short_burn": None if short is None else round(float(short), 3),
-        "unknown_share": round(float(reading.unknown), 4),
+        "unknown_share": round(float(reading.unknown.share), 4),
         "firing": reading.firing,
     }
 

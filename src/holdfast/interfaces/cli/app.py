@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.interfaces.cli import alerts, lab, maintenance, sla
+from holdfast.interfaces.cli import alerts, interchange, lab, maintenance, sla
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
 from holdfast.interfaces.cli.ports import Commands, RoleName, Running
@@ -32,6 +32,8 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     app.add_typer(sla.build(commands), name="sla")
     app.add_typer(maintenance.build(commands), name="maintenance")
     app.add_typer(alerts.build(commands), name="alert")
+    app.add_typer(interchange.build_import(commands), name="import")
+    app.add_typer(interchange.build_export(commands), name="export")
     app.callback()(_version_option)
     return app
 

@@ -10,6 +10,7 @@ from holdfast.availability.alerting.model import Alert, Outcome, Silence, Waitin
 from holdfast.availability.model import Maintenance
 from holdfast.availability.views import AgreementReport, Overview
 from holdfast.estate.model import Estate
+from holdfast.interchange.report import Remark
 
 RoleName = Literal["controller", "site"]
 
@@ -82,6 +83,62 @@ class AlertStatus:
     waiting: Sequence[Waiting]
 
 
+SourceName = Literal["openslo", "uptime-kuma", "gatus", "upptime"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """What to import, and where it goes. Without `to`, and in a dry run, nothing is written.
+
+    `history` also imports the past; when the estate at `to` is there already and not replaced, then into the
+    checks that it has.
+    """
+
+    source: SourceName
+    paths: tuple[Path, ...]
+    to: Path | None = None
+    force: bool = False
+    dry_run: bool = False
+    history: bool = False
+    base: Path | None = None
+    prometheus: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastImported:
+    """What became of one check's past: how much there was, or why it was refused."""
+
+    check: str
+    records: int = 0
+    transitions: int = 0
+    gaps: int = 0
+    unknown: timedelta = timedelta()
+    out_of_order: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOutcome:
+    """An imported estate as text and as it was read back, and everything that has to be said about it."""
+
+    text: str
+    estate: Estate
+    written: Path | None
+    remarks: Sequence[Remark] = ()
+    pasts: Sequence[PastImported] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Documents as text, how many objectives are in them, and what could not be said."""
+
+    text: str
+    slos: int
+    remarks: Sequence[Remark] = ()
+
+
 class Commands(Protocol):
     """Every method raises HoldfastError for what a user can put right."""
 
@@ -147,4 +204,12 @@ class Commands(Protocol):
 
     def alert_test(self, place: Place, channel: str | None) -> Mapping[str, Outcome]:
         """Really send a test message to one channel, or to every one. Needs no running Holdfast."""
+        ...
+
+    def import_set_up(self, request: ImportRequest, data_dir: Path, report: Report) -> ImportOutcome:
+        """Make an estate of another tool's set-up. Needs no running Holdfast; for history, none may run."""
+        ...
+
+    def export_openslo(self, config: Path, to: Path | None, *, force: bool) -> Exported:
+        """The estate's agreements as OpenSLO, written to `to` when that is given."""
         ...
