@@ -76,7 +76,7 @@ class MonitorStore(Protocol):
         ...
 
     async def check_states(self) -> Mapping[int, CheckState]:
-        """What is known of every check that was ever heard, by its id."""
+        """What is known of every check that the monitors themselves ever ran, by its id."""
         ...
 
     async def roll_up(self, now: datetime) -> int:

@@ -14,7 +14,7 @@ from holdfast.availability.histogram import Histogram
 from holdfast.availability.model import Interval, Maintenance, State, worst
 from holdfast.availability.ports import ReadingStore, Resolution, RollUp
 from holdfast.availability.sla import Figure, Terms, statement, tally
-from holdfast.availability.timeline import completed
+from holdfast.availability.timeline import agreed, completed
 from holdfast.availability.verdicts import CheckState
 from holdfast.availability.views import (
     AgreementReport,
@@ -28,8 +28,8 @@ from holdfast.availability.views import (
     Overview,
     Sample,
 )
-from holdfast.estate.model import Agreement, Cluster, Estate
-from holdfast.estate.ports import ComponentIdentity, Registered
+from holdfast.estate.model import Agreement, Check, Cluster, Estate
+from holdfast.estate.ports import CheckIdentity, ComponentIdentity, Registered, probe_key
 from holdfast.estate.scope import components_of
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.windows import Window, days_of, month_window, start_of_day
@@ -58,9 +58,13 @@ class Inventory:
         return self.registered.components[cluster_key, key]
 
     def check_ids(self, cluster_key: str, key: str) -> dict[int, str]:
-        """The ids of a component's checks with their keys."""
+        """The ids of a component's probes, a check as one vantage point runs it, with their keys."""
         component = self.estate.clusters[cluster_key].components[key]
-        return {self.registered.checks[cluster_key, key, check]: check for check in component.checks}
+        return {
+            self.registered.checks[cluster_key, key, probe]: probe
+            for check_key, check in component.checks.items()
+            for probe in (probe_key(check_key, vantage) for vantage in check.seen_from)
+        }
 
     def scope(self, components: Iterable[ComponentIdentity]) -> Scope:
         """The ids of these components and of their checks."""
@@ -284,14 +288,16 @@ class Reader:
         component = inventory.estate.clusters[cluster_key].components[key]
         component_id = inventory.component_id(cluster_key, key)
         checks = inventory.check_ids(cluster_key, key)
-        known = [moment.states[check] for check in checks if check in moment.states]
-        state = worst(each.state_at(moment.now) for each in known)
-        deciding = [each for each in known if each.state_at(moment.now) is state]
-        # In this state since the first of the checks that put it there; when silent, since a result was due.
-        since = min(
-            (each.since if each.state is state else each.known_until for each in deciding), default=None
-        )
-        reason = next((each.reason for each in deciding if each.state is state), "")
+        verdicts = [
+            verdict
+            for check_key, check in component.checks.items()
+            if (verdict := _verdict(inventory, (cluster_key, key, check_key), check, moment)) is not None
+        ]
+        state = worst(verdict.state for verdict in verdicts)
+        deciding = [verdict for verdict in verdicts if verdict.state is state]
+        # In this state since the first of the checks that put it there.
+        since = min((verdict.window.start for verdict in deciding), default=None)
+        reason = next((verdict.reason for verdict in deciding if verdict.reason), "")
         return ComponentStatus(
             component_id,
             cluster_key,
@@ -304,6 +310,22 @@ class Reader:
             moment.under_way(component_id),
             tuple(checks),
         )
+
+
+def _verdict(inventory: Inventory, identity: CheckIdentity, check: Check, moment: _Moment) -> Interval | None:
+    """What the vantage points of one check agree on now, since when; None while none was ever heard."""
+    cluster_key, key, check_key = identity
+    present: list[Interval] = []
+    for vantage in check.seen_from:
+        probe = inventory.registered.checks[cluster_key, key, probe_key(check_key, vantage)]
+        known = moment.states.get(probe)
+        if known is None:
+            continue
+        state = known.state_at(moment.now)
+        # Of a silent one: since a result was due.
+        since, reason = (known.since, known.reason) if state is known.state else (known.known_until, "")
+        present.append(Interval(Window(min(since, moment.now), moment.now), state, reason))
+    return agreed(present, check.needed) if present else None
 
 
 # --- windows and resolutions

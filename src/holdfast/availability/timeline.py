@@ -4,13 +4,16 @@ Pure functions over ordered values. Every function that takes a window answers f
 about which nothing is recorded come out as UNKNOWN intervals, so that what it returns tiles the window.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise, zip_longest
 
 from holdfast.availability.model import BADNESS, Interval, State, Transition
 from holdfast.availability.verdicts import SILENT, CheckState
 from holdfast.kernel.windows import Window
+
+NO_QUORUM = "too few vantage points see it"
 
 
 def intervals_of(
@@ -88,10 +91,60 @@ def worst_of(
     """
     if len(timelines) == 1:
         return list(timelines[0])
-    cuts = sorted({edge for line in timelines for i in line for edge in (i.window.start, i.window.end)})
+    return _laid_over(timelines, lambda _, present: max(present, key=lambda each: badness[each.state]))
+
+
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """From `at` on so many vantage points must agree."""
+
+    at: datetime
+    needed: int
+
+
+def quorum_of(timelines: Sequence[Sequence[Interval]], quorums: Sequence[Quorum] = ()) -> list[Interval]:
+    """What several vantage points agree on: at each moment the worst state that enough of them see, or worse.
+
+    Fewer than enough that see anything at all are no quorum: UNKNOWN. `quorums` are ordered; before the
+    first, one vantage point is enough. Moments about which none says anything are left out.
+    """
+    if len(timelines) == 1 and not quorums:
+        return list(timelines[0])
+    return _laid_over(
+        timelines,
+        lambda at, present: agreed(present, quorum_at(quorums, at)),
+        cuts=[quorum.at for quorum in quorums],
+    )
+
+
+def quorum_at(quorums: Sequence[Quorum], at: datetime) -> int:
+    """How many vantage points must agree at `at`."""
+    return next((quorum.needed for quorum in reversed(quorums) if quorum.at <= at), 1)
+
+
+def agreed(present: Sequence[Interval], needed: int) -> Interval:
+    """The worst state that at least `needed` of `present` are in, or worse. Silent ones have no vote."""
+    seen = sorted(
+        (each for each in present if each.state is not State.UNKNOWN),
+        key=lambda each: each.state.badness,
+        reverse=True,
+    )
+    if len(seen) >= needed:
+        return seen[needed - 1]
+    reason = present[0].reason if len(present) == 1 else NO_QUORUM
+    return Interval(present[0].window, State.UNKNOWN, reason, present[0].sample)
+
+
+def _laid_over(
+    timelines: Sequence[Sequence[Interval]],
+    judged: Callable[[datetime, list[Interval]], Interval],
+    cuts: Iterable[datetime] = (),
+) -> list[Interval]:
+    """Sweep over several timelines: what `judged` says of the intervals that are present between two edges."""
+    edges = {edge for line in timelines for i in line for edge in (i.window.start, i.window.end)}
     positions = [0] * len(timelines)
     result: list[Interval] = []
-    for start, end in pairwise(cuts):
+    for start, end in pairwise(sorted(edges.union(cuts))):
         present: list[Interval] = []
         for which, line in enumerate(timelines):
             while positions[which] < len(line) and line[positions[which]].window.end <= start:
@@ -99,9 +152,9 @@ def worst_of(
             if positions[which] < len(line) and line[positions[which]].window.start <= start:
                 present.append(line[positions[which]])
         if present:
-            worst = max(present, key=lambda interval: badness[interval.state])
+            found = judged(start, present)
             sample = any(interval.sample for interval in present)
-            _extend(result, Interval(Window(start, end), worst.state, worst.reason, sample))
+            _extend(result, Interval(Window(start, end), found.state, found.reason, sample))
     return result
 
 

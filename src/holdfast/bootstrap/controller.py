@@ -20,7 +20,7 @@ from holdfast.bootstrap.alerting import Alerting
 from holdfast.bootstrap.estates import secret_of
 from holdfast.bootstrap.signals import Signals
 from holdfast.estate.errors import EstateError
-from holdfast.estate.model import Estate
+from holdfast.estate.model import LOCAL, Estate
 from holdfast.estate.ports import Registered
 from holdfast.estate.reload import EstateWatcher
 from holdfast.kernel.clock import Clock, SystemClock
@@ -119,12 +119,13 @@ async def _apply(
 
 
 def watched_checks(estate: Estate, registered: Registered) -> list[Watched]:
-    """Every check of the estate, compiled, with the id under which its history is kept."""
+    """Every check that the controllers run, compiled, with the id under which its history is kept."""
     return [
         Watched.of(registered.checks[cluster_key, key, check_key], compile_check(check))
         for cluster_key, cluster in estate.clusters.items()
         for key, component in cluster.components.items()
         for check_key, check in component.checks.items()
+        if LOCAL in check.seen_from
     ]
 
 

@@ -20,6 +20,7 @@ from holdfast.bootstrap.logs import configure_logs
 from holdfast.bootstrap.signals import Signals, end_with_supervisor, supervisors_pipe
 from holdfast.bootstrap.supervisor import RoleProcess, Supervisor, sole_supervisor
 from holdfast.estate.model import Estate
+from holdfast.estate.ports import check_and_vantage
 from holdfast.interfaces.cli.ports import Place, Progress, Report, RoleName, Running
 from holdfast.kernel.errors import HoldfastError, Remedy
 
@@ -124,7 +125,7 @@ async def import_sample(estate: Estate, server: Server) -> None:
     transitions: list[Transition] = []
     hours: list[RollUp] = []
     for (cluster, component, key), check_id in registered.checks.items():
-        every = estate.clusters[cluster].components[component].checks[key].every
+        every = estate.clusters[cluster].components[component].checks[check_and_vantage(key)[0]].every
         sample = await asyncio.to_thread(
             sample_of, check_id, now, timedelta(days=365), max(1, timedelta(hours=1) // every)
         )

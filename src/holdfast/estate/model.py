@@ -68,6 +68,10 @@ Language = Literal["en", "de"]
 Percent = Annotated[Decimal, Field(ge=0, le=100, allow_inf_nan=False)]
 
 
+LOCAL = "local"
+"""The vantage point of the controllers themselves. It is always there and never declared."""
+
+
 class Declared(BaseModel):
     """A part of the estate: immutable, and strict about keys that nobody reads."""
 
@@ -142,6 +146,23 @@ class CheckBase(Declared):
     fail_after: int = Field(2, ge=1, le=100, description="failed runs in a row that make a failure")
     recover_after: int = Field(2, ge=1, le=100, description="good runs in a row that make a recovery")
     retry: bool = Field(True, description="repeat a failed attempt at once before it counts")
+    seen_from: tuple[Key, ...] = Field(
+        (LOCAL,),
+        min_length=1,
+        max_length=32,
+        description="the vantage points that run it; local: the controller",
+    )
+    quorum: int | None = Field(
+        None,
+        ge=1,
+        description="vantage points that must agree on a state; more than half of them when left out",
+    )
+
+    @property
+    def needed(self) -> int:
+        """How many vantage points must agree."""
+        return self.quorum or len(self.seen_from) // 2 + 1
+
     conditions: tuple[Annotated[Condition, BeforeValidator(_to_condition)], ...] = ()
 
 
@@ -342,6 +363,12 @@ class Component(Declared):
     checks: dict[Key, Annotated[Check, BeforeValidator(_default_check_type)]] = Field(min_length=1)
 
 
+class VantagePoint(Declared):
+    """A place where an agent runs checks from, beside the controller's own."""
+
+    name: str = Field(min_length=1, max_length=100)
+
+
 class Region(Declared):
     """A place where parts of the service run."""
 
@@ -494,6 +521,7 @@ class Estate(Declared):
     postgres: Postgres = Postgres()
     retention: Retention = Retention()
     regions: dict[Key, Region] = Field(min_length=1)
+    vantage_points: dict[Key, VantagePoint] = Field(default_factory=dict)
     clusters: dict[Key, Cluster] = Field(min_length=1)
     customers: dict[Key, Customer] = Field(default_factory=dict)
     agreements: dict[Key, Agreement] = Field(default_factory=dict)

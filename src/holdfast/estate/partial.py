@@ -39,6 +39,7 @@ from holdfast.estate.model import (
     SmtpCheck,
     TcpCheck,
     TlsCheck,
+    VantagePoint,
     WebsocketCheck,
 )
 from holdfast.estate.source import Path
@@ -74,6 +75,8 @@ def model_at(path: Path, raw: Any) -> type[BaseModel] | None:
             return Retention
         case ("regions", _):
             return Region
+        case ("vantage_points", _):
+            return VantagePoint
         case ("customers", _):
             return Customer
         case ("agreements", _):

@@ -5,14 +5,31 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
-from holdfast.estate.model import Estate
+from holdfast.estate.model import LOCAL, Estate
 
 ComponentId: TypeAlias = int
 CheckId: TypeAlias = int
 ComponentIdentity: TypeAlias = tuple[str, str]
 """(cluster key, component key)"""
 CheckIdentity: TypeAlias = tuple[str, str, str]
-"""(cluster key, component key, check key)"""
+"""(cluster key, component key, probe key): a check as one vantage point runs it, see `probe_key`."""
+
+
+_SEPARATOR = "@"  # never part of a key
+
+
+def probe_key(check_key: str, vantage: str) -> str:
+    """What a check is called as one vantage point runs it: `health` from the controller, else `health@tokyo`.
+
+    Each such probe has an id, and so a timeline, of its own.
+    """
+    return check_key if vantage == LOCAL else f"{check_key}{_SEPARATOR}{vantage}"
+
+
+def check_and_vantage(key: str) -> tuple[str, str]:
+    """What `probe_key` made a key of."""
+    check_key, _, vantage = key.partition(_SEPARATOR)
+    return check_key, vantage or LOCAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from holdfast.estate.model import Cluster, Component, Estate
-from holdfast.estate.ports import CheckId, ComponentId, ComponentIdentity
+from holdfast.estate.ports import CheckId, ComponentId, ComponentIdentity, probe_key
 
 _Key = TypeVar("_Key")
 _Key_co = TypeVar("_Key_co", covariant=True)
@@ -308,7 +308,11 @@ def _check_changes(
     for identity, component in wanted.items():
         row = rows.get(identity)
         known_here = {check.id: check for check in by_component.get(row.id, ())} if row else {}
-        claims = {key: check.was for key, check in component.checks.items()}
+        claims = {
+            probe_key(key, vantage): tuple(probe_key(former, vantage) for former in check.was)
+            for key, check in component.checks.items()
+            for vantage in check.seen_from
+        }
         found = _match(claims, list(known_here.values()))
         stays.update(found.values())
         for key, formerly in claims.items():

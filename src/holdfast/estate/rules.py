@@ -10,6 +10,7 @@ from holdfast.estate.alert_rules import alert_rules
 from holdfast.estate.check_rules import ConditionCheck, check_rules
 from holdfast.estate.findings import Finding
 from holdfast.estate.model import (
+    LOCAL,
     Agreement,
     Check,
     Cluster,
@@ -60,6 +61,7 @@ def _rules(estate: Estate, check_condition: ConditionCheck) -> Iterator[Iterator
     yield _retention(estate)
     clusters: Mapping[str, Cluster] = getattr(estate, "clusters", {})
     yield _formerly(clusters, ("clusters",))
+    yield _vantage_points(estate)
     for cluster_key, cluster in clusters.items():
         path: Path = ("clusters", cluster_key)
         yield _region(path, cluster, estate)
@@ -68,6 +70,8 @@ def _rules(estate: Estate, check_condition: ConditionCheck) -> Iterator[Iterator
         yield _formerly(components, (*path, "components"))
         for key, component in components.items():
             yield from _component_rules((*path, "components", key), component, check_condition)
+            for check_key, check in getattr(component, "checks", {}).items():
+                yield _seen_from((*path, "components", key, "checks", check_key), check, estate)
     agreements: Mapping[str, Agreement] = getattr(estate, "agreements", {})
     for key, agreement in agreements.items():
         yield from _agreement_rules(("agreements", key), agreement, estate)
@@ -151,6 +155,28 @@ def _formerly(siblings: Mapping[str, Cluster | Component | Check], path: Path) -
                 hint = f"remove it here, or, if the two changed names, give `{former}` its own `was`"
                 yield Finding(where, f"`{former}` is still in use", hint)
             claimed.setdefault(former, key)
+
+
+def _vantage_points(estate: Estate) -> Iterator[Finding]:
+    if LOCAL in estate.vantage_points:
+        hint = "it is always there; give the agent another key"
+        yield Finding(("vantage_points", LOCAL), "is the controller itself", hint)
+
+
+def _seen_from(path: Path, check: Check, estate: Estate) -> Iterator[Finding]:
+    known = [LOCAL, *estate.vantage_points]
+    for place, vantage in enumerate(check.seen_from):
+        if vantage not in known:
+            hint = did_you_mean(vantage, known, otherwise="declare it under `vantage_points`")
+            yield Finding((*path, "seen_from", place), f"no vantage point is called `{vantage}`", hint)
+        if vantage in check.seen_from[:place]:
+            yield Finding((*path, "seen_from", place), f"`{vantage}` is there twice", "leave one out")
+    if check.quorum is not None and check.quorum > len(check.seen_from):
+        yield Finding(
+            (*path, "quorum"),
+            f"{check.quorum} vantage points can never agree: the check has {len(check.seen_from)}",
+            "lower it, or name more in seen_from",
+        )
 
 
 def _region(path: Path, cluster: Cluster, estate: Estate) -> Iterator[Finding]:

@@ -441,6 +441,7 @@ def test_every_part_of_the_model_has_its_place() -> None:
             ("postgres",),
             ("retention",),
             ("regions", "a"),
+            ("vantage_points", "a"),
             ("customers", "a"),
             ("agreements", "a"),
             ("agreements", "a", "credits", 0),

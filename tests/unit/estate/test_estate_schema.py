@@ -181,6 +181,7 @@ SECTIONS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
     "`postgres`": (model.Postgres, None),
     "`retention`": (model.Retention, None),
     "A region": (model.Region, None),
+    "A vantage point": (model.VantagePoint, None),
     "A cluster": (model.Cluster, None),
     "A component": (model.Component, None),
     "A check (": (model.CheckBase, None),

@@ -8,7 +8,7 @@ from holdfast.availability.errors import TimelineError
 from holdfast.availability.histogram import Histogram
 from holdfast.availability.model import Interval, Maintenance, Outcome, Result, Transition, one_line
 from holdfast.availability.ports import Batch, Resolution, RollUp
-from holdfast.availability.timeline import intervals_of, worst_of
+from holdfast.availability.timeline import Quorum, intervals_of, quorum_of, worst_of
 from holdfast.availability.verdicts import CheckState
 from holdfast.estate.model import Retention
 from holdfast.kernel.clock import Clock
@@ -21,11 +21,21 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 class MemoryAvailability:
     """MonitorStore, ReadingStore and MaintenanceStore over plain dictionaries.
 
-    `component_of` maps every check that there ever was to its component.
+    `component_of` maps every check that there ever was to its component. Where several vantage points run
+    one check, `check_of` maps each of their ids to the check, and `quorums` says how many must agree.
     """
 
-    def __init__(self, component_of: Mapping[int, int], clock: Clock) -> None:
+    def __init__(
+        self,
+        component_of: Mapping[int, int],
+        clock: Clock,
+        *,
+        check_of: Mapping[int, str] | None = None,
+        quorums: Mapping[str, Sequence[Quorum]] | None = None,
+    ) -> None:
         self._component_of = component_of
+        self._check_of = check_of or {}
+        self._quorums = quorums or {}
         self._clock = clock
         self._results: dict[tuple[int, datetime], Result] = {}
         self._transitions: dict[int, list[Transition]] = defaultdict(list)
@@ -81,13 +91,22 @@ class MemoryAvailability:
     async def intervals(
         self, component_ids: Collection[int], window: Window, now: datetime
     ) -> Mapping[int, Sequence[Interval]]:
-        lines: dict[int, list[list[Interval]]] = defaultdict(list)
+        lines: dict[int, dict[str, dict[int, list[Interval]]]] = defaultdict(lambda: defaultdict(dict))
         for check_id, transitions in self._transitions.items():
             component = self._component_of[check_id]
             if component in component_ids:
                 inside = _in_force(transitions, window)
-                lines[component].append(intervals_of(inside, self._states.get(check_id), window, now))
-        return {component: worst_of(each) for component, each in lines.items()}
+                line = intervals_of(inside, self._states.get(check_id), window, now)
+                lines[component][self._check_of.get(check_id, str(check_id))][check_id] = line
+        return {
+            component: worst_of(
+                [
+                    quorum_of(list(probes.values()), self._quorums.get(check, ()))
+                    for check, probes in checks.items()
+                ]
+            )
+            for component, checks in lines.items()
+        }
 
     async def roll_ups(
         self, check_ids: Collection[int], window: Window, resolution: Resolution

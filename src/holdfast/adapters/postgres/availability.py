@@ -26,9 +26,10 @@ from holdfast.availability.model import (
     one_line,
 )
 from holdfast.availability.ports import Batch, Resolution, RollUp
-from holdfast.availability.timeline import intervals_of, worst_of
+from holdfast.availability.timeline import Quorum, intervals_of, quorum_of, worst_of
 from holdfast.availability.verdicts import CheckState, Shown
 from holdfast.estate.model import Retention
+from holdfast.estate.ports import check_and_vantage
 from holdfast.kernel.windows import Window
 
 SQL = Queries.beside(__file__)
@@ -118,7 +119,7 @@ class PostgresMonitorStore:
 
     async def check_states(self) -> Mapping[int, CheckState]:
         with database_errors():
-            cursor = await self._leased().execute(SQL.check_states)
+            cursor = await self._leased().execute(SQL.own_check_states)
             return {state.check_id: state for state in map(_check_state, await cursor.fetchall())}
 
     async def roll_up(self, now: datetime) -> int:
@@ -346,15 +347,32 @@ class PostgresReadingStore:
             # One snapshot: a silence that ends between the two reads would be in neither, and be hidden.
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             rows = await (await connection.execute(SQL.transitions, parameters, binary=True)).fetchall()
-            checks = list({row[1] for row in rows})
-            cursor = await connection.execute(SQL.check_states_of, (checks,))
+            probes = list({row[2] for row in rows})
+            cursor = await connection.execute(SQL.check_states_of, (probes,))
             states = {state.check_id: state for state in map(_check_state, await cursor.fetchall())}
-        lines: dict[int, dict[int, list[Transition]]] = defaultdict(lambda: defaultdict(list))
-        for component, check_id, at, state, reason, sample in rows:
-            lines[component][check_id].append(Transition(check_id, at, State(state), reason, sample))
+            quorums = await (await connection.execute(SQL.quorums_of, (probes,))).fetchall()
+        # The probes of one check are told alike; those that were added later tell no earlier times.
+        told: dict[int, list[Quorum]] = defaultdict(list)
+        for probe, at, count in quorums:
+            told[probe].append(Quorum(at, count))
+        lines: dict[int, dict[str, dict[int, list[Transition]]]] = defaultdict(
+            lambda: defaultdict(lambda: defaultdict(list))
+        )
+        for component, key, probe, at, state, reason, sample in rows:
+            check, _ = check_and_vantage(key)
+            lines[component][check][probe].append(Transition(probe, at, State(state), reason, sample))
         return {
             component: worst_of(
-                [intervals_of(line, states.get(check), window, now) for check, line in checks.items()]
+                [
+                    quorum_of(
+                        [
+                            intervals_of(line, states.get(probe), window, now)
+                            for probe, line in probes.items()
+                        ],
+                        sorted((each for probe in probes for each in told[probe]), key=lambda each: each.at),
+                    )
+                    for probes in checks.values()
+                ]
             )
             for component, checks in lines.items()
         }

@@ -54,13 +54,19 @@ SELECT pg_notify('holdfast_changed', %s);
 SELECT check_id, state, since, heard_at, known_until, silent_after, reason, memory
 FROM availability.check_state;
 
+-- name: own_check_states
+-- Of the probes that the controllers run themselves; those of agents bear their vantage point in the key.
+SELECT s.check_id, s.state, s.since, s.heard_at, s.known_until, s.silent_after, s.reason, s.memory
+FROM availability.check_state s JOIN estate.probe p ON p.id = s.check_id
+WHERE position('@' IN p.key) = 0;
+
 -- name: check_states_of
 SELECT check_id, state, since, heard_at, known_until, silent_after, reason, memory
 FROM availability.check_state WHERE check_id = ANY(%s);
 
 -- name: transitions
 -- Of every check that these components ever had: the one in force at the window's start, and all inside it.
-SELECT p.component_id, p.id, t.at, t.state, t.reason, t.sample
+SELECT p.component_id, p.key, p.id, t.at, t.state, t.reason, t.sample
 FROM estate.probe p
 CROSS JOIN LATERAL (
     (SELECT at, state, reason, sample FROM availability.transition
@@ -71,6 +77,9 @@ CROSS JOIN LATERAL (
 ) t
 WHERE p.component_id = ANY(%(components)s)
 ORDER BY p.component_id, p.id, t.at;
+
+-- name: quorums_of
+SELECT probe_id, at, needed FROM estate.quorum WHERE probe_id = ANY(%s) ORDER BY at;
 
 -- name: roll_ups
 -- The table is replaced by that of the resolution asked for.

@@ -10,7 +10,7 @@ from holdfast.adapters.postgres.connect import Connection, connect
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.queries import Queries
 from holdfast.estate.model import Estate
-from holdfast.estate.ports import Registered
+from holdfast.estate.ports import Registered, check_and_vantage
 from holdfast.estate.registry import (
     CheckChanges,
     CheckRow,
@@ -42,6 +42,7 @@ class PostgresRegistry:
                 return await _registered(connection, newest[0])
             await _apply_components(connection, changes.components, at)
             await _apply_checks(connection, changes.checks, at)
+            await _apply_quorums(connection, estate, at)
             revision = await _one(
                 connection,
                 SQL.add_revision,
@@ -125,6 +126,19 @@ async def _apply_checks(connection: Connection, changes: CheckChanges, at: datet
                 "formerly": Jsonb(list(new.formerly)),
             },
         )
+
+
+async def _apply_quorums(connection: Connection, estate: Estate, at: datetime) -> None:
+    """How many vantage points must agree from now on, for every probe."""
+    living = await (await connection.execute(SQL.living_checks)).fetchall()
+    checks = [
+        (probe, estate.clusters[cluster].components[component].checks[check_and_vantage(key)[0]])
+        for cluster, component, key, probe in living
+    ]
+    await connection.execute(
+        SQL.set_quorums,
+        {"at": at, "probes": [probe for probe, _ in checks], "needed": [check.needed for _, check in checks]},
+    )
 
 
 async def _write_down(

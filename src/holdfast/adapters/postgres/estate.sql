@@ -41,6 +41,15 @@ SELECT c.cluster_key, c.key, p.key, p.id
 FROM estate.probe p JOIN estate.component c ON c.id = p.component_id
 WHERE p.removed_at IS NULL AND c.removed_at IS NULL ORDER BY p.id;
 
+-- name: set_quorums
+-- Appends where what is needed differs from what was needed last.
+INSERT INTO estate.quorum (probe_id, at, needed)
+SELECT wanted.probe_id, %(at)s, wanted.needed
+FROM unnest(%(probes)s::int[], %(needed)s::smallint[]) AS wanted (probe_id, needed)
+WHERE wanted.needed <> coalesce((SELECT q.needed FROM estate.quorum q WHERE q.probe_id = wanted.probe_id
+                                 ORDER BY q.at DESC LIMIT 1), 1)
+ON CONFLICT DO NOTHING;
+
 -- name: newest_revision
 SELECT id, document FROM estate.revision ORDER BY id DESC LIMIT 1;
 

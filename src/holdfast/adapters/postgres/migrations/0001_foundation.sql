@@ -61,6 +61,19 @@ COMMENT ON TABLE estate.probe IS 'The checks of the estate ("check" is a reserve
 CREATE UNIQUE INDEX probe_in_force ON estate.probe (component_id, key) WHERE removed_at IS NULL;
 CREATE INDEX probe_of_component ON estate.probe (component_id);
 
+COMMENT ON COLUMN estate.probe.key IS 'The check''s key; of one that an agent runs key@vantage.';
+
+-- How many vantage points must agree, per probe, from when on; one where nothing is said. Appended, so that
+-- a change of the file does not change what was.
+CREATE TABLE estate.quorum (
+    probe_id integer NOT NULL REFERENCES estate.probe,
+    at       timestamptz NOT NULL,
+    needed   smallint NOT NULL CHECK (needed >= 1),
+    PRIMARY KEY (probe_id, at)
+);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON estate.quorum
+    FOR EACH STATEMENT EXECUTE FUNCTION holdfast.refuse_change();
+
 -- Raw results: kept for days, partitioned by day. States and outcomes are the numbers of model.py.
 
 CREATE TABLE availability.result (
@@ -232,7 +245,7 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'holdfast_controller') THEN
         GRANT USAGE ON SCHEMA holdfast, estate, availability TO holdfast_controller;
         GRANT SELECT ON ALL TABLES IN SCHEMA holdfast, estate, availability TO holdfast_controller;
-        GRANT INSERT ON holdfast.journal, estate.revision, estate.component, estate.probe,
+        GRANT INSERT ON holdfast.journal, estate.revision, estate.component, estate.probe, estate.quorum,
             availability.result, availability.transition, availability.check_state, availability.fold,
             availability.rollup_minute, availability.rollup_hour, availability.rollup_day,
             availability.maintenance, availability.maintenance_component TO holdfast_controller;
