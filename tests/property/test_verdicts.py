@@ -222,6 +222,18 @@ def test_silence_and_retirement_happen_once(
     assert fell_silent(gone) == (gone, [])
 
 
+def test_a_check_that_is_removed_after_the_clock_was_set_back_keeps_its_outage() -> None:
+    rules = Rules(1, 1, EVERY * SECOND, LATENESS * SECOND)
+    life = lived(rules, [("result", EVERY, Outcome.FAILED)] * 10)
+    heard_last = life.clock
+    life.jump(-5000)
+    life.retire(EVERY)
+    assert [(change.state, change.at >= heard_last) for change in life.line] == [
+        (State.MAJOR_OUTAGE, False),
+        (State.RETIRED, True),
+    ]
+
+
 @given(rules, st.lists(outcomes, min_size=1, max_size=60))
 def test_without_a_whole_run_of_failures_there_is_no_outage(rules: Rules, results: list[Outcome]) -> None:
     thinned = []

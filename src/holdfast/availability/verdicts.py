@@ -133,7 +133,8 @@ def retired(known: CheckState, at: datetime) -> tuple[CheckState, list[Transitio
     transitions: list[Transition] = []
     if at > known.silent_after:
         known, transitions = fell_silent(known)
-    at = max(at, known.since + MICROSECOND)
+    # Not before what was heard last, should the clock have been set back: that stays as it was.
+    at = max(at, known.heard_at + MICROSECOND)
     reason = "removed from the estate"
     gone = replace(known, state=State.RETIRED, since=at, heard_at=at, reason=reason, pending=())
     return gone, [*transitions, Transition(known.check_id, at, State.RETIRED, reason)]

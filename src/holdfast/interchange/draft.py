@@ -161,6 +161,8 @@ def problem_of(component: Mapping[str, Any]) -> str | None:
     }
     try:
         parse_estate(yaml_text(document).encode(), _NO_FILE, validate)
+    except UnicodeEncodeError:
+        return "it holds half of a character"
     except EstateError as error:
         problem = error.problems[0]
         place = problem.path.removeprefix("clusters.c.components.x").lstrip(".")

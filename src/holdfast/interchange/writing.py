@@ -76,7 +76,7 @@ def _items(values: Sequence[Any], depth: int) -> Iterator[str]:
             yield f"{pad}- {lines[0].lstrip()}"
             yield from lines[1:]
         elif isinstance(value, (list, tuple)) and value:
-            yield f"{pad}- {json.dumps(value, default=str)}"
+            yield f"{pad}- {_nested(value)}"
         else:
             yield f"{pad}- {_empty_or_scalar(value)}"
 
@@ -94,6 +94,19 @@ def _flow(value: Any) -> str | None:
     if len(inner) > _WIDEST_FLOW:
         return None
     return f"{{{inner}}}" if isinstance(value, Mapping) else f"[{inner}]"
+
+
+def _nested(value: Any) -> str:
+    """Lists in lists, on one line."""
+    if isinstance(value, Mapping):
+        return (
+            "{"
+            + ", ".join(f"{_scalar(key, in_flow=True)}: {_nested(each)}" for key, each in value.items())
+            + "}"
+        )
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_nested(each) for each in value) + "]"
+    return _scalar(value, in_flow=True)
 
 
 def _empty_or_scalar(value: Any) -> str:

@@ -158,11 +158,13 @@ def _type_of(message: Message) -> str:
 def _apprise() -> ModuleType:
     """Apprise, loaded when the first channel is used: it costs some 40 MB, and many estates need none.
 
-    Its own log lines may hold parts of a URL: they go into our outcomes, cleaned, and nowhere else.
+    Its log lines, and those of the HTTP client that only it uses, may hold parts of a URL: they go into our
+    outcomes, cleaned, and nowhere else.
     """
     import apprise  # noqa: PLC0415
 
-    own = logging.getLogger("apprise")
-    own.propagate = False
-    own.addHandler(logging.NullHandler())
+    for name in ("apprise", "urllib3"):
+        own = logging.getLogger(name)
+        own.propagate = False
+        own.addHandler(logging.NullHandler())
     return apprise

@@ -93,7 +93,7 @@ class _Call:
         self._question = _framed(_text_field(1, check.service))
         self._status: str | None = None
         self._message = b""
-        self.answered = self.ended = False
+        self._begun = self.answered = self.ended = False
 
     def begin(self, wire: Wire) -> None:
         self._connection.initiate_connection()
@@ -102,6 +102,9 @@ class _Call:
         wire.write(self._connection.data_to_send())
 
     def hear(self, wire: Wire, received: bytes) -> None:
+        if not self._begun and received.startswith(b"HTTP/"):  # to h2 the beginning of a very long frame
+            raise AttemptFailed("not HTTP/2")
+        self._begun = True
         for event in self._connection.receive_data(received):
             self._take(event)
         if reply := self._connection.data_to_send():

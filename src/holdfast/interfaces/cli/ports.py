@@ -1,16 +1,23 @@
-"""What the command line needs behind it. `holdfast.bootstrap.commands` provides it."""
+"""What the command line needs behind it. `holdfast.bootstrap.commands` provides it.
+
+The contexts' words are named here and not loaded: `holdfast --help` has no use for them.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from holdfast.availability.alerting.model import Alert, Outcome, Silence, Waiting
-from holdfast.availability.model import Maintenance
-from holdfast.availability.views import AgreementReport, Overview
-from holdfast.estate.model import Estate
-from holdfast.interchange.report import Remark
+if TYPE_CHECKING:
+    from holdfast.availability.alerting.model import Alert, Outcome, Silence, Waiting
+    from holdfast.availability.model import Maintenance
+    from holdfast.availability.views import AgreementReport, Overview
+    from holdfast.estate.model import Estate
+    from holdfast.interchange.report import Remark
+
 
 RoleName = Literal["controller", "site"]
 
@@ -181,7 +188,7 @@ class Commands(Protocol):
         report: Report,
         running: Callable[[Running], None],
     ) -> None:
-        """The lab with Holdfast on it, until a signal ends both. `listen` overrides the sample's site.listen."""
+        """The lab with Holdfast on it, until a signal ends both. `listen` overrides its site.listen."""
         ...
 
     def sla_report(self, place: Place, agreement: str, moment: datetime | None) -> AgreementReport: ...

@@ -1,0 +1,29 @@
+"""RANGE HOST...: in a network of its own, allow ping sockets to RANGE, and print what a check of each host saw."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from holdfast.adapters.probes import Probes
+from holdfast.estate.model import IcmpCheck, SecretRef
+
+
+def no_secret(reference: SecretRef) -> str:
+    raise KeyError(reference.name)
+
+
+async def main(hosts: list[str]) -> None:
+    probes = Probes(no_secret)
+    for host in hosts:
+        check = IcmpCheck.model_validate({"type": "icmp", "host": host, "count": 2, "timeout": "3s"})
+        seen = await probes.attempt(check)
+        facts = {name: str(fact) for name, fact in seen.facts.items()}
+        print(json.dumps({"error": seen.error, "ours": seen.ours, "facts": facts}))  # noqa: T201
+    await probes.close()
+
+
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+Path("/proc/sys/net/ipv4/ping_group_range").write_text(sys.argv[1])
+asyncio.run(main(sys.argv[2:]))
