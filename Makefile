@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench chaos lock clean
+.PHONY: help demo test check format bench chaos fuzz lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -44,6 +44,10 @@ bench: $(DEV_STAMP)  ## measure what is promised, and print one table
 
 chaos: $(DEV_STAMP)  ## the long rounds of killing
 	@HOLDFAST_CHAOS_ROUNDS=$${ROUNDS:-30} $(BIN)/python -m pytest tests/chaos --timeout=3600 -q
+
+fuzz: $(DEV_STAMP)  ## ten thousand broken conversations of every protocol
+	@scripts/test-needs
+	@HOLDFAST_FUZZ_EXCHANGES=$${EXCHANGES:-10000} $(BIN)/python -m pytest tests/integration/probes/test_fuzz.py -q -s
 
 lock: $(DEV_STAMP)  ## resolve the dependencies anew and write both locks
 	@scripts/lock "$(VENV)"

@@ -40,6 +40,28 @@ GOOD = {
     "certificate_expires_in": timedelta(days=30),
     "certificate_subject": "example.com",
     "certificate_issuer": "Example CA",
+    "rcode": "NOERROR",
+    "answers": ["192.0.2.10", "192.0.2.11"],
+    "answer_count": 2,
+    "authenticated": True,
+    "ttl": timedelta(minutes=5),
+    "loss": 0,
+    "round_trip_time": timedelta(milliseconds=2),
+    "messages": 3,
+    "consumers": 1,
+    "capabilities": ["PIPELINING", "SIZE"],
+    "capability_parameters": {"PIPELINING": "", "SIZE": "10485760"},
+    "serving_status": "SERVING",
+    "row": {"role": "primary", "lag": 3},
+    "rows": 1,
+    "message": b"welcome",
+    "subprotocol": "v2.print",
+    "values": (0.001, 0.002),
+    "series": 2,
+    "empty": False,
+    "expires_in": timedelta(days=90),
+    "registrar": "Example Registrar",
+    "domain_status": ["active"],
 }
 
 
@@ -63,6 +85,8 @@ def test_every_example_of_the_page_parses_and_evaluates(check_type: str, example
         facts["body"] = b"OK then"
     if "</html>" in example:
         facts["body"] = b"<html></html>\n"
+    if example == "value < 60":
+        facts["row"] = {"value": 3}
     assert parse(example, check_type).holds(facts).holds
     missing = parse(example, check_type).holds({})
     assert not missing.holds
@@ -72,11 +96,14 @@ def test_every_example_of_the_page_parses_and_evaluates(check_type: str, example
 def test_the_page_has_examples_for_every_check_type_and_names_every_fact() -> None:
     assert {check_type for check_type, _ in EXAMPLES} == set(CHECK_TYPES)
     section = PAGE.partition("## Facts")[2].partition("\n## ")[0]
-    rows = dict(re.findall(r"^\| `(\w+)(?:\(.*?\))?` \|(.*)\|$", section, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(\w+)(?:\(.*?\))?` \|.*\| ([^|]*) \|$", section, re.MULTILINE))
     assert set(rows) == {name for facts in CHECK_TYPES.values() for name in facts}
-    for name, row in rows.items():
-        listed = [cell.strip() == "yes" for cell in row.split("|")[1:]]
-        assert listed == [name in CHECK_TYPES[check_type] for check_type in ("http", "tcp", "tls")], name
+    for name, listed in rows.items():
+        but = set(listed.removeprefix("all but ").split(", "))
+        types = set(CHECK_TYPES) - but if listed.startswith("all but ") else but
+        assert {kind for kind in CHECK_TYPES if name in CHECK_TYPES[kind]} == (
+            set(CHECK_TYPES) if listed == "all" else types
+        ), name
 
 
 # What holds

@@ -95,6 +95,8 @@ class Alerting:
                     if str(error) != told:
                         told = str(error)
                         log.warning("alerting_postponed", error=told)
+                except Exception as error:  # noqa: BLE001  a fault here must not end the checks with it
+                    log.error("alerting_broke", error=f"{type(error).__name__}: {error}")  # noqa: TRY400
             # A new leader, or a first estate, need not wait for a whole round.
             idle = self._inventory is None or (only_leading and not self._leading())
             await asyncio.sleep(min(every_s, 1.0) if idle else every_s)

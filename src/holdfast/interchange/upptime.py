@@ -149,11 +149,10 @@ def _fields(path: str, what: str, site: Mapping[str, Any], url: str, report: Rep
     kind = site.get("check") or "http"
     if kind == "http":
         return _http(path, what, site, url, report)
+    if kind == "ws":
+        return _websocket(path, what, site, url, report)
     if kind not in ("tcp-ping", "ssl"):
-        why = (
-            "there is no WebSocket check" if kind == "ws" else f"there is no check of the type {shown(kind)}"
-        )
-        report.left_out(path, what, why)
+        report.left_out(path, what, f"there is no check of the type {shown(kind)}")
         return None
     host, port = _address(url, site.get("port"), 443 if kind == "ssl" else 80)
     if kind == "tcp-ping":

@@ -107,7 +107,7 @@ class SiteHistories:
 
     def take(self, record: SiteRecord) -> None:
         """One more record. One that changes no state before any is known says nothing."""
-        state = record.state or self._states.get(record.slug)
+        state = record.state if record.state is not None else self._states.get(record.slug)
         if state is None:
             return
         self._states[record.slug] = state

@@ -1,4 +1,4 @@
-"""A whole Holdfast: something breaks, and a real message arrives. And the commands, as operators type them."""
+"""A whole Holdfast: something breaks, and a real message arrives. And the commands, as they are typed."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""RANGE HOST...: in a network of its own, allow ping sockets to RANGE, and print what a check of each host saw."""
+"""RANGE HOST...: allow ping sockets to RANGE in this network, and print what a check of each host saw."""
 
 import asyncio
 import json

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from probe_targets import name_server, resolve_secret, saying, serving
+from pydantic import TypeAdapter
 
 from holdfast.adapters.probes import Probes
 from holdfast.adapters.probes.errors import OwnFault, failure_of
 from holdfast.estate.model import Check, HttpCheck
-from pydantic import TypeAdapter
 
 CHECKS: TypeAdapter[Check] = TypeAdapter(Check)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 from alerting_estates import T0
 
+from holdfast.availability.alerting.burn import pairs_for
 from holdfast.availability.alerting.model import (
     Alert,
     Kind,
@@ -21,6 +23,7 @@ from holdfast.availability.alerting.wording import (
     trial_message,
     with_key,
 )
+from holdfast.kernel.durations import format_duration
 
 LATER = T0 + timedelta(hours=1, minutes=2, seconds=3)
 
@@ -96,3 +99,16 @@ def test_a_silences_pattern_names_subjects_or_keys_and_only_the_star_is_special(
     silence = Silence(1, "eu/api", "", "", T0, LATER)
     assert silence.mutes(Kind.DOWN, "eu/api", LATER - timedelta(microseconds=1))
     assert not silence.mutes(Kind.DOWN, "eu/api", LATER)
+
+
+def test_the_page_states_the_pairs_as_they_are() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "alerts.md").read_text(encoding="utf-8")
+    window = timedelta(days=30)
+    rows = [
+        f"| {format_duration(pair.long)} | {format_duration(pair.short)} | {float(pair.burn):g} "
+        f"| {float(pair.spent(window)) * 100:g} % | {pair.severity.label} |"
+        for pair in pairs_for(window)
+    ]
+    assert "\n".join(rows) in page
+    for kind in Kind:
+        assert f"| `{kind.value}:" in page

@@ -1,6 +1,6 @@
 """Frozen months on PostgreSQL. The statements stand in `months.sql`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ class PostgresMonths:
     async def append(self, month: FrozenMonth) -> bool:
         parameters = {
             "agreement": month.agreement,
+            "month": month.month,
             "starts_at": month.window.start,
             "ends_at": month.window.end,
             "formula": month.formula,
@@ -32,26 +33,28 @@ class PostgresMonths:
             "corrects": month.corrects,
         }
         async with borrowed(self._pool) as connection:
-            cursor = await connection.execute(SQL.append_month, parameters)
-            return cursor.rowcount == 1
+            return (await connection.execute(SQL.append_month, parameters)).rowcount == 1
 
-    async def months(self) -> Sequence[FrozenMonth]:
+    async def months(
+        self, agreement: str | None = None, *, ended_after: datetime | None = None
+    ) -> Sequence[FrozenMonth]:
+        parameters = {"agreement": agreement, "ended_after": ended_after}
         async with borrowed(self._pool) as connection:
-            return [_month(row) for row in await (await connection.execute(SQL.months)).fetchall()]
-
-    async def months_of(self, agreement: str, start: datetime) -> Sequence[FrozenMonth]:
-        parameters = {"agreement": agreement, "starts_at": start}
-        async with borrowed(self._pool) as connection:
-            cursor = await connection.execute(SQL.months_of, parameters)
+            cursor = await connection.execute(SQL.months, parameters)
             return [_month(row) for row in await cursor.fetchall()]
 
-    async def known_since(self) -> datetime | None:
+    async def months_of(self, agreement: str, month: str) -> Sequence[FrozenMonth]:
         async with borrowed(self._pool) as connection:
-            row = await (await connection.execute(SQL.first_transition)).fetchone()
+            cursor = await connection.execute(SQL.months_of, {"agreement": agreement, "month": month})
+            return [_month(row) for row in await cursor.fetchall()]
+
+    async def known_since(self, component_ids: Collection[int]) -> datetime | None:
+        async with borrowed(self._pool) as connection:
+            row = await (await connection.execute(SQL.known_since, (list(component_ids),))).fetchone()
             return None if row is None else row[0]
 
 
 def _month(row: tuple[Any, ...]) -> FrozenMonth:
-    key, agreement, starts_at, ends_at, formula, terms, figures, sha256, corrects, frozen_at = row
+    key, agreement, month, starts_at, ends_at, formula, terms, figures, sha256, corrects, frozen_at = row
     window = Window(starts_at, ends_at)
-    return FrozenMonth(agreement, window, formula, terms, figures, sha256, corrects, key, frozen_at)
+    return FrozenMonth(agreement, month, window, formula, terms, figures, sha256, corrects, key, frozen_at)

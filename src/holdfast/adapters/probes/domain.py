@@ -5,6 +5,7 @@ quarter of one. A registry that cannot be asked says nothing about the domain: t
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -44,12 +45,20 @@ class _Kept:
 
 class DomainProbe:
     def __init__(
-        self, reach: Reach, http: HttpProbe, *, bootstrap: str = BOOTSTRAP, root_whois: str = ROOT_WHOIS
+        self,
+        reach: Reach,
+        http: HttpProbe,
+        *,
+        bootstrap: str = BOOTSTRAP,
+        root_whois: str = ROOT_WHOIS,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
+        """`clock` gives monotonic seconds."""
         self._reach = reach
         self._http = http
         self._bootstrap = bootstrap
         self._root_whois = root_whois
+        self._clock = clock
         self._kept: dict[tuple[str, str | None, str | None], _Kept] = {}
         self._services: tuple[float, bytes] | None = None
 
@@ -57,7 +66,7 @@ class DomainProbe:
         """When the registration ends. Raises OwnFault when nobody can say."""
         key = (check.domain, check.rdap, check.whois)
         kept = self._kept.get(key)
-        if kept is None or kept.until <= monotonic():
+        if kept is None or kept.until <= self._clock():
             kept = await self._asked(check, attempt, kept)
             while len(self._kept) >= _MOST_KEPT:
                 self._kept.pop(next(iter(self._kept)))
@@ -67,7 +76,7 @@ class DomainProbe:
         return _facts(kept.registration)
 
     async def _asked(self, check: DomainCheck, attempt: Attempt, before: _Kept | None) -> _Kept:
-        now = monotonic()
+        now = self._clock()
         try:
             return _Kept(now + _FRESH_S, now, await self._registration(check, attempt))
         except AttemptFailed as error:
@@ -99,11 +108,11 @@ class DomainProbe:
 
     async def _base_for(self, check: DomainCheck, domain: str, attempt: Attempt) -> str:
         """The registry's own server, by the list that IANA keeps (RFC 9224)."""
-        if self._services is None or self._services[0] <= monotonic():
+        if self._services is None or self._services[0] <= self._clock():
             status, body = await self._get(check, self._bootstrap, attempt)
             if status != 200:
                 raise AttemptFailed("the list of registries cannot be had")
-            self._services = (monotonic() + 24 * 3_600, body)
+            self._services = (self._clock() + 24 * 3_600, body)
         return rdap_base(self._services[1], domain)
 
     async def _get(self, check: DomainCheck, url: str, attempt: Attempt) -> tuple[int, bytes]:

@@ -10,7 +10,7 @@ from holdfast.adapters.probes.addresses import Addresses
 from holdfast.adapters.probes.amqp import AmqpProbe
 from holdfast.adapters.probes.dns import DnsProbe
 from holdfast.adapters.probes.domain import BOOTSTRAP, ROOT_WHOIS, DomainProbe
-from holdfast.adapters.probes.errors import AttemptFailed, OwnFault
+from holdfast.adapters.probes.errors import AttemptFailed, OwnFault, failure_of
 from holdfast.adapters.probes.grpc import GrpcProbe
 from holdfast.adapters.probes.http import HttpPlan, HttpProbe
 from holdfast.adapters.probes.icmp import IcmpProbe
@@ -84,12 +84,21 @@ class Probes:
             facts = await self._run(check, attempt)
         except AttemptFailed as failed:
             return Observation(attempt.timings(), error=str(failed), ours=isinstance(failed, OwnFault))
+        except OSError as error:  # such as no file descriptor for a module that is imported late
+            return self._broke(check, attempt, error, failure_of(error))
         except Exception as error:  # noqa: BLE001  a bug of ours must not stop the watch over everything else
-            # As text: a renderer that shows local variables would show the request's secrets.
-            trace = traceback.format_exc()
-            log.error("attempt_crashed", check_type=check.type, trace=trace)  # noqa: TRY400
-            return Observation(attempt.timings(), error=f"a bug: {type(error).__name__}", ours=True)
+            return self._broke(check, attempt, error)
         return Observation(attempt.timings(), facts=facts)
+
+    def _broke(
+        self, check: Check, attempt: Attempt, error: Exception, failed: AttemptFailed | None = None
+    ) -> Observation:
+        """What no probe was prepared for is our own fault, whatever the target did."""
+        words = str(failed) if isinstance(failed, OwnFault) else f"a bug: {type(error).__name__}"
+        # As text: a renderer that shows local variables would show the request's secrets.
+        trace = "".join(traceback.format_exception(error))
+        log.error("attempt_crashed", check_type=check.type, trace=trace)
+        return Observation(attempt.timings(), error=words, ours=True)
 
     async def close(self) -> None:
         await self._addresses.close()
