@@ -1,4 +1,4 @@
-"""Frozen months: what an agreement's month came to, written down when it closed, with a hash over its intervals.
+"""Frozen months: what an agreement's month came to, written down when it closed, with a hash of its intervals.
 
 A frozen month is never changed. When late results mend an interval afterwards, a new one is appended that
 names the one it corrects. Anybody with the intervals can recompute the hash; the hash is over one line per
