@@ -1,4 +1,4 @@
-"""Frozen months: what an agreement's month came to, written down when it closed, with a hash over its intervals.
+"""Frozen months: what an agreement's month came to, written down when it closed, with a hash of its intervals.
 
 A frozen month is never changed. When what it was made of is mended afterwards, a new one is appended that names
 the one it corrects. Both the terms and the components are those of the day on which the month was frozen: an

@@ -2,7 +2,8 @@
 
     schedule -> probe -> judge -> heard (verdicts.py) -> outbox -> store
 
-One monitor leads at a time, by the store's lease. While the database is away the leader keeps probing and
+One monitor leads at a time, by the store's lease; of several controllers each has monitors of its own
+(sharing.py). While the database is away the leader keeps probing and
 keeps what it found; when it gets the lease back and nobody led in between, it writes everything with its own
 times. If somebody else led meanwhile, their record stands and ours is dropped: two histories are never mixed.
 """
@@ -107,7 +108,9 @@ class Monitor:
         retention: Retention | None = None,
         flush_every: float = 1.0,
         retry_every: float = 2.0,
+        keeps_house: bool = True,
     ) -> None:
+        """`keeps_house`: also fold roll-ups and keep partitions, which one monitor does for all."""
         self.counters = Counters()
         self._probe = probe
         self._store = store
@@ -116,6 +119,7 @@ class Monitor:
         self._retention = retention or Retention()
         self._flush_every = flush_every
         self._retry_every = retry_every
+        self._keeps_house = keeps_house
         self._watched: dict[int, Watched] | None = None
         self._schedule = Schedule()
         self._running: dict[int, asyncio.Task[None]] = {}
@@ -144,7 +148,8 @@ class Monitor:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._dispatch())
                 group.create_task(self._record())
-                group.create_task(self._keep_house())
+                if self._keeps_house:
+                    group.create_task(self._keep_house())
         finally:
             await self._stop_runs()
             if self.leading:

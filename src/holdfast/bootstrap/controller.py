@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from holdfast.adapters.postgres.availability import PostgresMonitorStore
+from holdfast.adapters.postgres.availability import PostgresMembership, PostgresMonitorStore
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.adapters.postgres.journal import PostgresJournal
@@ -16,6 +16,7 @@ from holdfast.availability.conditions import validate
 from holdfast.availability.judging import compile_check
 from holdfast.availability.monitor import Monitor, Watched
 from holdfast.availability.reading import Inventory
+from holdfast.availability.sharing import FIRST_SHARE, SHARES, SharedMonitor
 from holdfast.bootstrap.alerting import Alerting
 from holdfast.bootstrap.estates import secret_of
 from holdfast.bootstrap.signals import Signals
@@ -52,7 +53,14 @@ async def run_controller(config: Path, conninfo: Conninfo, signals: Signals) -> 
     clock = SystemClock()
     probes = Probes(resolve_secret=partial(secret_of, config))
     journal = _JournalWriter(PostgresJournal(conninfo), clock)
-    monitor = Monitor(probes, PostgresMonitorStore(conninfo), clock, on_event=journal.note)
+
+    def monitor_for(share: int) -> Monitor:
+        store = PostgresMonitorStore(conninfo, share, SHARES)
+        first = share == FIRST_SHARE
+        note = partial(journal.note_share, share)
+        return Monitor(probes, store, clock, on_event=note, keeps_house=first)
+
+    monitor = SharedMonitor(PostgresMembership(conninfo), monitor_for, journal.note)
     registry = PostgresRegistry(conninfo)
     alerting = Alerting(config, conninfo, clock, leading=lambda: monitor.leading, note=journal.note)
 
@@ -141,6 +149,10 @@ class _JournalWriter:
         log.info(event, **facts)
         if event in _JOURNALLED and not self._waiting.full():
             self._waiting.put_nowait(JournalEntry(self._clock.now(), ACTOR, _JOURNALLED[event], facts))
+
+    def note_share(self, share: int, event: str, facts: Mapping[str, object]) -> None:
+        """The same for a monitor's events, with the share that it is for."""
+        self.note(event, {**facts, "share": share})
 
     async def write(self) -> None:
         while True:

@@ -8,6 +8,7 @@ from holdfast.availability.errors import TimelineError
 from holdfast.availability.histogram import Histogram
 from holdfast.availability.model import Interval, Maintenance, Outcome, Result, Transition, one_line
 from holdfast.availability.ports import Batch, Resolution, RollUp
+from holdfast.availability.sharing import Present
 from holdfast.availability.timeline import Quorum, intervals_of, quorum_of, worst_of
 from holdfast.availability.verdicts import CheckState
 from holdfast.estate.model import Retention
@@ -192,6 +193,26 @@ class StoreAway(HoldfastError):  # noqa: N818  named as the real one is
     """The lease, and with it the way to the store, is gone."""
 
     remedy = Remedy.TRANSIENT
+
+
+class MemoryMembership:
+    """Membership over a list that several of them share."""
+
+    def __init__(self, members: list[str], me: str) -> None:
+        self._members = members
+        self._me = me
+        self.away = False
+
+    async def present(self) -> Present:
+        if self.away:
+            raise StoreAway("nobody can say who is there")
+        if self._me not in self._members:
+            self._members.append(self._me)
+        return Present(tuple(self._members), self._me)
+
+    async def close(self) -> None:
+        if self._me in self._members:
+            self._members.remove(self._me)
 
 
 class MemoryLease:

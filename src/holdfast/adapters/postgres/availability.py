@@ -26,6 +26,7 @@ from holdfast.availability.model import (
     one_line,
 )
 from holdfast.availability.ports import Batch, Resolution, RollUp
+from holdfast.availability.sharing import Present
 from holdfast.availability.timeline import Quorum, intervals_of, quorum_of, worst_of
 from holdfast.availability.verdicts import CheckState, Shown
 from holdfast.estate.model import Retention
@@ -61,15 +62,18 @@ _PARTITION_MONTHS = {"rollup_minute": 1, "rollup_hour": 12, "rollup_day": 12}
 
 
 class PostgresMonitorStore:
-    """MonitorStore over one connection that holds the controllers' lease.
+    """LeasedStore over one connection that holds the lease of its share.
 
     Everything that a controller records goes through that connection: when it is gone, so is the lease, and
     whatever this controller still wanted to write fails instead of mixing with its successor's. Folding runs
     on connections of its own and needs no lease: it is repeatable, and folds lock each other out.
     """
 
-    def __init__(self, conninfo: Conninfo) -> None:
+    def __init__(self, conninfo: Conninfo, share: int = 0, shares: int = 1) -> None:
+        """For the checks of one share: those whose id modulo `shares` is `share`."""
         self._conninfo = conninfo
+        self._share = share
+        self._shares = shares
         self._stack = AsyncExitStack()
         self._connection: Connection | None = None
         self._session: tuple[int, datetime] | None = None
@@ -84,13 +88,13 @@ class PostgresMonitorStore:
         connection = await self._stack.enter_async_context(connect(self._conninfo, "controller"))
         with database_errors():
             if self._session is not None:
-                await connection.execute(SQL.end_session, self._session)
-            if await _value(connection, SQL.hold_lease):
+                await connection.execute(SQL.end_session, (*self._session, self._share))
+            if await _value(connection, SQL.hold_lease, (self._share,)):
                 cursor = await connection.execute(SQL.own_session)
                 self._session = cast("tuple[int, datetime]", await cursor.fetchone())
                 await connection.execute(SQL.notice_vanished_peer)
                 self._connection = connection
-                return int(await _value(connection, SQL.next_epoch))
+                return int(await _value(connection, SQL.next_epoch, (self._share,)))
         await self.close()
         return None
 
@@ -119,7 +123,8 @@ class PostgresMonitorStore:
 
     async def check_states(self) -> Mapping[int, CheckState]:
         with database_errors():
-            cursor = await self._leased().execute(SQL.own_check_states)
+            of_share = {"shares": self._shares, "share": self._share}
+            cursor = await self._leased().execute(SQL.own_check_states, of_share)
             return {state.check_id: state for state in map(_check_state, await cursor.fetchall())}
 
     async def roll_up(self, now: datetime) -> int:
@@ -172,6 +177,31 @@ class PostgresMonitorStore:
 
 def _names_constraint(error: DatabaseError, name: str) -> bool:
     return isinstance(error.__cause__, psycopg.Error) and error.__cause__.diag.constraint_name == name
+
+
+class PostgresMembership:
+    """Membership by a shared lock that every living controller's connection holds."""
+
+    def __init__(self, conninfo: Conninfo) -> None:
+        self._conninfo = conninfo
+        self._stack = AsyncExitStack()
+        self._connection: Connection | None = None
+
+    async def present(self) -> Present:
+        if self._connection is None or self._connection.closed:
+            await self.close()
+            self._connection = await self._stack.enter_async_context(connect(self._conninfo, "membership"))
+            with database_errors():
+                await self._connection.execute(SQL.notice_vanished_peer)
+                await self._connection.execute(SQL.be_present)
+        with database_errors():
+            rows = await (await self._connection.execute(SQL.present)).fetchall()
+        return Present([pid for pid, _ in rows], next(pid for pid, me in rows if me))
+
+    async def close(self) -> None:
+        self._connection = None
+        stack, self._stack = self._stack, AsyncExitStack()
+        await stack.aclose()
 
 
 def partition_bounds(table: str, at: datetime) -> tuple[datetime, datetime]:

@@ -1,9 +1,9 @@
 -- The queries of the availability stores. States and outcomes are the numbers of availability/model.py.
 
 -- name: hold_lease
--- One controller writes at a time. The lock belongs to the connection that writes: when the connection is
--- gone the lock is gone, and a controller that wakes up late has nothing left to write with.
-SELECT pg_try_advisory_lock(7015, 1);
+-- One monitor writes each share at a time. The lock belongs to the connection that writes: when the connection
+-- is gone the lock is gone, and a controller that wakes up late has nothing left to write with.
+SELECT pg_try_advisory_lock(7015, 100 + %s);
 
 -- name: own_session
 SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid();
@@ -14,7 +14,7 @@ SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid();
 SELECT pg_terminate_backend(a.pid, 5000)
 FROM pg_stat_activity a JOIN pg_locks l USING (pid)
 WHERE a.pid = %s AND a.backend_start = %s
-  AND l.locktype = 'advisory' AND l.classid = 7015 AND l.objid = 1 AND l.objsubid = 2;
+  AND l.locktype = 'advisory' AND l.classid = 7015 AND l.objid = 100 + %s AND l.objsubid = 2;
 
 -- name: notice_vanished_peer
 -- When the controller's machine vanishes the server frees the lease within a minute (not over a socket file).
@@ -22,7 +22,20 @@ SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalive
        set_config('tcp_keepalives_count', '3', false);
 
 -- name: next_epoch
-UPDATE availability.lease SET epoch = epoch + 1 RETURNING epoch;
+INSERT INTO availability.lease AS held (share, epoch) VALUES (%s, 1)
+ON CONFLICT (share) DO UPDATE SET epoch = held.epoch + 1 RETURNING epoch;
+
+-- name: be_present
+-- A shared lock that everybody who lives holds; it goes with its connection.
+SELECT pg_advisory_lock_shared(7015, 3);
+
+-- name: present
+-- The sessions that hold it, as this database sees them.
+SELECT l.pid::text, l.pid = pg_backend_pid() AS me
+FROM pg_locks l
+WHERE l.locktype = 'advisory' AND l.classid = 7015 AND l.objid = 3 AND l.objsubid = 2 AND l.granted
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ORDER BY l.pid;
 
 -- name: record_results
 -- Repeated batches are absorbed. Phases that did not happen are null.
@@ -58,7 +71,7 @@ FROM availability.check_state;
 -- Of the probes that the controllers run themselves; those of agents bear their vantage point in the key.
 SELECT s.check_id, s.state, s.since, s.heard_at, s.known_until, s.silent_after, s.reason, s.memory
 FROM availability.check_state s JOIN estate.probe p ON p.id = s.check_id
-WHERE position('@' IN p.key) = 0;
+WHERE position('@' IN p.key) = 0 AND s.check_id %% %(shares)s = %(share)s;
 
 -- name: check_states_of
 SELECT check_id, state, since, heard_at, known_until, silent_after, reason, memory

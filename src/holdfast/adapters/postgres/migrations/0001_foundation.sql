@@ -163,13 +163,12 @@ CREATE TABLE availability.check_state (
     memory       jsonb NOT NULL
 ) WITH (fillfactor = 50);
 
--- One controller records at a time. Each take-over counts up, so that a controller which lost its connection
--- learns whether another one has recorded since.
+-- One monitor records each share of the checks. Each take-over counts up, so that a monitor which lost its
+-- connection learns whether another one has recorded since.
 CREATE TABLE availability.lease (
-    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    epoch    bigint NOT NULL
+    share smallint PRIMARY KEY,
+    epoch bigint NOT NULL
 );
-INSERT INTO availability.lease (epoch) VALUES (0);
 
 -- Announced maintenance. The database's clock stamps the announcement: a notice cannot be back-dated.
 CREATE TABLE availability.maintenance (
@@ -247,6 +246,7 @@ BEGIN
         GRANT SELECT ON ALL TABLES IN SCHEMA holdfast, estate, availability TO holdfast_controller;
         GRANT INSERT ON holdfast.journal, estate.revision, estate.component, estate.probe, estate.quorum,
             availability.result, availability.transition, availability.check_state, availability.fold,
+            availability.lease,
             availability.rollup_minute, availability.rollup_hour, availability.rollup_day,
             availability.maintenance, availability.maintenance_component TO holdfast_controller;
         GRANT UPDATE (cluster_key, key, name, formerly, removed_at) ON estate.component TO holdfast_controller;
