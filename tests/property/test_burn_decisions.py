@@ -125,3 +125,13 @@ def test_a_silence_mutes_and_lets_go() -> None:
     (later,) = decide([reading(Severity.PAGE)], [opened.alert], [silence], silence.ends_at, QUIET)
     assert later.alert.muted_by == ""
     assert later.alert.opened_at == T0
+
+
+def test_an_escalation_is_news_as_of_now_and_easing_is_not() -> None:
+    (opened,) = decide([reading(Severity.TICKET)], [], [], T0, QUIET)
+    (raised,) = decide([reading(Severity.PAGE)], [opened.alert], [], T0 + STEP, QUIET)
+    assert (raised.change, raised.alert.changed_at) == (Change.ESCALATED, T0 + STEP)
+    later = T0 + STEP + QUIET
+    (eased,) = decide([reading(Severity.TICKET)], [raised.alert], [], later, QUIET)
+    assert (eased.change, eased.alert.changed_at) == (Change.EASED, T0 + STEP)
+    assert eased.alert.opened_at == T0

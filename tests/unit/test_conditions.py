@@ -316,8 +316,8 @@ def test_mistakes_are_named_with_their_place(text: str, position: int, said: str
 def test_validate_says_nothing_about_a_good_condition() -> None:
     assert validate("http", "status == 200") is None
     assert (
-        validate("smtp", "status == 200")
-        == "no check type 'smtp' (at character 1); check types are http, tcp, tls"
+        validate("gopher", "status == 200")
+        == f"no check type 'gopher' (at character 1); check types are {', '.join(CHECK_TYPES)}"
     )
 
 

@@ -1,16 +1,16 @@
-"""Frozen months: what an agreement's month came to, written down when it closed, with a hash of its intervals.
+"""Frozen months: what an agreement's month came to, written down when it closed, with a hash of its lines.
 
-A frozen month is never changed. When what it was made of is mended afterwards, a new one is appended that names
-the one it corrects. Both the terms and the components are those of the day on which the month was frozen: an
-agreement that is changed later changes no month that has closed.
+A frozen month is never changed. When what it was made of is mended afterwards, a new one is appended that
+names the one it corrects. Both the terms and the components are those of the day on which the month was
+frozen: an agreement that is changed later changes no month that has closed.
 
 The hash is the SHA-256 over one line for each interval of each component,
 
     <component id> <start> <end> <state>
 
-with times in microseconds since 1970 UTC, and one line with the word `excluded` for each stretch of maintenance
-that left counted time. The lines are sorted by their bytes, and each ends with a newline. The figures follow from
-these lines and the terms alone, so that anybody who has both can recompute them.
+with times in microseconds since 1970 UTC, and one line with the word `excluded` for each stretch of
+maintenance that left counted time. The lines are sorted by their bytes, and each ends with a newline. The
+figures follow from these lines and the terms alone: anybody who has both can recompute them.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """All of an agreement that moves the figures of a month. `components` maps `cluster/component` to its id."""
+    """All of an agreement that moves a month's figures. `components` maps `cluster/component` to its id."""
 
     agreement: str
     time_zone: str
@@ -53,9 +53,9 @@ class Promise:
 class FrozenMonth:
     """One agreement's month as it was written down. `id` and `frozen_at` are None until it is stored.
 
-    `month` is its name in the agreement's time zone, such as 2026-10. `terms` and `figures` are plain: lengths in
-    microseconds, percentages as text, those of figures rounded down. `corrects` is the id of the row that this
-    one replaces.
+    `month` is its name in the agreement's time zone, such as 2026-10. `terms` and `figures` are plain:
+    lengths in microseconds, percentages as text, those of figures rounded down. `corrects` is the id of the
+    row that this one replaces.
     """
 
     agreement: str
@@ -135,15 +135,15 @@ def lines_of(
     for component, line in timelines.items():
         joined: list[tuple[Window, str]] = []
         for interval in completed(line, window):
-            part, state = interval.window, interval.state.label
+            stretch, state = interval.window, interval.state.label
             if joined and joined[-1][1] == state:
-                part = Window(joined.pop()[0].start, part.end)
-            joined.append((part, state))
-        joined += [
-            (part, "excluded") for hole in excluded.get(component, ()) if (part := hole.clipped_to(window))
-        ]
+                stretch = Window(joined.pop()[0].start, stretch.end)
+            joined.append((stretch, state))
+        holes = (hole.clipped_to(window) for hole in excluded.get(component, ()))
+        joined += [(hole, "excluded") for hole in holes if hole is not None]
         lines += [
-            f"{component} {_micros(part.start)} {_micros(part.end)} {state}\n" for part, state in joined
+            f"{component} {_micros(stretch.start)} {_micros(stretch.end)} {state}\n"
+            for stretch, state in joined
         ]
     return sorted(lines)
 

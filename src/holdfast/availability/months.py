@@ -1,10 +1,9 @@
-"""Keeping the months: freezes those that have closed, corrects those that were mended, verifies all of them."""
+"""Keeping the months: freezing those that have closed, correcting those that were mended, verifying all."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from holdfast.availability.freezing import (
     MENDABLE,
@@ -17,37 +16,12 @@ from holdfast.availability.freezing import (
     is_settled,
     month_name,
 )
-from holdfast.availability.ports import ReadingStore
+from holdfast.availability.ports import MonthStore, ReadingStore
 from holdfast.availability.reading import Inventory
 from holdfast.availability.sla import FORMULA
 from holdfast.estate.scope import components_of
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.windows import Window
-
-
-class MonthStore(Protocol):
-    """Where frozen months are kept: appended, never changed."""
-
-    async def append(self, month: FrozenMonth) -> bool:
-        """Append it; False when somebody did before, or when by the store's own clock it has not closed.
-
-        A month has one first row, and each row at most one that corrects it.
-        """
-        ...
-
-    async def months(
-        self, agreement: str | None = None, *, ended_after: datetime | None = None
-    ) -> Sequence[FrozenMonth]:
-        """Every row, or one agreement's, or those of months that ended after a moment; oldest row first."""
-        ...
-
-    async def months_of(self, agreement: str, month: str) -> Sequence[FrozenMonth]:
-        """The chain of one month, oldest row first."""
-        ...
-
-    async def known_since(self, component_ids: Collection[int]) -> datetime | None:
-        """When the first thing was recorded about any of these components; None when nothing ever was."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +93,7 @@ class MonthKeeper:
         return done
 
     async def mend(self) -> Sequence[FrozenMonth]:
-        """Append a correction to every month of the last MENDABLE days whose intervals are no longer the same."""
+        """Correct every month of the last MENDABLE days whose intervals are no longer the same."""
         now = self._clock.now()
         rows = await self._months.months(ended_after=now - MENDABLE)
         done: list[FrozenMonth] = []

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
+from holdfast.availability.freezing import FrozenMonth
 from holdfast.availability.histogram import Histogram
 from holdfast.availability.model import Interval, Maintenance, Observation, Result, Transition
 from holdfast.availability.verdicts import CheckState
@@ -140,6 +141,31 @@ class ReadingStore(Protocol):
 
         With `component_ids` only what covers at least one of these components.
         """
+        ...
+
+
+class MonthStore(Protocol):
+    """Where frozen months are kept: appended, never changed."""
+
+    async def append(self, month: FrozenMonth) -> bool:
+        """Append it; False when somebody did before, or when by the store's own clock it has not closed.
+
+        A month has one first row, and each row at most one that corrects it.
+        """
+        ...
+
+    async def months(
+        self, agreement: str | None = None, *, ended_after: datetime | None = None
+    ) -> Sequence[FrozenMonth]:
+        """Every row, or one agreement's, or those of months that ended after a moment; oldest row first."""
+        ...
+
+    async def months_of(self, agreement: str, month: str) -> Sequence[FrozenMonth]:
+        """The chain of one month, oldest row first."""
+        ...
+
+    async def known_since(self, component_ids: Collection[int]) -> datetime | None:
+        """When the first thing was recorded about any of these components; None when nothing ever was."""
         ...
 
 

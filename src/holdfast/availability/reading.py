@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from holdfast.availability.freezing import FrozenMonth, month_name
 from holdfast.availability.histogram import Histogram
 from holdfast.availability.model import Interval, Maintenance, State, worst
-from holdfast.availability.ports import ReadingStore, Resolution, RollUp
+from holdfast.availability.ports import MonthStore, ReadingStore, Resolution, RollUp
 from holdfast.availability.sla import Figure, Terms, statement, tally
 from holdfast.availability.timeline import agreed, completed
 from holdfast.availability.verdicts import CheckState
@@ -96,11 +97,19 @@ class _Moment:
 class Reader:
     """Answers questions about the estate's availability. Raises what its store raises.
 
-    `inventory` is asked anew with each call, so that a reload of the estate shows at once.
+    `inventory` is asked anew with each call, so that a reload of the estate shows at once. Without `months`
+    no month shows as frozen.
     """
 
-    def __init__(self, store: ReadingStore, clock: Clock, inventory: Callable[[], Inventory]) -> None:
+    def __init__(
+        self,
+        store: ReadingStore,
+        clock: Clock,
+        inventory: Callable[[], Inventory],
+        months: MonthStore | None = None,
+    ) -> None:
         self._store = store
+        self._months = months
         self._clock = clock
         self._inventory = inventory
 
@@ -227,7 +236,14 @@ class Reader:
             _labelled(statuses, lines),
             _covering(found.maintenance, ids),
             any(interval.sample for line in timelines.values() for interval in line),
+            await self._frozen(key, agreement, window),
         )
+
+    async def _frozen(self, key: str, agreement: Agreement, window: Window) -> Sequence[FrozenMonth]:
+        if self._months is None or agreement.window != "calendar_month":
+            return ()
+        rows = await self._months.months_of(key, month_name(window, agreement.time_zone))
+        return list(reversed(rows))
 
     async def _moment(
         self, window: Window, zone: ZoneInfo, now: datetime, scope: Scope | None = None

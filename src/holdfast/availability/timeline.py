@@ -140,7 +140,7 @@ def _laid_over(
     judged: Callable[[datetime, list[Interval]], Interval],
     cuts: Iterable[datetime] = (),
 ) -> list[Interval]:
-    """Sweep over several timelines: what `judged` says of the intervals that are present between two edges."""
+    """Sweep over several timelines: what `judged` says of the intervals present between two edges."""
     edges = {edge for line in timelines for i in line for edge in (i.window.start, i.window.end)}
     positions = [0] * len(timelines)
     result: list[Interval] = []

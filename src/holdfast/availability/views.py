@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from holdfast.availability.freezing import FrozenMonth
 from holdfast.availability.model import Interval, Maintenance, Outcome, State
 from holdfast.availability.ports import Resolution
 from holdfast.availability.sla import Figure, Statement
@@ -134,7 +135,10 @@ class MonthHistory:
 
 @dataclass(frozen=True, slots=True)
 class AgreementReport:
-    """A customer's agreement over one of its windows, with every event that counted or was excluded."""
+    """A customer's agreement over one of its windows, with every event that counted or was excluded.
+
+    `frozen` is the month as it was written down when it closed, newest correction first; empty before that.
+    """
 
     key: str
     agreement: Agreement
@@ -144,3 +148,4 @@ class AgreementReport:
     events: Sequence[tuple[ComponentStatus, Interval]]
     maintenance: Sequence[Maintenance]
     sample: bool = False
+    frozen: Sequence[FrozenMonth] = ()

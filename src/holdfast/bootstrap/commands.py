@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,11 +16,13 @@ from holdfast.adapters.postgres.availability import PostgresMaintenance, Postgre
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.estate import PostgresRegistry
+from holdfast.adapters.postgres.months import PostgresMonths
 from holdfast.availability.alerting.model import Outcome, Silence
 from holdfast.availability.model import Maintenance
+from holdfast.availability.months import Verified
 from holdfast.availability.reading import Inventory, Reader
 from holdfast.availability.views import AgreementReport, Overview
-from holdfast.bootstrap import interchange, lab, running
+from holdfast.bootstrap import interchange, lab, months, running
 from holdfast.bootstrap.alerting import check_pattern, send_test
 from holdfast.bootstrap.connections import try_connections
 from holdfast.bootstrap.database import is_embedded, server_for
@@ -123,14 +125,24 @@ class LocalCommands:
 
     def sla_report(self, place: Place, agreement: str, moment: datetime | None) -> AgreementReport:
         async def read(pool: Pool, inventory: Inventory) -> AgreementReport:
-            reader = Reader(PostgresReadingStore(pool), SystemClock(), lambda: inventory)
+            store, clock = PostgresReadingStore(pool), SystemClock()
+            reader = Reader(store, clock, lambda: inventory, PostgresMonths(pool))
             report = await reader.agreement(agreement, moment or datetime.now(UTC))
             if report is None:
-                known = ", ".join(inventory.estate.agreements) or "none"
-                raise UsageError(f"there is no agreement {agreement!r}", hint=f"there are: {known}")
+                raise _no_agreement(agreement, inventory.estate.agreements)
             return report
 
         return _run(_with_database(place, Role.SITE, read))
+
+    def sla_verify(self, place: Place, agreement: str | None) -> Sequence[Verified]:
+        async def recompute(pool: Pool, inventory: Inventory) -> Sequence[Verified]:
+            found = await months.verify(pool, SystemClock(), agreement)
+            # One that was removed from the file keeps its frozen months.
+            if agreement is not None and not found and agreement not in inventory.estate.agreements:
+                raise _no_agreement(agreement, inventory.estate.agreements)
+            return found
+
+        return _run(_with_database(place, Role.SITE, recompute))
 
     def maintenance_plan(
         self, place: Place, components: Sequence[str], start: datetime, end: datetime, title: str
@@ -235,6 +247,10 @@ async def _demo(
     finally:
         report(Progress("stopping the print service"))
         await lab.down(place, lambda _: None)
+
+
+def _no_agreement(key: str, known: Collection[str]) -> UsageError:
+    return UsageError(f"there is no agreement {key!r}", hint=f"there are: {', '.join(known) or 'none'}")
 
 
 def _named(patterns: Sequence[str], estate: Estate) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from holdfast.availability.reading import Inventory
 from holdfast.availability.sharing import FIRST_SHARE, SHARES, SharedMonitor
 from holdfast.bootstrap.alerting import Alerting
 from holdfast.bootstrap.estates import secret_of
+from holdfast.bootstrap.months import Months
 from holdfast.bootstrap.signals import Signals
 from holdfast.estate.errors import EstateError
 from holdfast.estate.model import LOCAL, Estate
@@ -40,6 +41,8 @@ _JOURNALLED = {
     "alert_resolved": "alert.resolved",
     "alert_delivered": "alert.delivered",
     "alert_given_up": "alert.given_up",
+    "month_frozen": "month.frozen",
+    "month_corrected": "month.corrected",
 }
 
 InForce = Callable[[Estate, Registered], None]
@@ -63,14 +66,17 @@ async def run_controller(config: Path, conninfo: Conninfo, signals: Signals) -> 
     monitor = SharedMonitor(PostgresMembership(conninfo), monitor_for, journal.note)
     registry = PostgresRegistry(conninfo)
     alerting = Alerting(config, conninfo, clock, leading=lambda: monitor.leading, note=journal.note)
+    months = Months(conninfo, clock, leading=lambda: monitor.leading, note=journal.note)
 
     def in_force(estate: Estate, registered: Registered) -> None:
         monitor.watch(watched_checks(estate, registered), estate.retention)
         alerting.put_in_force(Inventory(estate, registered))
+        months.put_in_force(Inventory(estate, registered))
 
     tasks = [
         asyncio.create_task(monitor.run(), name="monitor"),
         asyncio.create_task(alerting.run(), name="alerting"),
+        asyncio.create_task(months.run(), name="months"),
         asyncio.create_task(_follow_estate(config, registry, in_force, clock, signals), name="estate"),
         asyncio.create_task(journal.write(), name="journal"),
     ]

@@ -18,6 +18,7 @@ from holdfast.interchange.kuma_rows import Row, is_true, number_of, text_of, typ
 from holdfast.interchange.report import Report, shown
 from holdfast.interchange.requests import Request, request_fields
 from holdfast.interchange.rhythm import rhythm_fields
+from holdfast.kernel.durations import format_duration
 
 EVERY_S = 60
 MOST_FAILURES = 100
@@ -239,10 +240,10 @@ def _rhythm(path: str, check_type: str, row: Row, report: Report) -> dict[str, A
     if retries + 1 > MOST_FAILURES:
         what, instead = f"{retries} retries", f"fails after {MOST_FAILURES} runs"
         report.changed(f"{path}.maxretries", what, f"at most {MOST_FAILURES} runs make a failure", instead)
-    pause = whole_of(row, "retry_interval", 0)
-    if retries and pause and timedelta(seconds=pause) != every:
+    pause = pause_of(row)
+    if retries and pause != every:
         why = "a check keeps its rhythm while it fails"
         report.changed(
-            f"{path}.retry_interval", f"{pause} s between retries", why, f"{fields['every']} between them"
+            f"{path}.retry_interval", f"{format_duration(pause)} between retries", why, f"{fields['every']} between them"
         )
     return {**fields, "fail_after": min(retries + 1, MOST_FAILURES), "recover_after": 1, "retry": False}

@@ -34,7 +34,7 @@ def unique(key: str, taken: Callable[[str], bool]) -> str:
 
 def clean_name(text: object, otherwise: str) -> str:
     """A name for people: one line, at most 100 characters, never empty."""
-    return one_line(text, LONGEST_NAME) if isinstance(text, str) and text.strip() else otherwise
+    return (one_line(text, LONGEST_NAME) if isinstance(text, str) else "") or otherwise
 
 
 def variable(*parts: str) -> str:

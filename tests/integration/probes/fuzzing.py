@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import random
 import re
@@ -61,6 +62,10 @@ class Vandal:
         self.chance = chance
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(RuntimeError):  # uvloop's word for a connection that is gone
+            await self._converse(reader, writer)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         conversation = self.chance.choice(self.protocol.conversations)
         act = self.chance.choice(
             [
@@ -104,10 +109,14 @@ class Vandal:
                 writer.write(said[: chance.randrange(len(said) + 1)])
                 filler = chance.choice([self.protocol.endless, chance.randbytes(50), said]) * 20
                 for _ in range(_ENDLESS_CHUNKS):
+                    if writer.transport.is_closing():
+                        return False
                     writer.write(filler or b"x")
                     await writer.drain()
             case "slow":
                 for byte in said[:200]:
+                    if writer.transport.is_closing():
+                        return False
                     writer.write(bytes([byte]))
                     await asyncio.sleep(chance.choice([0, 0.001, 0.01]))
             case "tls":

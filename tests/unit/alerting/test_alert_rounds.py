@@ -257,3 +257,13 @@ async def test_an_estate_without_agreements_or_channels_is_fine() -> None:
     bare = await operated(EXAMPLE[: EXAMPLE.index("customers:")])
     await bare.becomes("us/api", State.MAJOR_OUTAGE)
     assert await bare.rounds_for(MINUTE) == []
+
+
+async def test_a_burn_stays_open_while_nothing_says_that_it_has_stopped() -> None:
+    estate = await operated()
+    await estate.becomes("us/api", State.MAJOR_OUTAGE)
+    assert "opened burn:us" in await estate.rounds_for(5 * MINUTE)
+    await estate.becomes("us/api", State.UNKNOWN)
+    assert "resolved burn:us" not in await estate.rounds_for(5 * HOUR)
+    await estate.becomes("us/api", State.OPERATIONAL)
+    assert "resolved burn:us" in await estate.rounds_for(6 * HOUR)

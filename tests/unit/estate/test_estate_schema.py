@@ -152,7 +152,7 @@ def test_the_template_and_the_example_load_with_the_real_condition_language() ->
     template = parse_estate(render_template().encode(), Path("holdfast.yaml"), validate)
     assert list(template.clusters) == ["eu"]
     example = parse_estate(EXAMPLE.encode(), Path("holdfast.yaml"), validate)
-    assert len(example.clusters["eu"].components) == 3
+    assert len(example.clusters["eu"].components) == 4
 
 
 def test_the_settings_that_the_template_offers_in_comments_are_right() -> None:

@@ -20,7 +20,7 @@ from holdfast.interchange.secrecy import holds_secret, is_secret_header, secret_
 from holdfast.interchange.upptime import import_upptime
 
 HOSTILE = settings(
-    deadline=None, derandomize=True, max_examples=150, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None, derandomize=True, max_examples=400, suppress_health_check=[HealthCheck.too_slow]
 )
 TEXTS = st.text(max_size=20) | st.sampled_from(
     [

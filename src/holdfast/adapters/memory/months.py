@@ -9,7 +9,7 @@ from holdfast.kernel.clock import Clock
 
 
 class MemoryMonths:
-    """MonthStore over a list. `known_since` maps components to the first moment of which anything is known."""
+    """MonthStore over a list. `known_since` maps components to when they were first heard."""
 
     def __init__(self, clock: Clock, known_since: Mapping[int, datetime]) -> None:
         self._clock = clock

@@ -113,7 +113,7 @@ class PostgresMonitorStore:
                 await self._prepare_partitions(connection, batch.results)
                 # The pipeline ends first, so that its errors roll the transaction back.
                 async with connection.transaction(), connection.pipeline():
-                    await _write(connection, batch)
+                    await write_batch(connection, batch)
         except DatabaseError as error:
             if _names_constraint(error, "timeline_only_grows"):
                 raise TimelineError(str(error)) from error
@@ -125,7 +125,7 @@ class PostgresMonitorStore:
         with database_errors():
             of_share = {"shares": self._shares, "share": self._share}
             cursor = await self._leased().execute(SQL.own_check_states, of_share)
-            return {state.check_id: state for state in map(_check_state, await cursor.fetchall())}
+            return {state.check_id: state for state in map(check_state_of, await cursor.fetchall())}
 
     async def roll_up(self, now: datetime) -> int:
         """See MonitorStore. Each stretch is a transaction of its own: an interruption loses no progress."""
@@ -217,7 +217,8 @@ def partition_bounds(table: str, at: datetime) -> tuple[datetime, datetime]:
     return start, datetime(at.year + (following - 1) // 12, (following - 1) % 12 + 1, 1, tzinfo=UTC)
 
 
-async def _write(connection: Connection, batch: Batch) -> None:
+async def write_batch(connection: Connection, batch: Batch) -> None:
+    """Write all of `batch`, inside the transaction that is open. Its partitions are there already."""
     if batch.results:
         oldest = {"at": min(result.at for result in batch.results)}
         await connection.execute(SQL.lock_folds, oldest)
@@ -284,7 +285,8 @@ def _memory(state: CheckState) -> str:
     return _memory_of(_Memory(pending, state.failures)).decode()
 
 
-def _check_state(row: tuple[Any, ...]) -> CheckState:
+def check_state_of(row: tuple[Any, ...]) -> CheckState:
+    """A row as the `check_states` queries select it."""
     check_id, state, since, heard_at, known_until, silent_after, reason, memory = row
     remembered = msgspec.convert(memory, _Memory)
     pending = tuple(Shown(at, State(shown), why) for at, shown, why in remembered.pending)
@@ -367,7 +369,7 @@ class PostgresReadingStore:
                 cursor = await connection.execute(SQL.check_states)
             else:
                 cursor = await connection.execute(SQL.check_states_of, (list(check_ids),))
-            return {state.check_id: state for state in map(_check_state, await cursor.fetchall())}
+            return {state.check_id: state for state in map(check_state_of, await cursor.fetchall())}
 
     async def intervals(
         self, component_ids: Collection[int], window: Window, now: datetime
@@ -379,7 +381,7 @@ class PostgresReadingStore:
             rows = await (await connection.execute(SQL.transitions, parameters, binary=True)).fetchall()
             probes = list({row[2] for row in rows})
             cursor = await connection.execute(SQL.check_states_of, (probes,))
-            states = {state.check_id: state for state in map(_check_state, await cursor.fetchall())}
+            states = {state.check_id: state for state in map(check_state_of, await cursor.fetchall())}
             quorums = await (await connection.execute(SQL.quorums_of, (probes,))).fetchall()
         # The probes of one check are told alike; those that were added later tell no earlier times.
         told: dict[int, list[Quorum]] = defaultdict(list)

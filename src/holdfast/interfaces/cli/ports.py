@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from holdfast.availability.alerting.model import Alert, Outcome, Silence, Waiting
     from holdfast.availability.model import Maintenance
+    from holdfast.availability.months import Verified
     from holdfast.availability.views import AgreementReport, Overview
     from holdfast.estate.model import Estate
     from holdfast.interchange.report import Remark
@@ -192,6 +193,10 @@ class Commands(Protocol):
         ...
 
     def sla_report(self, place: Place, agreement: str, moment: datetime | None) -> AgreementReport: ...
+
+    def sla_verify(self, place: Place, agreement: str | None) -> Sequence[Verified]:
+        """Every frozen month, or those of one agreement, beside what the stored intervals come to now."""
+        ...
 
     def maintenance_plan(
         self, place: Place, components: Sequence[str], start: datetime, end: datetime, title: str

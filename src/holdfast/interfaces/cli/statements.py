@@ -8,6 +8,7 @@ import typer
 from holdfast.availability.model import State
 from holdfast.availability.sla import MEASURED, Figure, percent_text
 from holdfast.availability.views import AgreementReport
+from holdfast.interfaces.cli.frozen import print_chain, row_as_plain
 from holdfast.interfaces.cli.output import print_table
 from holdfast.kernel.durations import format_duration
 
@@ -47,6 +48,7 @@ def as_plain(report: AgreementReport) -> dict[str, Any]:
             }
             for status, event in report.events
         ],
+        "frozen": [row_as_plain(row) for row in report.frozen],
     }
 
 
@@ -80,6 +82,7 @@ def print_report(report: AgreementReport) -> None:
     typer.echo(f"objective {verdict}; error budget left {_length(budget.left)} of {_length(budget.allowed)}")
     if statement.credit:
         typer.echo(f"credit owed: {statement.credit} % of the fee")
+    print_chain(report.frozen)
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
