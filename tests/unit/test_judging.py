@@ -1,5 +1,7 @@
 """From what was seen to an outcome and a reason that a customer may read."""
 
+from datetime import timedelta
+
 import pytest
 from pydantic import TypeAdapter
 
@@ -93,3 +95,61 @@ def test_wrong_conditions_and_status_codes_are_refused() -> None:
     for wrong in ("2xx", "299-200", "20", "600", 1):
         with pytest.raises(ConditionError, match="neither a status code nor a range"):
             expect_status((wrong,))
+
+
+DNS = {"type": "dns", "name": "a.example"}
+GOOD_DNS = {"rcode": "NOERROR", "answers": ["192.0.2.1"], "answer_count": 1}
+
+
+@pytest.mark.parametrize(
+    ("check", "facts", "reason"),
+    [
+        (DNS, GOOD_DNS, ""),
+        (DNS, {"rcode": "NXDOMAIN", "answer_count": 0}, 'rcode was "NXDOMAIN", expected "NOERROR"'),
+        (DNS, {"rcode": "NOERROR", "answer_count": 0}, "answer_count was 0, expected > 0"),
+        (DNS, {}, "rcode is missing"),
+        ({**DNS, "conditions": ["answer_count == 0"]}, {"rcode": "NOERROR", "answer_count": 0}, ""),
+        (
+            {**DNS, "conditions": ["answer_count == 0"]},
+            {"rcode": "SERVFAIL", "answer_count": 0},
+            'rcode was "SERVFAIL", expected "NOERROR"',
+        ),
+        ({**DNS, "conditions": ['rcode == "NXDOMAIN"']}, {"rcode": "NXDOMAIN", "answer_count": 0}, ""),
+        ({**DNS, "conditions": ["ttl > 1s"]}, GOOD_DNS, "ttl is missing"),
+        ({"type": "grpc", "host": "h", "port": 1}, {"serving_status": "SERVING"}, ""),
+        (
+            {"type": "grpc", "host": "h", "port": 1},
+            {"serving_status": "UNKNOWN"},
+            'serving_status was "UNKNOWN", expected "SERVING"',
+        ),
+        ({"type": "domain", "domain": "a.example"}, {"expires_in": timedelta(days=1)}, ""),
+        (
+            {"type": "domain", "domain": "a.example"},
+            {"expires_in": timedelta(days=-1)},
+            "expires_in was -1d, expected > 0s",
+        ),
+        ({"type": "icmp", "host": "h"}, {"loss": 66}, ""),
+    ],
+)
+def test_what_a_type_expects_by_itself(
+    check: dict[str, object], facts: dict[str, object], reason: str
+) -> None:
+    outcome, found = judged(CHECKS.validate_python(check), **facts)
+    assert found == reason
+    assert (outcome is Outcome.GOOD) == (not reason)
+
+
+def test_an_expectation_of_its_own_has_the_checks_severity() -> None:
+    check = CHECKS.validate_python({**DNS, "severity": "degraded"})
+    assert judged(check, rcode="REFUSED")[0] is Outcome.DEGRADED
+
+
+def test_several_series_each_have_to_be_as_expected() -> None:
+    check = CHECKS.validate_python(
+        {"type": "prometheus", "url": "http://p", "query": "up", "conditions": ["value < 5"]}
+    )
+    assert judged(check, values=(1.0, 2.0)) == (Outcome.GOOD, "")
+    assert judged(check, values=(1.0, 9.0)) == (Outcome.FAILED, "value was 1, 9, expected < 5")
+    assert judged(check, values=(1.0, float("nan"))) == (Outcome.FAILED, "value is not a number")
+    assert judged(check, values=()) == (Outcome.FAILED, "value is missing")
+    assert judged(check) == (Outcome.FAILED, "value is missing")

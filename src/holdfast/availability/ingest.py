@@ -1,8 +1,8 @@
 """Results from vantage points: what of a delivery is taken in, and what that makes of the probes' timelines.
 
 Every probe, a check as one vantage point runs it, has a timeline of its own. Silence is never written before
-the next result is heard, so a delivery that comes late simply continues it: its results, heard in the order of
-their own times, cover what was unknown until now, and nothing that was recorded changes.
+the next result is heard, so a delivery that comes late simply continues it: its results, heard in the order
+of their own times, cover what was unknown until now, and nothing that was recorded changes.
 
 1. Results count in the order of their times. One at or before the newest that was heard is a repeat.
 2. A result is refused by itself and never takes others with it: when it is of a probe that the vantage point
@@ -45,7 +45,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Results of one probe that an agent gave up for lack of room, counted by outcome, from `first` to `last`."""
+    """Results of one probe that an agent gave up for lack of room, by outcome, from `first` to `last`."""
 
     check_id: int
     first: datetime
@@ -88,7 +88,7 @@ class Probes:
 class Taken:
     """What becomes of a delivery. `changed`: somebody who looks now sees another state than before."""
 
-    batch: Batch = Batch()
+    batch: Batch
     absorbed: int = 0
     refused: tuple[Refused, ...] = ()
     changed: bool = False
@@ -204,7 +204,7 @@ class Ingest:
         return replace(taken, refused=tuple(every))
 
     async def retire_departed(self) -> int:
-        """End the timelines of probes that left the estate; returns how many. Repeating it changes nothing."""
+        """End the timelines of probes that left the estate; returns how many. Repeating changes nothing."""
         now = self._clock.now()
         return await self._store.retire(lambda states: retirement(states, now))
 

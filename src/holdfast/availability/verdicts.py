@@ -44,8 +44,8 @@ class Rules:
     def of(cls, check: Check) -> "Rules":
         longest = (2 if check.retry else 1) * check.timeout
         # A run that takes longer than `every` also postpones the next one: by up to its own length.
-        overrun = longest if longest >= check.every else timedelta()
-        return cls(check.fail_after, check.recover_after, check.every, longest + overrun + SLACK)
+        overrun = longest if longest >= check.rhythm else timedelta()
+        return cls(check.fail_after, check.recover_after, check.rhythm, longest + overrun + SLACK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from holdfast.availability.judging import compile_check
 from holdfast.availability.monitor import Monitor, Watched
 from holdfast.availability.reading import Inventory
 from holdfast.availability.sharing import FIRST_SHARE, SHARES, SharedMonitor
+from holdfast.bootstrap.agents import Agents
 from holdfast.bootstrap.alerting import Alerting
 from holdfast.bootstrap.estates import secret_of
 from holdfast.bootstrap.months import Months
@@ -54,8 +55,9 @@ log = structlog.get_logger()
 async def run_controller(config: Path, conninfo: Conninfo, signals: Signals) -> None:
     """Run until `signals.stop`. The database may be away at any time, also at the start."""
     clock = SystemClock()
-    probes = Probes(resolve_secret=partial(secret_of, config))
     journal = _JournalWriter(PostgresJournal(conninfo), clock)
+    agents = Agents(config, conninfo, clock, leading=lambda: monitor.leading)
+    probes = Probes(resolve_secret=partial(secret_of, config), pulse_of=agents.pulse_of)
 
     def monitor_for(share: int) -> Monitor:
         store = PostgresMonitorStore(conninfo, share, SHARES)
@@ -72,11 +74,13 @@ async def run_controller(config: Path, conninfo: Conninfo, signals: Signals) -> 
         monitor.watch(watched_checks(estate, registered), estate.retention)
         alerting.put_in_force(Inventory(estate, registered))
         months.put_in_force(Inventory(estate, registered))
+        agents.put_in_force(Inventory(estate, registered))
 
     tasks = [
         asyncio.create_task(monitor.run(), name="monitor"),
         asyncio.create_task(alerting.run(), name="alerting"),
         asyncio.create_task(months.run(), name="months"),
+        asyncio.create_task(agents.run(), name="agents"),
         asyncio.create_task(_follow_estate(config, registry, in_force, clock, signals), name="estate"),
         asyncio.create_task(journal.write(), name="journal"),
     ]

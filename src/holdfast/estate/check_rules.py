@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 from holdfast.estate.findings import Finding
 from holdfast.estate.model import (
+    LOCAL,
     Check,
     DnsCheck,
     DomainCheck,
     GrpcCheck,
+    HeartbeatCheck,
     HttpCheck,
     PrometheusCheck,
     SecretRef,
@@ -26,6 +28,7 @@ ConditionCheck: TypeAlias = Callable[[str, str], str | None]
 
 SHORTEST_EVERY = timedelta(seconds=1)
 LONGEST_EVERY = timedelta(days=1)
+RAREST_BEAT = timedelta(days=366)
 _WithUrl: TypeAlias = HttpCheck | WebsocketCheck | PrometheusCheck
 _PHASES = ("resolve", "connect", "tls", "first_byte")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
@@ -60,6 +63,8 @@ def check_rules(path: Path, check: Check, check_condition: ConditionCheck) -> It
         case GrpcCheck():
             yield _metadata_names(path, check)
             yield _header_values(path, check, "metadata")
+        case HeartbeatCheck():
+            yield _heard_here(path, check)
         case PrometheusCheck():
             yield _base_address(path, check)
             yield _threshold(path, check)
@@ -68,6 +73,9 @@ def check_rules(path: Path, check: Check, check_condition: ConditionCheck) -> It
 def _rhythm(path: Path, check: Check) -> Iterator[Finding]:
     if check.every < SHORTEST_EVERY:
         yield Finding((*path, "every"), "shorter than 1s", "run a check every second at most")
+    elif isinstance(check, HeartbeatCheck):
+        if check.every > RAREST_BEAT:
+            yield Finding((*path, "every"), f"longer than {format_duration(RAREST_BEAT)}")
     elif check.every > LONGEST_EVERY:
         yield Finding((*path, "every"), "longer than 1d", "run a check once a day at least")
 
@@ -219,6 +227,12 @@ def _threshold(path: Path, check: PrometheusCheck) -> Iterator[Finding]:
     if not check.conditions:
         hint = "say what the value must be, such as `conditions: [value < 100]`"
         yield Finding((*path, "conditions"), "missing", hint)
+
+
+def _heard_here(path: Path, check: HeartbeatCheck) -> Iterator[Finding]:
+    if check.seen_from != (LOCAL,):
+        hint = "services call the controllers; remove seen_from"
+        yield Finding((*path, "seen_from"), "an agent hears no beats", hint)
 
 
 def _is_name(text: str) -> bool:

@@ -163,6 +163,11 @@ class CheckBase(Declared):
         """How many vantage points must agree."""
         return self.quorum or len(self.seen_from) // 2 + 1
 
+    @property
+    def rhythm(self) -> timedelta:
+        """How often it is looked at."""
+        return self.every
+
     conditions: tuple[Annotated[Condition, BeforeValidator(_to_condition)], ...] = ()
 
 
@@ -331,6 +336,24 @@ class DomainCheck(Trusting):
     )
 
 
+class HeartbeatCheck(CheckBase):
+    """The service calls in by itself: GET or POST /beat/TOKEN. It fails when no call comes in time."""
+
+    type: Literal["heartbeat"]
+    token: Secret = Field(description="the secret in the address that the service calls, by reference")
+    every: Duration = Field(timedelta(minutes=1), description="how often the service calls")
+    grace: Duration = Field(timedelta(seconds=30), description="how much later a call may come")
+    fail_after: int = Field(1, ge=1, le=100, description="looks in a row that make a failure")
+    recover_after: int = Field(1, ge=1, le=100, description="looks in a row that make a recovery")
+
+    @property
+    def rhythm(self) -> timedelta:
+        """A missing call is noticed soon, however rarely it comes."""
+        return min(self.every, LOOK_AT_BEATS_EVERY)
+
+
+LOOK_AT_BEATS_EVERY = timedelta(seconds=15)
+
 Check = Annotated[
     HttpCheck
     | TcpCheck
@@ -343,7 +366,8 @@ Check = Annotated[
     | PostgresCheck
     | WebsocketCheck
     | PrometheusCheck
-    | DomainCheck,
+    | DomainCheck
+    | HeartbeatCheck,
     Field(discriminator="type"),
 ]
 
@@ -497,6 +521,12 @@ class Site(Declared):
     )
 
 
+class Agents(Declared):
+    """Where agents and services call, once a vantage point or a heartbeat is declared."""
+
+    listen: str = Field("127.0.0.1:8081", pattern=r"^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")
+
+
 class Postgres(Declared):
     """Which PostgreSQL to use: yours by `url`, or a private one that Holdfast starts and owns."""
 
@@ -518,6 +548,7 @@ class Estate(Declared):
 
     version: Literal[1] = 1
     site: Site = Site()
+    agents: Agents = Agents()
     postgres: Postgres = Postgres()
     retention: Retention = Retention()
     regions: dict[Key, Region] = Field(min_length=1)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from holdfast.estate.model import (
+    Agents,
     Agreement,
     AlertChannel,
     AlertMatch,
@@ -27,6 +28,7 @@ from holdfast.estate.model import (
     DomainCheck,
     Estate,
     GrpcCheck,
+    HeartbeatCheck,
     HttpCheck,
     IcmpCheck,
     PhaseTimeouts,
@@ -57,6 +59,7 @@ CHECK_TYPES: dict[str, type[BaseModel]] = {
     "websocket": WebsocketCheck,
     "prometheus": PrometheusCheck,
     "domain": DomainCheck,
+    "heartbeat": HeartbeatCheck,
 }
 
 
@@ -69,6 +72,8 @@ def model_at(path: Path, raw: Any) -> type[BaseModel] | None:
             return Site
         case ("site", "colours"):
             return Colours
+        case ("agents",):
+            return Agents
         case ("postgres",):
             return Postgres
         case ("retention",):

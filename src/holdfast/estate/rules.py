@@ -16,6 +16,7 @@ from holdfast.estate.model import (
     Cluster,
     Component,
     Estate,
+    HeartbeatCheck,
 )
 from holdfast.estate.scope import declared, matching
 from holdfast.estate.source import Path
@@ -57,6 +58,7 @@ def control_findings(texts: Iterable[tuple[Path, str]]) -> Iterator[Finding]:
 def _rules(estate: Estate, check_condition: ConditionCheck) -> Iterator[Iterator[Finding]]:
     yield _languages(estate)
     yield _listen(estate)
+    yield _agents_listen(estate)
     yield _site_url(estate)
     yield _retention(estate)
     clusters: Mapping[str, Cluster] = getattr(estate, "clusters", {})
@@ -76,6 +78,7 @@ def _rules(estate: Estate, check_condition: ConditionCheck) -> Iterator[Iterator
     for key, agreement in agreements.items():
         yield from _agreement_rules(("agreements", key), agreement, estate)
     yield _report_links(agreements)
+    yield _beat_tokens(clusters)
     yield from alert_rules(estate, _nearest_pattern)
 
 
@@ -106,6 +109,14 @@ def _listen(estate: Estate) -> Iterator[Finding]:
     # Port 0 is allowed: the system picks a free one, which tests and demos ask for.
     if int(estate.site.listen.rpartition(":")[2]) > 65535:
         yield Finding(("site", "listen"), "the port is above 65535")
+
+
+def _agents_listen(estate: Estate) -> Iterator[Finding]:
+    port = int(estate.agents.listen.rpartition(":")[2])
+    if not 1 <= port <= 65535:
+        yield Finding(("agents", "listen"), "not a port that can be called", "1 to 65535")
+    elif estate.agents.listen == estate.site.listen:
+        yield Finding(("agents", "listen"), "the status site answers there", "give it a port of its own")
 
 
 def _site_url(estate: Estate) -> Iterator[Finding]:
@@ -261,3 +272,19 @@ def _report_links(agreements: Mapping[str, Agreement]) -> Iterator[Finding]:
         if customer != agreement.customer:
             hint = "one customer could read the other's report; use a secret for each"
             yield Finding(("agreements", key, "report_link"), f"the same secret as agreement `{other}`", hint)
+
+
+def _beat_tokens(clusters: Mapping[str, Cluster]) -> Iterator[Finding]:
+    """A beat tells by its token alone which check it is for."""
+    holders: dict[tuple[str, str], str] = {}
+    for cluster_key, cluster in clusters.items():
+        for key, component in getattr(cluster, "components", {}).items():
+            for check_key, check in getattr(component, "checks", {}).items():
+                token = getattr(check, "token", None)
+                if not isinstance(check, HeartbeatCheck) or token is None:
+                    continue
+                name = f"{cluster_key}/{key}/{check_key}"
+                other = holders.setdefault((token.source, token.name), name)
+                if other != name:
+                    where: Path = ("clusters", cluster_key, "components", key, "checks", check_key, "token")
+                    yield Finding(where, f"the same secret as {other}", "use a secret for each")

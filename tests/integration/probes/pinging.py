@@ -1,10 +1,12 @@
-"""RANGE HOST...: allow ping sockets to RANGE in this network, and print what a check of each host saw."""
+"""LOOP RANGE HOST...: allow ping sockets to RANGE in this network; print what a check of each host saw."""
 
 import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
+
+import uvloop
 
 from holdfast.adapters.probes import Probes
 from holdfast.estate.model import IcmpCheck, SecretRef
@@ -24,6 +26,7 @@ async def main(hosts: list[str]) -> None:
     await probes.close()
 
 
+loop, groups, *hosts = sys.argv[1:]
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-Path("/proc/sys/net/ipv4/ping_group_range").write_text(sys.argv[1])
-asyncio.run(main(sys.argv[2:]))
+Path("/proc/sys/net/ipv4/ping_group_range").write_text(groups)
+(uvloop if loop == "uvloop" else asyncio).run(main(hosts))

@@ -12,12 +12,15 @@ from typing import Any
 import dns.flags
 import dns.message
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from probe_targets import resolve_secret, serving
 from real_servers import NameServers
 
 from holdfast.adapters.probes import Probes
 from holdfast.adapters.probes.dns import SystemServer
-from holdfast.adapters.probes.errors import OwnFault
+from holdfast.adapters.probes.dns_message import Answer, question, read_answer
+from holdfast.adapters.probes.errors import AttemptFailed, OwnFault
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Observation, Outcome
 from holdfast.estate.model import DnsCheck
@@ -175,6 +178,13 @@ def truthful(question: bytes) -> bytes:
     return dns.message.make_response(dns.message.from_wire(question)).to_wire()
 
 
+QUESTION = b"\x03www\x05plain\x07example\0\0\x01\0\x01"
+
+
+def record(name: bytes, kind: int, content: bytes, *, ttl: int = 60) -> bytes:
+    return name + struct.pack(">HHIH", kind, 1, ttl, len(content)) + content
+
+
 async def test_silence_and_refusal(probes: Probes) -> None:
     observation = await asked(probes, lambda _: [])
     assert observation.error == "first byte timed out after 300ms"
@@ -218,15 +228,71 @@ async def test_answers_to_other_questions_are_passed_by(probes: Probes) -> None:
         (lambda answer: answer[:2] + b"\0\0" + answer[4:], "not DNS: the answer to another question"),
         (lambda answer: answer.replace(b"plain", b"other"), "not DNS: the answer to another question"),
         (lambda answer: answer[:6] + b"\0\x09" + answer[8:], "not DNS: the answer cannot be read"),
-        # a name that points at itself
         (
-            lambda answer: answer[:4] + struct.pack(">HHHH", 1, 0, 0, 0) + b"\xc0\x0c\0\x01\0\x01",
+            lambda answer: answer[:4] + struct.pack(">HHHH", 0, 0, 0, 0),
+            "not DNS: the answer to another question",
+        ),
+        (
+            lambda answer: answer[:6] + b"\0\x01\0\0\0\0" + QUESTION + b"\x40a",
+            "not DNS: the answer cannot be read",
+        ),
+        (
+            lambda answer: answer[:6] + b"\0\x01\0\0\0\0" + QUESTION + record(b"\xc0\x0c", 1, b"\0" * 5),
+            "not DNS: the answer cannot be read",
+        ),
+        (
+            lambda answer: answer[:6] + b"\0\x01\0\0\0\0" + QUESTION + record(b"\xc0\x0c", 1, b"")[:-1],
             "not DNS: the answer cannot be read",
         ),
     ],
 )
 async def test_what_is_no_answer(probes: Probes, spoil: Callable[[bytes], bytes], error: str) -> None:
     assert (await asked(probes, lambda question: [spoil(truthful(question))])).error == error
+
+
+def answered(flags: int, *sections: bytes, counts: tuple[int, int, int] = (0, 0, 0)) -> Answer:
+    asked = question("www.plain.example", "A")
+    head = asked.number + struct.pack(">HHHHH", flags, 1, *counts)
+    return read_answer(asked, head + QUESTION + b"".join(sections))
+
+
+def test_what_is_read_of_an_answer() -> None:
+    here = b"\xc0\x0c"
+    answer = answered(
+        0x84A0,
+        record(here, 1, bytes([192, 0, 2, 2]), ttl=90),
+        record(here, 46, b"a signature"),
+        record(here, 1, bytes([192, 0, 2, 1]), ttl=70),
+        record(here, 1, b"passed over, for nobody asked here"),
+        record(b"\0", 41, b"", ttl=1 << 24),
+        counts=(3, 1, 1),
+    )
+    assert answer == Answer("BADVERS", False, True, True, ("192.0.2.1", "192.0.2.2"), 70)
+
+
+def test_a_truncated_answer_is_read_no_further() -> None:
+    assert answered(0x8200, b"\xff", counts=(9, 9, 9)).truncated
+
+
+def test_a_refusal_may_leave_the_question_out() -> None:
+    asked = question("www.plain.example", "A")
+    raw = asked.number + struct.pack(">HHHHH", 0x8005, 0, 0, 0, 0)
+    assert read_answer(asked, raw).rcode == "REFUSED"
+
+
+def test_an_address_asks_for_its_name() -> None:
+    assert question("192.0.2.1", "PTR").asked.startswith(b"\x011\x012\x010\x03192\x07in-addr\x04arpa\0")
+    assert question("grün.example", "A").asked.startswith(b"\x0bxn--grn-ioa\x07example\0")
+    with pytest.raises(OwnFault):
+        question("a" * 64 + ".example", "A")
+
+
+@given(st.binary(max_size=200), st.sampled_from(["A", "TXT", "MX", "SOA", "SVCB", "CAA", "NAPTR", "TLSA"]))
+def test_any_bytes_are_survived(raw: bytes, kind: str) -> None:
+    asked = question("a", kind)
+    for counts in (b"\0\x01\0\x02\0\x01\0\x01", b"\0\x01\xff\xff\xff\xff\xff\xff"):
+        with contextlib.suppress(AttemptFailed):
+            read_answer(asked, asked.number + b"\x84\0" + counts + asked.asked + raw)
 
 
 async def test_a_stream_that_ends_early(probes: Probes) -> None:

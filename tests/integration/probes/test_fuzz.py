@@ -21,7 +21,7 @@ from probe_targets import Authority, open_descriptors, serving, settled
 from holdfast.adapters.probes import Probes
 from holdfast.availability.judging import compile_check, judge
 
-EXCHANGES = int(os.environ.get("HOLDFAST_FUZZ_EXCHANGES", "150"))
+EXCHANGES = int(os.environ.get("HOLDFAST_FUZZ_EXCHANGES", "100"))
 AT_ONCE = 40
 PAGE = os.sysconf("SC_PAGE_SIZE")
 MOST_GROWTH = 8 << 20
@@ -99,3 +99,22 @@ async def test_fuzzed_exchanges(probes: Probes, authority: Authority, name: str)
         assert len(asyncio.all_tasks()) <= tasks
         assert resident() - memory < MOST_GROWTH
     assert len(errors) >= 3
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+async def test_cancelled_at_any_moment_nothing_stays_open(
+    probes: Probes, authority: Authority, name: str
+) -> None:
+    protocol, chance = PROTOCOLS[name], random.Random(name)
+    async with vandals(protocol, chance, authority) as ports:
+        await probes.attempt(protocol.check(chance, ports[0]))
+        for _ in range(15):
+            checks = [protocol.check(chance, chance.choice(ports)) for _ in range(6)]
+            tasks = [asyncio.create_task(probes.attempt(check)) for check in checks]
+            for _ in range(chance.randrange(12)):
+                await asyncio.sleep(0)
+            await asyncio.sleep(chance.choice([0, 0.001, 0.005, 0.02]))
+            for task in tasks:
+                task.cancel()
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                assert not isinstance(ended, BaseException) or isinstance(ended, asyncio.CancelledError)

@@ -24,9 +24,10 @@ TOKEN = bytes(range(16))
 async def pinged(groups: str, *hosts: str) -> list[dict[str, Any]]:
     # Without root the network belongs to a user of its own, in which we are root.
     apart = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--user", "--map-root-user"]
+    loop = type(asyncio.get_running_loop()).__module__
     program = Path(__file__).with_name("pinging.py")
     process = await asyncio.create_subprocess_exec(
-        *apart, sys.executable, str(program), groups, *hosts, stdout=asyncio.subprocess.PIPE
+        *apart, sys.executable, str(program), loop, groups, *hosts, stdout=asyncio.subprocess.PIPE
     )
     output, _ = await process.communicate()
     assert process.returncode == 0

@@ -161,12 +161,17 @@ BROKEN = "not WebSocket: the server broke the protocol"
         (lambda request: accepted(request, b"\x81\x02\xff\xff"), BROKEN),  # not UTF-8
         (lambda request: accepted(request, b"\x80\x01x"), BROKEN),  # the rest of nothing
         (lambda request: accepted(request, b"\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff"), BROKEN),
+        (lambda request: accepted(request).replace(b"Connection: Up", b"Connection: \xff"), BROKEN),
+        (
+            lambda request: accepted(request, b"\x88\x02\x03\xe8"),
+            "closed with code 1000 before a message came",
+        ),
         (accepted, "connection closed by the server"),
     ],
 )
 async def test_what_is_no_websocket(probes: Probes, answer: Callable[[bytes], bytes], error: str) -> None:
     async with serving(answering(answer)) as port:
-        observation = await probes.attempt(websocket(port, 'message == "x"'))
+        observation = await probes.attempt(websocket(port, 'message == "x"', send="hello"))
     assert observation.error == error
 
 
@@ -179,4 +184,4 @@ async def test_endless_fragments_are_bounded(probes: Probes) -> None:
 
     async with serving(endless) as port:
         observation = await probes.attempt(websocket(port, 'message == "x"'))
-    assert observation.error == "the answer is too long"
+    assert observation.error in ("the server sends too many frames", "the answer is too long")

@@ -4,10 +4,12 @@ Everything follows from the arguments: no randomness, no clock.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from holdfast.availability.freezing import FrozenMonth, Promise, account
 from holdfast.availability.model import Interval, Maintenance, Outcome, State, worst
 from holdfast.availability.ports import Resolution
 from holdfast.availability.sla import Figure, Terms, statement, tally
@@ -223,6 +225,7 @@ class FakeReader:
         self.away = False
         self.calls: list[str] = []
         self.agreements: dict[str, Agreement] = {}
+        self.frozen: list[FrozenMonth] = []
 
     def _read(self, what: str) -> None:
         self.calls.append(what)
@@ -327,8 +330,32 @@ class FakeReader:
             if one.state is not State.OPERATIONAL and (clipped := one.window.clipped_to(done.elapsed))
         ]
         return AgreementReport(
-            key, agreement, "Nordwind Druck <AG>", statuses, done, events, self.now_overview.maintenance
+            key,
+            agreement,
+            "Nordwind Druck <AG>",
+            statuses,
+            done,
+            events,
+            self.now_overview.maintenance,
+            frozen=self.frozen,
         )
+
+
+def frozen_chain(rows: int) -> list[FrozenMonth]:
+    """October with an hour of downtime, corrected daily by an hour more; newest first."""
+    window = month_window(2026, 10, BERLIN)
+    promise = Promise("premium", "Europe/Berlin", Terms(Decimal("99.9")), {"eu/website": 1})
+    chain = []
+    for turn in range(rows):
+        down = Window(window.start, window.start + timedelta(hours=turn + 1))
+        line = [
+            Interval(down, State.MAJOR_OUTAGE, sample=turn == 0),
+            Interval(Window(down.end, window.end), State.OPERATIONAL),
+        ]
+        made = account(promise, window, {1: line}, [], corrects=chain[-1] if chain else None).month
+        at = window.end + timedelta(days=turn, minutes=15)
+        chain.append(replace(made, id=turn + 1, frozen_at=at))
+    return chain[::-1]
 
 
 class AwayError(HoldfastError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from site_client import NEVER, SETTINGS, TOKEN, Response, ask, running
-from site_estates import NOW, FakeReader, agreement, overview
+from site_estates import NOW, FakeReader, agreement, frozen_chain, overview
 
 from holdfast.availability.model import State
 from holdfast.estate.model import Site
@@ -315,6 +315,38 @@ async def test_an_agreement_is_shown_by_its_secret_link_alone() -> None:
             assert "Nordwind" not in wrong.text
             assert wrong.headers["referrer-policy"] == "no-referrer" or not token
         assert (await ask(site, f"/de/agreements/{TOKEN}?month=2026-12")).status == 404
+
+
+async def test_a_frozen_month_shows_its_figures_its_hash_and_what_it_corrects() -> None:
+    of = reader()
+    of.frozen = frozen_chain(2)
+    newest, first = of.frozen
+    async with running(of) as site:
+        english = text_of(await ask(site, f"/en/agreements/{TOKEN}?month=2026-10"))
+        german = text_of(await ask(site, f"/de/agreements/{TOKEN}?month=2026-10"))
+    assert "2 November 2026, 00:15 CET" in english
+    assert "corrects the 99.865% of 1 November 2026, 00:15 CET to 99.731%" in english
+    assert english.index("99.731% holdfast-1") < english.index("99.865% holdfast-1 1 hr"), "newest first"
+    for row in (newest, first):
+        assert row.intervals_sha256 in english
+    assert english.count("sample data") == 1
+    assert "korrigiert die 99,865 % vom 1. November 2026, 00:15 CET auf 99,731 %" in german
+
+
+async def test_a_long_chain_of_corrections_is_cut() -> None:
+    of = reader()
+    of.frozen = frozen_chain(40)
+    async with running(of) as site:
+        page = text_of(await ask(site, f"/en/agreements/{TOKEN}?month=2026-10"))
+    assert page.count("SHA-256 of ") == 12
+    assert "28 earlier rows are not listed." in page
+    assert page.count("corrects the ") == 12, "the last one shown was a correction too"
+
+
+async def test_a_month_that_is_not_frozen_says_nothing_of_it() -> None:
+    async with running(reader()) as site:
+        page = text_of(await ask(site, f"/en/agreements/{TOKEN}"))
+    assert "SHA-256" not in page
 
 
 def test_a_short_secret_opens_nothing() -> None:

@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any
 
 from psycopg.types.json import Jsonb

@@ -1,7 +1,4 @@
-"""The DNS probe: one question to one server, by UDP or TCP (RFC 1035, RFC 7766), and what it answers.
-
-Messages are dnspython's, which is imported with the first question (40 ms); the sockets are ours.
-"""
+"""The DNS probe: one question to one server, by UDP or TCP (RFC 1035, RFC 7766), and what it answers."""
 
 import asyncio
 import os
@@ -9,10 +6,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from holdfast.adapters.probes.addresses import is_address
 from holdfast.adapters.probes.datagrams import Datagrams
+from holdfast.adapters.probes.dns_message import Answer, Question, question, read_answer
 from holdfast.adapters.probes.errors import AttemptFailed, OwnFault
 from holdfast.adapters.probes.incoming import Incoming
 from holdfast.adapters.probes.phases import Attempt
@@ -20,15 +17,9 @@ from holdfast.adapters.probes.reach import Reach
 from holdfast.adapters.probes.wire import Wire
 from holdfast.estate.model import DnsCheck
 
-if TYPE_CHECKING:
-    from dns.message import Message, QueryMessage
-    from dns.rdata import Rdata
-
 _AGAIN_S = 1.0
 _MOST_STRAYS = 100
 _MOST = 65_537
-_PAYLOAD = 1_232  # what passes everywhere without fragments (dnsflagday.net/2020)
-_MOST_ANSWERS = 1_000
 _RESOLV_CONF = Path("/etc/resolv.conf")
 
 
@@ -39,16 +30,16 @@ class DnsProbe:
 
     async def attempt(self, check: DnsCheck, attempt: Attempt) -> dict[str, object]:
         """The answer to the question. Raises AttemptFailed when there is none."""
-        query = _question(check)
+        query = question(check.name, check.record)
         addresses = await self._reach.found(attempt, check.server or self._system.address())
-        answer: Message | None = None
+        answer: Answer | None = None
         if check.transport == "udp":
             answer = await _by_datagrams(attempt, query, addresses, check.port)
         if answer is None:  # asked for, or too long for a datagram
             server = check.server or addresses[0]
             async with self._reach.connected(attempt, server, check.port) as wire:
                 answer = await _by_stream(attempt, query, wire)
-        return _facts(answer, check.record)
+        return _facts(answer)
 
 
 class SystemServer:
@@ -76,26 +67,9 @@ def _servers(text: str) -> Iterator[str]:
                 yield address
 
 
-def _question(check: DnsCheck) -> "QueryMessage":
-    import dns.exception  # noqa: PLC0415  most estates never need it
-    import dns.flags  # noqa: PLC0415
-    import dns.message  # noqa: PLC0415
-    import dns.reversename  # noqa: PLC0415
-
-    try:
-        by_address = check.record == "PTR" and is_address(check.name)
-        name = dns.reversename.from_address(check.name) if by_address else check.name
-        query = dns.message.make_query(name, check.record, use_edns=0, payload=_PAYLOAD)
-    except (dns.exception.DNSException, UnicodeError) as error:
-        raise OwnFault("the check asks for a name that cannot be one") from error
-    # Asks for the flag AD in the answer (RFC 6840, section 5.7).
-    query.flags |= dns.flags.AD
-    return query
-
-
 async def _by_datagrams(
-    attempt: Attempt, query: "QueryMessage", addresses: tuple[str, ...], port: int
-) -> "Message | None":
+    attempt: Attempt, query: Question, addresses: tuple[str, ...], port: int
+) -> Answer | None:
     """The answer of the first address where somebody listens; None when it does not fit into a datagram."""
     for address in addresses[:-1]:
         try:
@@ -106,75 +80,46 @@ async def _by_datagrams(
     return await _by_datagram(attempt, query, addresses[-1], port)
 
 
-async def _by_datagram(attempt: Attempt, query: "QueryMessage", address: str, port: int) -> "Message | None":
+async def _by_datagram(attempt: Attempt, query: Question, address: str, port: int) -> Answer | None:
     """The answer; None when it does not fit into a datagram."""
-    from dns.flags import TC  # noqa: PLC0415
-
-    question = query.to_wire()
     with Datagrams(attempt.loop, address, port) as datagrams:
         async with attempt.awaiting_first_byte():
             while True:
-                datagrams.send(question)
+                datagrams.send(query.wire)
                 with suppress(TimeoutError):  # a datagram may be lost: ask again
                     async with asyncio.timeout(_AGAIN_S):
                         answer = await _fitting(query, datagrams.receive)
-                        return None if answer.flags & TC else answer
+                        return None if answer.truncated else answer
 
 
-async def _fitting(query: "QueryMessage", receive: Callable[[], Awaitable[bytes]]) -> "Message":
+async def _fitting(query: Question, receive: Callable[[], Awaitable[bytes]]) -> Answer:
     """The first datagram that answers `query`: anybody may send others."""
     for _ in range(_MOST_STRAYS):
         datagram = await receive()
-        if datagram[:2] == query.id.to_bytes(2, "big"):
-            return _read(query, datagram)
+        if datagram[:2] == query.number:
+            return read_answer(query, datagram)
     raise AttemptFailed("not DNS: answers to another question")
 
 
-async def _by_stream(attempt: Attempt, query: "QueryMessage", wire: Wire) -> "Message":
+async def _by_stream(attempt: Attempt, query: Question, wire: Wire) -> Answer:
     incoming = Incoming(attempt.loop, most=_MOST)
     async with attempt.awaiting_first_byte():
-        wire.write(query.to_wire(prepend_length=True))
+        wire.write(len(query.wire).to_bytes(2, "big") + query.wire)
         wire.attach(incoming)
         await incoming.begun()
     async with attempt.reading():
         size = int.from_bytes(await incoming.exactly(2), "big")
-        return _read(query, await incoming.exactly(size))
+        return read_answer(query, await incoming.exactly(size))
 
 
-def _read(query: "QueryMessage", raw: bytes) -> "Message":
-    import dns.exception  # noqa: PLC0415
-    import dns.message  # noqa: PLC0415
-
-    try:
-        answer = dns.message.from_wire(raw, ignore_trailing=True)
-        fits = query.is_response(answer)
-    except (dns.exception.DNSException, ValueError) as error:  # ValueError: text that is none, in a record
-        raise AttemptFailed("not DNS: the answer cannot be read") from error
-    if not fits:
-        raise AttemptFailed("not DNS: the answer to another question")
-    return answer
-
-
-def _facts(answer: "Message", record: str) -> dict[str, object]:
-    from dns import flags, rcode, rdatatype  # noqa: PLC0415
-
-    kind = rdatatype.from_text(record)
-    # Behind a CNAME the records that were asked for have another owner.
-    fitting = [each for each in answer.answer if each.rdtype == kind]
-    records = [_shown(each) for rrset in fitting for each in rrset][:_MOST_ANSWERS]
+def _facts(answer: Answer) -> dict[str, object]:
     facts: dict[str, object] = {
-        "rcode": rcode.to_text(answer.rcode()),
-        "answers": sorted(records),
-        "answer_count": len(records),
-        "authenticated": bool(answer.flags & flags.AD),
-        "authoritative": bool(answer.flags & flags.AA),
+        "rcode": answer.rcode,
+        "answers": list(answer.records),
+        "answer_count": len(answer.records),
+        "authenticated": answer.authenticated,
+        "authoritative": answer.authoritative,
     }
-    if fitting:
-        facts["ttl"] = timedelta(seconds=min(rrset.ttl for rrset in fitting))
+    if answer.ttl is not None:
+        facts["ttl"] = timedelta(seconds=answer.ttl)
     return facts
-
-
-def _shown(record: "Rdata") -> str:
-    """A record as zone files have it; a TXT as the text that it is, without quotes, its parts joined."""
-    strings: tuple[bytes, ...] | None = getattr(record, "strings", None)
-    return b"".join(strings).decode("utf-8", "replace") if strings is not None else record.to_text()

@@ -119,7 +119,7 @@ class _Session:
                     self.send(b"p", _text(password))
                 case _ if asked == _MD5:
                     self.send(b"p", md5_answer(user, password, body[4:8]) + b"\0")
-                case _ if asked == _SASL and MECHANISM in body[4:].split(b"\0"):
+                case _, None if asked == _SASL and MECHANISM in body[4:].split(b"\0"):
                     scram, confirmed = Scram(password, secrets.token_urlsafe(18)), False
                     first = scram.first()
                     self.send(b"p", MECHANISM + b"\0" + struct.pack(">I", len(first)) + first)

@@ -12,6 +12,7 @@ from holdfast.adapters.probes.dns import DnsProbe
 from holdfast.adapters.probes.domain import BOOTSTRAP, ROOT_WHOIS, DomainProbe
 from holdfast.adapters.probes.errors import AttemptFailed, OwnFault, failure_of
 from holdfast.adapters.probes.grpc import GrpcProbe
+from holdfast.adapters.probes.heartbeat import HeartbeatProbe, PulseOf
 from holdfast.adapters.probes.http import HttpPlan, HttpProbe
 from holdfast.adapters.probes.icmp import IcmpProbe
 from holdfast.adapters.probes.phases import Attempt
@@ -31,6 +32,7 @@ from holdfast.estate.model import (
     DnsCheck,
     DomainCheck,
     GrpcCheck,
+    HeartbeatCheck,
     HttpCheck,
     IcmpCheck,
     PostgresCheck,
@@ -56,8 +58,11 @@ class Probes:
         nameservers: Sequence[str] = (),
         rdap_bootstrap: str = BOOTSTRAP,
         root_whois: str = ROOT_WHOIS,
+        pulse_of: PulseOf | None = None,
     ) -> None:
         """`resolve_secret` is asked at each attempt of a check with secrets, so that a changed one is seen.
+
+        `pulse_of` tells of beats; without it there is nobody who hears them.
 
         `nameservers` (`address:port`) stand in for the system's, the other two for those of IANA.
         """
@@ -75,6 +80,7 @@ class Probes:
         self._websocket = WebsocketProbe(reach)
         self._prometheus = PrometheusProbe(self._http)
         self._domain = DomainProbe(reach, self._http, bootstrap=rdap_bootstrap, root_whois=root_whois)
+        self._heartbeat = HeartbeatProbe(reach, pulse_of)
         self._plans: dict[int, tuple[weakref.ref[Check], _Plan]] = {}
 
     async def attempt(self, check: Check) -> Observation:
@@ -135,6 +141,8 @@ class Probes:
                 return await self._postgres.attempt(check, attempt)
             case DomainCheck():
                 return await self._domain.attempt(check, attempt)
+            case HeartbeatCheck():
+                return await self._heartbeat.attempt(check, attempt)
         raise TypeError(f"no probe for a check of type {check.type}")
 
     def _planned(self, check: Check) -> _Plan:

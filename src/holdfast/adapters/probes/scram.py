@@ -19,7 +19,7 @@ _FIRST = re.compile(rb"r=([\x21-\x2b\x2d-\x7e]{1,200}),s=([A-Za-z0-9+/=]{1,200})
 
 
 class Scram:
-    """One login: three messages out of two answers."""
+    """One login: three messages out of two answers. A second challenge is refused: hashing takes time."""
 
     def __init__(self, password: str, nonce: str) -> None:
         self._password = _prepared(password)
@@ -33,7 +33,7 @@ class Scram:
     def answer(self, challenge: bytes) -> bytes:
         """The final message. Raises AttemptFailed for a challenge that is not one."""
         match = _FIRST.fullmatch(challenge)
-        if match is None or not match[1].startswith(self._nonce) or match[1] == self._nonce:
+        if self._expected or match is None or not match[1].startswith(self._nonce) or match[1] == self._nonce:
             raise AttemptFailed("the server's login is not SCRAM")
         iterations = int(match[3])
         if not 1 <= iterations <= MOST_ITERATIONS:

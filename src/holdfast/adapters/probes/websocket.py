@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MOST = 262_144
 _MOST_MESSAGE = 65_536
+_MOST_FRAMES = 1_000
 _BROKEN = "not WebSocket: the server broke the protocol"
 
 
@@ -92,6 +93,7 @@ class _Talk:
         self._subprotocol: str | None = None
         self._message: bytearray | None = None
         self._ended: str | None = None
+        self._heard = 0
         self.accepted = self.complete = False
 
     def begin(self, wire: Wire) -> None:
@@ -100,23 +102,27 @@ class _Talk:
     def say(self, wire: Wire, text: str) -> None:
         from wsproto.events import TextMessage  # noqa: PLC0415
 
-        wire.write(self._connection.send(TextMessage(data=text)))
+        if self._open():  # the server may have closed with the same breath that accepted
+            wire.write(self._connection.send(TextMessage(data=text)))
 
     def end(self, wire: Wire) -> None:
-        from wsproto.connection import ConnectionState  # noqa: PLC0415
         from wsproto.events import CloseConnection  # noqa: PLC0415
 
-        if self._connection.state is ConnectionState.OPEN:
+        if self._open():
             wire.write(self._connection.send(CloseConnection(code=1000)))
 
     def hear(self, wire: Wire, received: bytes) -> None:
+        from h11 import ProtocolError as HttpError  # noqa: PLC0415
         from wsproto.utilities import ProtocolError  # noqa: PLC0415
 
         try:
             self._connection.receive_data(received)
             for event in self._connection.events():
+                self._heard += 1
+                if self._heard > _MOST_FRAMES:
+                    raise AttemptFailed("the server sends too many frames")
                 self._take(wire, event)
-        except ProtocolError as error:
+        except (ProtocolError, HttpError, ValueError) as error:  # ValueError: a header that is not ASCII
             raise AttemptFailed(_BROKEN) from error
 
     def check_open(self) -> None:
@@ -132,9 +138,13 @@ class _Talk:
             facts["message"] = bytes(self._message)
         return facts
 
+    def _open(self) -> bool:
+        from wsproto.connection import ConnectionState  # noqa: PLC0415
+
+        return self._connection.state is ConnectionState.OPEN
+
     def _take(self, wire: Wire, event: "Event") -> None:
         from wsproto import events  # noqa: PLC0415
-        from wsproto.connection import ConnectionState  # noqa: PLC0415
 
         match event:
             case events.AcceptConnection(subprotocol=subprotocol):
@@ -147,7 +157,7 @@ class _Talk:
                 self._take_part(text.encode("utf-8", "surrogatepass"), last=event.message_finished)
             case events.BytesMessage(data=raw):
                 self._take_part(bytes(raw), last=event.message_finished)
-            case events.CloseConnection() if self._connection.state is ConnectionState.OPEN:
+            case events.CloseConnection() if self._open():
                 # Nobody closed: wsproto found what came to be no frame, and proposes to end it.
                 self._ended = self._ended or _BROKEN
             case events.CloseConnection(code=code):

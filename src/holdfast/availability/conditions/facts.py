@@ -221,4 +221,8 @@ CHECK_TYPES: Mapping[str, Mapping[str, Fact]] = {
         "domain_status": Fact(Kind.JSON, 'a list, such as "active" or "client hold"', quotable=False),
         "response_time": _TIMES["response_time"],
     },
+    "heartbeat": {
+        "beat_age": Fact(Kind.DURATION, "how long ago the newest call came"),
+        "beat_message": Fact(Kind.TEXT, "what the newest call said", quotable=False),
+    },
 }

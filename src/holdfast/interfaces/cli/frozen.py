@@ -1,6 +1,7 @@
 """Frozen months, for people and for programs."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import typer
@@ -29,7 +30,7 @@ def row_as_plain(row: FrozenMonth) -> dict[str, Any]:
 
 def print_chain(newest_first: Sequence[FrozenMonth]) -> None:
     """What was frozen of one month, with the figures that each correction replaced."""
-    for row, corrected in zip(newest_first, [*newest_first[1:], None], strict=True):
+    for row, corrected in zip_longest(newest_first, newest_first[1:]):
         typer.echo(
             f"frozen on {row.frozen_at:%Y-%m-%d %H:%M}Z: {_percent(row)}, SHA-256 {row.intervals_sha256}"
         )

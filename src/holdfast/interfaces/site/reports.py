@@ -22,6 +22,7 @@ from holdfast.availability.views import (
     Sample,
 )
 from holdfast.interfaces.site import charts
+from holdfast.interfaces.site.frozen import MOST_FROZEN, frozen_rows
 from holdfast.interfaces.site.i18n import NOTHING, Translator
 from holdfast.interfaces.site.ranges import EARLIEST, Range, neighbours
 from holdfast.interfaces.site.rendering import MOST_EVENTS, Renderer, Staleness, Told
@@ -245,6 +246,8 @@ class ReportRenderer:
             following=following,
             month_href=lambda each: f"?month={each:%Y-%m}",
             figures=figures,
+            frozen=frozen_rows(report.frozen[: MOST_FROZEN + 1], t)[:MOST_FROZEN],
+            frozen_hidden=max(0, len(report.frozen) - MOST_FROZEN),
             budget_bar=self._budget_bar(s.budget),
             unknown_names={
                 "excluded": _("left out of counted time"),

@@ -1,0 +1,1 @@
+"""What agents and services call: an agent's checks and results, and beats."""
