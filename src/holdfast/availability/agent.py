@@ -9,7 +9,7 @@ results, and keeps count of them: the count is delivered in their place.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
@@ -66,15 +66,20 @@ class Parcel:
 
 
 class Spool(Protocol):
-    """Keeps results until they are delivered, in the order in which they came, within bounds."""
+    """Keeps results until they are delivered, in the order in which they came, within bounds.
+
+    Its methods may wait for the disk, and may be called from several threads.
+    """
 
     def put(self, results: Sequence[Result]) -> None:
-        """Keep these, durably where that is possible. Never raises: without room on the disk they are kept
-        in memory, and beyond that counted as given up."""
+        """Keep these, durably where that is possible. Never raises for want of room.
+
+        Without room on the disk they are kept in memory, and beyond that counted as given up.
+        """
         ...
 
     def next(self, most: int) -> Parcel:
-        """The oldest results, at most `most`, and what was given up. The same again until `delivered`."""
+        """The oldest results, at most `most`, or what was given up. The same again until `delivered`."""
         ...
 
     def delivered(self, parcel: Parcel) -> None:
@@ -109,7 +114,6 @@ class AgentCounters:
     refused: int = 0
     deliveries: int = 0
     failures: int = 0
-    outcomes: dict[str, int] = field(default_factory=dict)
 
 
 class Agent:
@@ -147,7 +151,8 @@ class Agent:
                 group.create_task(self._keep_results())
                 group.create_task(self._deliver())
         finally:
-            await self._flush()
+            # Not in a thread: whoever cancels may not wait for one.
+            self._spool.put(self._taken())
 
     async def _follow_orders(self) -> None:
         pause = SHORTEST_PAUSE_S
@@ -176,42 +181,43 @@ class Agent:
         """Into the spool at least every second: what is not there yet is what a kill can cost."""
         while True:
             await asyncio.sleep(FLUSH_EVERY_S)
-            await self._flush()
+            if fresh := self._taken():
+                await asyncio.to_thread(self._spool.put, fresh)
 
-    async def _flush(self) -> None:
-        if self._fresh:
-            fresh, self._fresh[:] = list(self._fresh), []
-            self._spool.put(fresh)
+    def _taken(self) -> list[Result]:
+        taken = self._fresh.copy()
+        self._fresh.clear()
+        return taken
 
     async def _deliver(self) -> None:
         """One delivery after another, oldest first; after trouble in growing, spread intervals."""
         pause = SHORTEST_PAUSE_S
         while True:
-            parcel = self._spool.next(self._most)
+            parcel = await asyncio.to_thread(self._spool.next, self._most)
             if parcel.is_empty:
                 await asyncio.sleep(FLUSH_EVERY_S)
                 continue
             try:
                 receipt = await self._uplink.deliver(parcel.results, parcel.losses)
             except DeliveryRefused as error:
-                self._refused(parcel, error)
+                await self._refused(parcel, error)
             except HoldfastError as error:
                 self.counters.failures += 1
                 self._trouble("delivery_failed", error)
                 await asyncio.sleep(self._spread(pause))
                 pause = min(2 * pause, LONGEST_PAUSE_S)
             else:
-                self._spool.delivered(parcel)
+                await asyncio.to_thread(self._spool.delivered, parcel)
                 self._note(parcel, receipt)
                 self._most = MOST_RESULTS
                 pause = SHORTEST_PAUSE_S
 
-    def _refused(self, parcel: Parcel, error: DeliveryRefused) -> None:
+    async def _refused(self, parcel: Parcel, error: DeliveryRefused) -> None:
         """Find the one that is not understood by halves; it must not hold up all the others."""
         if len(parcel.results) > 1:
             self._most = parcel.first_half
             return
-        self._spool.set_aside(parcel, str(error))
+        await asyncio.to_thread(self._spool.set_aside, parcel, str(error))
         self._on_event("delivery_set_aside", {"results": len(parcel.results), "error": str(error)})
         self._most = MOST_RESULTS
 

@@ -13,10 +13,32 @@ from holdfast.kernel.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """A component whose trouble explains another's."""
+
+    cluster_key: str
+    key: str
+    name: str
+    cluster_name: str
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.cluster_name} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Interval):
+    """What happened to a component, and because of what: the dependencies that explain it, to their roots."""
+
+    because_of: tuple[Cause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ComponentStatus:
     """A component now. `since` is None while nothing is known.
 
     `maintenance` is the planned window that is under way, if any; `state` stays the measured one.
+    `because_of` names the dependencies that explain its state.
     """
 
     id: int
@@ -29,6 +51,7 @@ class ComponentStatus:
     reason: str = ""
     maintenance: Maintenance | None = None
     check_ids: tuple[int, ...] = ()
+    because_of: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +64,7 @@ class Day:
     day: date
     figure: Figure
     worst: State
-    events: Sequence[Interval] = ()
+    events: Sequence[Event] = ()
     maintenance: bool = False
     sample: bool = False
 
@@ -112,7 +135,7 @@ class ComponentReport:
     history: ComponentHistory
     cluster_name: str
     region: str
-    events: Sequence[Interval]
+    events: Sequence[Event]
     resolution: Resolution
     samples: Sequence[Sample]
     overall: Sample | None
@@ -129,7 +152,7 @@ class MonthHistory:
     window: Window
     components: Sequence[ComponentStatus]
     figures: Mapping[int, Figure]
-    events: Sequence[tuple[ComponentStatus, Interval]]
+    events: Sequence[tuple[ComponentStatus, Event]]
     maintenance: Sequence[Maintenance] = ()
 
 
@@ -145,7 +168,7 @@ class AgreementReport:
     customer_name: str
     components: Sequence[ComponentStatus]
     statement: Statement
-    events: Sequence[tuple[ComponentStatus, Interval]]
+    events: Sequence[tuple[ComponentStatus, Event]]
     maintenance: Sequence[Maintenance]
     sample: bool = False
     frozen: Sequence[FrozenMonth] = ()

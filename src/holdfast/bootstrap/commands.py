@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from holdfast.adapters.postgres.agents import PostgresAgents
 from holdfast.adapters.postgres.alerting import PostgresAlerts
 from holdfast.adapters.postgres.availability import PostgresMaintenance, PostgresReadingStore
 from holdfast.adapters.postgres.connect import Pool, open_pool
@@ -21,17 +22,21 @@ from holdfast.availability.alerting.model import Outcome, Silence
 from holdfast.availability.model import Maintenance
 from holdfast.availability.months import Verified
 from holdfast.availability.reading import Inventory, Reader
+from holdfast.availability.vantage import VantageLogin, fresh_token, sha256_of
 from holdfast.availability.views import AgreementReport, Overview
 from holdfast.bootstrap import interchange, lab, months, running
 from holdfast.bootstrap.alerting import check_pattern, send_test
 from holdfast.bootstrap.connections import try_connections
 from holdfast.bootstrap.database import is_embedded, server_for
 from holdfast.bootstrap.estates import read_estate
-from holdfast.estate.model import Estate
+from holdfast.estate.model import Estate, VantagePoint
 from holdfast.estate.schema import estate_schema
 from holdfast.estate.scope import declared, matching
+from holdfast.estate.suggest import did_you_mean
 from holdfast.estate.template import render_template
 from holdfast.interfaces.cli.ports import (
+    AgentLogin,
+    AgentRequest,
     AlertStatus,
     Checked,
     Exported,
@@ -86,6 +91,34 @@ class LocalCommands:
 
     def serve(self, role: RoleName, place: Place, *, supervised: bool) -> None:
         _run(running.serve(role, place, supervised=supervised))
+
+    def serve_agent(self, request: AgentRequest) -> None:
+        _run(running.serve_agent(request))
+
+    def agent_add(self, place: Place, key: str) -> str:
+        async def add(pool: Pool, inventory: Inventory) -> str:
+            _declared_vantage(key, inventory.estate)
+            token = fresh_token()
+            await PostgresAgents(pool).add(key, sha256_of(token), "command line")
+            return token
+
+        return _run(_with_database(place, Role.CONTROLLER, add))
+
+    def agent_list(self, place: Place) -> Sequence[AgentLogin]:
+        async def read(pool: Pool, inventory: Inventory) -> Sequence[AgentLogin]:
+            declared_here = inventory.estate.vantage_points
+            logins = {each.key: each for each in await PostgresAgents(pool).logins()}
+            return [
+                _agent_login(key, declared_here, logins) for key in dict.fromkeys([*declared_here, *logins])
+            ]
+
+        return _run(_with_database(place, Role.CONTROLLER, read))
+
+    def agent_revoke(self, place: Place, key: str) -> bool:
+        async def revoke(pool: Pool, _: Inventory) -> bool:
+            return await PostgresAgents(pool).revoke(key, "command line")
+
+        return _run(_with_database(place, Role.CONTROLLER, revoke))
 
     def demo(
         self,
@@ -263,6 +296,30 @@ def _named(patterns: Sequence[str], estate: Estate) -> list[tuple[str, str]]:
             raise UsageError(f"{pattern!r} names no component", hint=f"there are: {known}")
         found += matches
     return found
+
+
+def _declared_vantage(key: str, estate: Estate) -> None:
+    if key not in estate.vantage_points:
+        hint = did_you_mean(key, estate.vantage_points, otherwise="declare it under `vantage_points` first")
+        raise UsageError(f"the estate in force has no vantage point {key!r}", hint=hint)
+
+
+def _agent_login(
+    key: str, declared_here: Mapping[str, VantagePoint], logins: Mapping[str, VantageLogin]
+) -> AgentLogin:
+    vantage, login = declared_here.get(key), logins.get(key)
+    name = "" if vantage is None else vantage.name
+    if login is None:
+        return AgentLogin(key, name)
+    return AgentLogin(
+        key,
+        name,
+        vantage is not None,
+        login.added_at,
+        login.revoked_at,
+        login.last_seen_at,
+        login.last_address,
+    )
 
 
 async def _with_database(place: Place, role: Role, work: Callable[[Pool, Inventory], Awaitable[T]]) -> T:

@@ -21,7 +21,7 @@ from holdfast.bootstrap.signals import Signals, end_with_supervisor, supervisors
 from holdfast.bootstrap.supervisor import RoleProcess, Supervisor, sole_supervisor
 from holdfast.estate.model import Estate
 from holdfast.estate.ports import check_and_vantage
-from holdfast.interfaces.cli.ports import Place, Progress, Report, RoleName, Running
+from holdfast.interfaces.cli.ports import AgentRequest, Place, Progress, Report, RoleName, Running
 from holdfast.kernel.errors import HoldfastError, Remedy
 
 READY_WITHIN_S = 60.0
@@ -106,6 +106,16 @@ async def _run_role(
         from holdfast.bootstrap.controller import run_controller  # noqa: PLC0415
 
         await run_controller(place.config, conninfo, signals)
+
+
+async def serve_agent(request: AgentRequest) -> None:
+    """Run an agent until a signal ends it."""
+    from holdfast.bootstrap.agent import run_agent  # noqa: PLC0415  it needs no database, nor the other way
+
+    configure_logs("agent")
+    signals = Signals()
+    signals.install()
+    await run_agent(request, signals)
 
 
 def role_processes(server: Server, place: Place) -> Sequence[RoleProcess]:

@@ -384,6 +384,9 @@ class Component(Declared):
     name: str = Field(min_length=1, max_length=100)
     was: tuple[Key, ...] = ()
     description: str = Field("", max_length=500)
+    depends_on: tuple[Annotated[str, Field(pattern=PATTERN_PATTERN)], ...] = Field(
+        (), description="components that it cannot do without: cluster/component, or cluster/* for all of one"
+    )
     checks: dict[Key, Annotated[Check, BeforeValidator(_default_check_type)]] = Field(min_length=1)
 
 

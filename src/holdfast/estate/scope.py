@@ -20,6 +20,25 @@ def declared(estate: Estate) -> Iterator[ComponentIdentity]:
             yield cluster_key, key
 
 
+def dependencies(estate: Estate) -> dict[ComponentIdentity, tuple[ComponentIdentity, ...]]:
+    """What each component depends on, directly, without itself; components that depend on nothing are left out."""
+    everything = list(declared(estate))
+    known = set(everything)
+    found: dict[ComponentIdentity, tuple[ComponentIdentity, ...]] = {}
+    for pair in everything:
+        patterns = estate.clusters[pair[0]].components[pair[1]].depends_on
+        named: dict[ComponentIdentity, None] = {}
+        for pattern in patterns:
+            cluster, _, component = pattern.partition("/")
+            # Most name one component: thousands of them must not be looked through for each.
+            exact = [(cluster, component)] if (cluster, component) in known else matching(pattern, everything)
+            named.update(dict.fromkeys(exact))
+        named.pop(pair, None)
+        if named:
+            found[pair] = tuple(named)
+    return found
+
+
 def matching(pattern: str, pairs: Iterable[ComponentIdentity]) -> list[ComponentIdentity]:
     """The pairs that `pattern` names: `eu/api`, `eu/*`, `*/website`, `*/*`."""
     cluster, _, component = pattern.partition("/")

@@ -13,8 +13,9 @@ from holdfast.estate.model import Estate
 from holdfast.estate.ports import CheckIdentity
 from holdfast.estate.source import MAX_BYTES
 from holdfast.interchange.errors import InterchangeError, NothingError
+from holdfast.interchange.lines import one_line
 from holdfast.interchange.naming import clean_name, slug, unique
-from holdfast.interchange.report import Remark, Report, one_line
+from holdfast.interchange.report import Remark, Report
 from holdfast.interchange.writing import yaml_text
 
 MOST_CHECKS = 10_000

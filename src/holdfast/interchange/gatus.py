@@ -10,8 +10,8 @@ from holdfast.interchange.documents import read_mapping
 from holdfast.interchange.draft import Candidate, Draft, Imported
 from holdfast.interchange.gatus_checks import Endpoint, socket_fields
 from holdfast.interchange.gatus_conditions import Said, go_duration, translated
-from holdfast.interchange.naming import variable
-from holdfast.interchange.report import Report, shown
+from holdfast.interchange.lines import shown
+from holdfast.interchange.report import Report
 from holdfast.interchange.requests import Request, request_fields
 from holdfast.interchange.rhythm import rhythm_fields
 
@@ -185,7 +185,7 @@ def _check(
             report.changed(f"{path}.client.{key}", shown(key), why, "imported without")
     every = _duration(endpoint.get("interval"), EVERY)
     timeout = _duration(client.get("timeout"), TIMEOUT)
-    rhythm = rhythm_fields(f"{path}.interval", fields["type"], every, timeout, report)
+    rhythm = rhythm_fields(path, fields["type"], every, timeout, report)
     check = {"type": fields.pop("type"), **fields, **rhythm}
     if conditions:
         check["conditions"] = conditions
@@ -258,7 +258,7 @@ def _references(path: str, what: str, headers: Mapping[str, str], report: Report
             result[key] = whole[1]
             report.secret(f"{path}.headers.{key}", _variables(value), f"written as env:{whole[1]}")
         elif _MARKED.search(value):
-            result[key] = variable("GATUS", what, key)
+            result[key] = report.variable(path, "GATUS", what, key)
             instead = f"written as env:{result[key]}; set it to the whole value"
             report.secret(f"{path}.headers.{key}", f"a value with {_variables(value)} in it", instead)
     return result

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from holdfast.interchange.report import Report, shown
+from holdfast.interchange.lines import shown
+from holdfast.interchange.report import Report
 from holdfast.interchange.requests import Request, request_fields
 
 _NO_TYPE = {

@@ -15,7 +15,8 @@ from holdfast.interchange.draft import Candidate, Draft, Imported
 from holdfast.interchange.kuma_checks import KumaMonitor, socket_fields
 from holdfast.interchange.kuma_conditions import accepted_statuses, json_condition, keyword_condition
 from holdfast.interchange.kuma_rows import Row, is_true, number_of, text_of, type_of, whole_of
-from holdfast.interchange.report import Report, shown
+from holdfast.interchange.lines import shown
+from holdfast.interchange.report import Report
 from holdfast.interchange.requests import Request, request_fields
 from holdfast.interchange.rhythm import rhythm_fields
 from holdfast.kernel.durations import format_duration
@@ -235,7 +236,7 @@ def _without_counterpart(path: str, row: Row, report: Report) -> None:
 def _rhythm(path: str, check_type: str, row: Row, report: Report) -> dict[str, Any]:
     every = every_of(row)
     timeout = timedelta(seconds=number_of(row, "timeout")) or every * 0.8
-    fields = rhythm_fields(f"{path}.interval", check_type, every, min(timeout, every), report)
+    fields = rhythm_fields(path, check_type, every, min(timeout, every), report)
     retries = max(0, whole_of(row, "maxretries", 0))
     if retries + 1 > MOST_FAILURES:
         what, instead = f"{retries} retries", f"fails after {MOST_FAILURES} runs"
@@ -244,6 +245,9 @@ def _rhythm(path: str, check_type: str, row: Row, report: Report) -> dict[str, A
     if retries and pause != every:
         why = "a check keeps its rhythm while it fails"
         report.changed(
-            f"{path}.retry_interval", f"{format_duration(pause)} between retries", why, f"{fields['every']} between them"
+            f"{path}.retry_interval",
+            f"{format_duration(pause)} between retries",
+            why,
+            f"{fields['every']} between them",
         )
     return {**fields, "fail_after": min(retries + 1, MOST_FAILURES), "recover_after": 1, "retry": False}

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from holdfast.interchange.kuma_rows import Row, is_true, text_of, whole_of
-from holdfast.interchange.naming import variable
-from holdfast.interchange.report import Report, shown
+from holdfast.interchange.lines import shown
+from holdfast.interchange.report import Report
 from holdfast.interchange.requests import Request, request_fields
 
 _NO_TYPE = {
@@ -157,7 +157,7 @@ def _postgres(monitor: KumaMonitor, report: Report) -> dict[str, Any] | None:
     if mode == "no-verify":
         fields["verify_tls"] = False
     if parts.password:
-        name = variable(*monitor.owner, "password")
+        name = report.variable(monitor.path, *monitor.owner, "password")
         report.secret(where, "the password", f"written as env:{name}; set it to the password")
         fields["password"] = f"env:{name}"
     if query := text_of(monitor.row, "database_query").strip():

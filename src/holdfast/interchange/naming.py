@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from holdfast.interchange.report import one_line
+from holdfast.interchange.lines import one_line
 
 LONGEST_KEY = 63
 LONGEST_NAME = 100

@@ -16,11 +16,12 @@ from holdfast.estate.model import Estate
 from holdfast.interchange.documents import read_documents
 from holdfast.interchange.draft import REGION, Imported, problem_of, settled
 from holdfast.interchange.errors import NothingError
+from holdfast.interchange.lines import shown
 from holdfast.interchange.naming import clean_name, slug, unique
 from holdfast.interchange.openslo_annotations import annotated_terms, promised_components
 from holdfast.interchange.openslo_metrics import prometheus_check
 from holdfast.interchange.openslo_windows import window_terms
-from holdfast.interchange.report import Report, shown
+from holdfast.interchange.report import Report
 from holdfast.kernel.durations import format_duration
 
 VERSIONS = ("openslo/v1", "openslo.com/v1")

@@ -7,7 +7,8 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from holdfast.estate.model import LONGEST, PATTERN_PATTERN
-from holdfast.interchange.report import Report, shown
+from holdfast.interchange.lines import shown
+from holdfast.interchange.report import Report
 from holdfast.kernel.durations import format_duration, parse_duration
 
 PREFIX = "holdfast/"

@@ -14,8 +14,9 @@ from typing import Any
 from holdfast.availability.sla import FORMULA
 from holdfast.estate.model import Agreement, Estate
 from holdfast.interchange.errors import NothingError
+from holdfast.interchange.lines import one_line
 from holdfast.interchange.openslo_windows import time_window
-from holdfast.interchange.report import Remark, Report, one_line
+from holdfast.interchange.report import Remark, Report
 from holdfast.interchange.writing import yaml_documents
 from holdfast.kernel.durations import format_duration
 

@@ -6,8 +6,9 @@ from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from holdfast.interchange.lines import shown
 from holdfast.interchange.openslo_windows import shorthand
-from holdfast.interchange.report import Report, shown
+from holdfast.interchange.report import Report
 from holdfast.interchange.requests import Request, request_fields
 from holdfast.kernel.durations import format_duration
 

@@ -13,7 +13,8 @@ from zoneinfo import available_timezones
 
 from holdfast.estate.model import Agreement
 from holdfast.estate.rules import LONGEST_WINDOW, SHORTEST_WINDOW
-from holdfast.interchange.report import Report, shown
+from holdfast.interchange.lines import shown
+from holdfast.interchange.report import Report
 
 CALENDAR_START = "2026-01-01 00:00:00"
 """Any first of a month says the same: months begin on the first."""

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from holdfast.interchange.lines import one_line
+from holdfast.interchange.naming import variable
+
 LONGEST = 240
-_SHORT = 80
 
 
 class Kind(Enum):
@@ -51,10 +53,23 @@ class Report:
     """Remarks as they come up, in the order of the source, each once."""
 
     _remarks: dict[Remark, None] = field(default_factory=dict)
+    _variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
         return tuple(self._remarks)
+
+    def variable(self, owner: str, *words: str) -> str:
+        """An environment variable named after `words`, for the part at `owner` alone.
+
+        Two parts of one name must not share a secret: what is meant for one would be sent to the other.
+        """
+        name = candidate = variable(*words)
+        count = 1
+        while self._variables.setdefault(candidate, owner) != owner:
+            count += 1
+            candidate = f"{name}_{count}"
+        return candidate
 
     def left_out(self, path: str, what: str, why: str, instead: str = "") -> None:
         self._add(Kind.LEFT_OUT, path, what, why, instead)
@@ -76,16 +91,3 @@ class Report:
 def unsupported(remarks: tuple[Remark, ...]) -> int:
     """How many remarks are about something that could not be taken over as it was."""
     return sum(remark.kind in UNSUPPORTED for remark in remarks)
-
-
-def one_line(text: str, longest: int) -> str:
-    """`text` as one printable line. What cannot be printed (line ends, terminal codes) becomes a space."""
-    head = text[: longest * 2]
-    cleaned = " ".join("".join(char if char.isprintable() else " " for char in head).split())
-    return cleaned if len(cleaned) <= longest else cleaned[: longest - 3].rstrip() + "..."
-
-
-def shown(value: object) -> str:
-    """A value of the source, short and in backticks."""
-    text = value if isinstance(value, str) else str(value)[: _SHORT * 2]
-    return f"`{one_line(text, _SHORT)}`"

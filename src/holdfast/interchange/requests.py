@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from holdfast.estate.model import HttpMethod
-from holdfast.interchange.naming import variable
-from holdfast.interchange.report import Report, shown
+from holdfast.interchange.lines import shown
+from holdfast.interchange.report import Report
 from holdfast.interchange.secrecy import holds_secret, is_secret_header, secret_parameter, without_login
 
 _FRAMING = ("content-length", "transfer-encoding", "connection")
@@ -41,7 +41,7 @@ def request_fields(
     if had_login and any(name.lower() == "authorization" for name in headers):
         report.left_out(f"{path}.url", "user name and password", "the header Authorization is sent already")
     elif had_login:
-        name = variable(*owner, "Authorization")
+        name = report.variable(path, *owner, "Authorization")
         instead = f"sent as Authorization: env:{name}; set it to `Basic` and the base64 of user:password"
         report.secret(f"{path}.url", "user name and password in the address", instead)
         headers["Authorization"] = f"env:{name}"
@@ -97,7 +97,7 @@ def _headers(path: str, owner: tuple[str, ...], request: Request, report: Report
         elif value is None:
             kept[name] = f"env:{request.references[given]}"
         elif is_secret_header(name):
-            reference = variable(*owner, name)
+            reference = report.variable(path, *owner, name)
             report.secret(where, "a header's value", f"written as env:{reference}; set it to the whole value")
             kept[name] = f"env:{reference}"
         elif value.strip().startswith(_REFERENCE):

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from holdfast.interchange.documents import read_mapping
 from holdfast.interchange.draft import Candidate, Draft, Imported
 from holdfast.interchange.gatus_conditions import quoted
-from holdfast.interchange.naming import variable
-from holdfast.interchange.report import Report, shown
+from holdfast.interchange.lines import shown
+from holdfast.interchange.report import Report
 from holdfast.interchange.requests import Request, request_fields
 from holdfast.interchange.rhythm import rhythm_fields
 
@@ -214,7 +214,7 @@ def _headers(path: str, what: str, lines: Any, report: Report) -> tuple[dict[str
             report.left_out(f"{path}.headers[{index}]", "a header", "not of the form `Name: value`")
         elif found := _VARIABLE.findall(value):
             whole = value.strip() == f"${found[0]}"
-            references[name.strip()] = found[0] if whole else variable("UPPTIME", what, name)
+            references[name.strip()] = found[0] if whole else report.variable(path, "UPPTIME", what, name)
             rest = "" if whole else "; set it to the whole value"
             instead = f"written as env:{references[name.strip()]}{rest}"
             report.secret(f"{path}.headers[{index}]", f"the secret ${found[0]}", instead)

@@ -1,5 +1,6 @@
 """Months that have closed are frozen by a running Holdfast, and verified from the command line."""
 
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -43,9 +44,8 @@ def test_a_year_of_history_is_frozen_shown_verified_and_found_out(tmp_path: Path
         assert journal[0][0] == len(verified["months"])
 
         # Somebody with the owner's password falsifies the history behind a frozen month.
-        installation.query(
-            "SET session_replication_role = replica; DELETE FROM availability.transition"
-            " WHERE state = 3 RETURNING 1"
-        )
+        with contextlib.closing(installation.connect()) as owner:
+            owner.execute("SET session_replication_role = replica")
+            owner.execute("DELETE FROM availability.transition WHERE state = 3")
         found_out = installation.run("sla", "verify", "--json", code=1).json
         assert not found_out["sound"]

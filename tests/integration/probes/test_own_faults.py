@@ -42,6 +42,8 @@ async def test_no_descriptors_are_left() -> None:
             {"type": "tcp", "host": "127.0.0.1", "port": port},
             {"type": "dns", "name": "a.example", "server": "127.0.0.1", "port": port},
             {"type": "smtp", "host": "127.0.0.1", "port": port},
+            {"type": "tcp", "host": "ok.example", "port": port},
+            {"type": "tcp", "host": "nowhere.example", "port": port},
         ]
         assert (await probes.attempt(HttpCheck(url=f"http://ok.example:{port}/"))).error is None
         await asyncio.sleep(0.05)

@@ -49,9 +49,9 @@ MISSING = object()
 
 
 def _mostly(strategy: st.SearchStrategy[Any], otherwise: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Right fourteen times of sixteen; else missing, or anything."""
-    return st.integers(0, 15).flatmap(
-        lambda dice: st.just(MISSING) if dice == 15 else otherwise if dice == 14 else strategy
+    """Right sixty-two times of sixty-four; else missing, or anything."""
+    return st.integers(0, 63).flatmap(
+        lambda dice: st.just(MISSING) if dice == 63 else otherwise if dice == 62 else strategy
     )
 
 

@@ -104,6 +104,18 @@ def test_an_http_monitor_with_everything() -> None:
     assert "1 monitors" in remarks["monitor.expiry_notification"]
 
 
+def test_monitors_of_one_name_do_not_share_a_secret() -> None:
+    login: dict[str, object] = {"type": "http", "name": "a", "auth_method": "basic"}
+
+    imported = _imported({**login, "url": "http://one/"}, {**login, "url": "http://other/"})
+
+    checks = [
+        next(iter(each.checks.values())) for each in imported.estate.clusters["services"].components.values()
+    ]
+    names = [getattr(each, "headers")["Authorization"].name for each in checks]  # noqa: B009  of the union
+    assert names == ["KUMA_A_AUTHORIZATION", "KUMA_A_AUTHORIZATION_2"]
+
+
 def test_keywords_and_json_queries() -> None:
     query: dict[str, object] = {"type": "json-query", "url": "http://h/", "expected_value": "3"}
     imported = _imported(

@@ -183,4 +183,3 @@ def _unauthorised() -> Problem:
 
 def _too_often() -> Problem:
     return Problem(HTTPStatus.TOO_MANY_REQUESTS, "too many calls", retry_after="2")
-

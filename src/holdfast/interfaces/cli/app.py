@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from holdfast.interfaces.cli import alerts, interchange, lab, maintenance, sla
+from holdfast.interfaces.cli import agents, alerts, interchange, lab, maintenance, sla
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
-from holdfast.interfaces.cli.ports import Commands, RoleName, Running
+from holdfast.interfaces.cli.ports import AgentRequest, Commands, RoleName, Running
 from holdfast.interfaces.cli.status import add_status
 
 __all__ = ["build"]
@@ -32,6 +32,7 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     app.add_typer(sla.build(commands), name="sla")
     app.add_typer(maintenance.build(commands), name="maintenance")
     app.add_typer(alerts.build(commands), name="alert")
+    app.add_typer(agents.build(commands), name="agent")
     app.add_typer(interchange.build_import(commands), name="import")
     app.add_typer(interchange.build_export(commands), name="export")
     app.callback()(_version_option)
@@ -143,17 +144,43 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
 
     @app.command()
     def serve(
-        role: Annotated[str, typer.Argument(help="controller or site")],
+        role: Annotated[str, typer.Argument(help="controller, site or agent")],
         config: Config,
         data_dir: DataDir,
+        controller: Annotated[
+            str | None, typer.Option("--controller", metavar="URL", help="For an agent: where it delivers.")
+        ] = None,
+        token_file: Annotated[
+            Path | None, typer.Option("--token-file", metavar="FILE", help="For an agent: its token.")
+        ] = None,
+        ca_file: Annotated[
+            Path | None,
+            typer.Option("--ca-file", metavar="FILE", help="For an agent: whom to trust for https (PEM)."),
+        ] = None,
         supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
     ) -> None:
         """Run one role, for scale-out."""
         known: dict[str, RoleName] = {"controller": "controller", "site": "site"}
+        if role == "agent":
+            _serve_agent(commands, controller, token_file, ca_file, data_dir)
+            return
         if role not in known:
-            fail(f"there is no role {role!r}", "there are: controller, site")
+            fail(f"there is no role {role!r}", "there are: controller, site, agent")
         with told(as_json=False):
             commands().serve(known[role], place(config, data_dir), supervised=supervised)
+
+
+def _serve_agent(
+    commands: Callable[[], Commands],
+    controller: str | None,
+    token_file: Path | None,
+    ca_file: Path | None,
+    data_dir: Path,
+) -> None:
+    if controller is None or token_file is None:
+        fail("an agent needs --controller and --token-file", "its token comes from: holdfast agent add")
+    with told(as_json=False):
+        commands().serve_agent(AgentRequest(controller, token_file, data_dir, ca_file))
 
 
 def _say_running(running: Running, *, as_json: bool, lab: bool = False) -> None:

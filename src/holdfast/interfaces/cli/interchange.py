@@ -178,7 +178,9 @@ def _print_remarks(remarks: Sequence[Remark], *, to_stderr: bool) -> None:
         typer.echo(remark.as_text(), err=to_stderr)
     without = unsupported(tuple(remarks))
     references = sum(remark.kind is Kind.REFERENCE for remark in remarks)
-    typer.echo(f"{without} parts without a counterpart, {references} secrets to provide", err=to_stderr)
+    parts = f"{without} part{'' if without == 1 else 's'} without a counterpart"
+    secrets = f"{references} secret{'' if references == 1 else 's'} to provide"
+    typer.echo(f"{parts}, {secrets}", err=to_stderr)
 
 
 def _print_pasts(pasts: Sequence[PastImported]) -> None:

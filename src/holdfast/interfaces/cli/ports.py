@@ -32,6 +32,29 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentRequest:
+    """How an agent reaches its controller, proves who it is, and where it keeps what it has not delivered."""
+
+    controller: str
+    token_file: Path
+    data_dir: Path
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLogin:
+    """A vantage point: whether the estate declares it, and whether it may deliver results."""
+
+    key: str
+    name: str = ""
+    declared: bool = True
+    added_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    last_address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """Something that long work has to say. `done` of `total`, where that is known."""
 
@@ -164,6 +187,20 @@ class Commands(Protocol):
 
     def serve(self, role: RoleName, place: Place, *, supervised: bool) -> None:
         """Run one role until a signal ends it."""
+        ...
+
+    def serve_agent(self, request: AgentRequest) -> None:
+        """Run a vantage point's checks until a signal ends it. Needs no estate file and no database."""
+        ...
+
+    def agent_add(self, place: Place, key: str) -> str:
+        """Give a declared vantage point a fresh token, which is returned and kept nowhere."""
+        ...
+
+    def agent_list(self, place: Place) -> Sequence[AgentLogin]: ...
+
+    def agent_revoke(self, place: Place, key: str) -> bool:
+        """False when there was nothing to revoke."""
         ...
 
     def status(self, place: Place, show: Callable[[Overview], None], *, every_s: float | None) -> None:
