@@ -13,7 +13,6 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 import aiohttp
 import uvloop
@@ -56,7 +55,7 @@ async def holdfast(ca_file: str) -> AsyncIterator[Callable[[str], Check]]:
     probes = Probes(no_secret)
 
     def check_of(url: str) -> Check:
-        check = HttpCheck(url=url, ca_file=Path(ca_file), conditions=CONDITIONS)  # type: ignore[arg-type]
+        check = HttpCheck(url=url, ca_file=ca_file, conditions=CONDITIONS)
         compiled = compile_check(check)
 
         async def once() -> None:

@@ -18,11 +18,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from holdfast.availability.model import Interval, State
-from holdfast.estate.ports import ComponentId, ComponentIdentity
+from holdfast.availability.views import Cause, Event
+from holdfast.estate.model import Estate
+from holdfast.estate.ports import ComponentId, ComponentIdentity, Registered
+from holdfast.estate.scope import dependencies
 from holdfast.kernel.windows import Window
 
 TOLERANCE = timedelta(minutes=2)
-"""Two rounds of a check that runs every minute: the longest that a cause is commonly seen after its effect."""
+"""Two rounds of a check that runs every minute: a cause is hardly ever seen later after its effect."""
 
 TROUBLE = (State.DEGRADED, State.PARTIAL_OUTAGE, State.MAJOR_OUTAGE)
 
@@ -48,15 +51,27 @@ class Explanations:
     """
 
     def __init__(
-        self,
-        depends_on: DependsOn,
-        ids: Mapping[ComponentIdentity, ComponentId],
-        lines: Mapping[ComponentId, Sequence[Interval]],
+        self, estate: Estate, registered: Registered, lines: Mapping[ComponentId, Sequence[Interval]]
     ) -> None:
-        self._depends_on = depends_on
-        self._ids = ids
+        self._estate = estate
+        self._depends_on = dependencies(estate)
+        self._ids = registered.components
         self._lines = lines
         self._troubles: dict[ComponentIdentity, list[Window]] = {}
+
+    def because_of(self, of: ComponentIdentity, state: State, during: Window) -> tuple[Cause, ...]:
+        """The roots, with their names."""
+        return tuple(self._cause(*each) for each in self.roots(of, state, during))
+
+    def _cause(self, cluster_key: str, key: str) -> Cause:
+        cluster = self._estate.clusters[cluster_key]
+        return Cause(cluster_key, key, cluster.components[key].name, cluster.name)
+
+    def event(self, of: ComponentIdentity, interval: Interval, within: Window | None = None) -> Event:
+        """The interval, clipped to `within`, with what explains the whole of it."""
+        window = interval.window if within is None else (interval.window.clipped_to(within) or within)
+        because_of = self.because_of(of, interval.state, interval.window)
+        return Event(window, interval.state, interval.reason, interval.sample, because_of)
 
     def roots(self, of: ComponentIdentity, state: State, during: Window) -> tuple[ComponentIdentity, ...]:
         """What explains that `of` was in `state` during that window: nearest first, each once."""

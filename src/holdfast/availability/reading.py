@@ -5,25 +5,27 @@ Everything is answered as of one moment, taken once per call, so that the parts 
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from holdfast.availability.days import Span, covering, days_of_line, events_of, figure_of, labelled
+from holdfast.availability.dependencies import Explanations, closure
 from holdfast.availability.freezing import FrozenMonth, month_name
 from holdfast.availability.histogram import Histogram
 from holdfast.availability.model import Interval, Maintenance, State, worst
 from holdfast.availability.ports import MonthStore, ReadingStore, Resolution, RollUp
-from holdfast.availability.sla import Figure, Terms, statement, tally
-from holdfast.availability.timeline import agreed, completed
+from holdfast.availability.sla import Terms, statement
+from holdfast.availability.timeline import agreed
 from holdfast.availability.verdicts import CheckState
 from holdfast.availability.views import (
     AgreementReport,
+    Cause,
     ClusterStatus,
     ComponentHistory,
     ComponentReport,
     ComponentStatus,
-    Day,
     LastRun,
     MonthHistory,
     Overview,
@@ -31,9 +33,9 @@ from holdfast.availability.views import (
 )
 from holdfast.estate.model import Agreement, Check, Cluster, Estate
 from holdfast.estate.ports import CheckIdentity, ComponentIdentity, Registered, probe_key
-from holdfast.estate.scope import components_of
+from holdfast.estate.scope import components_of, dependencies
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.windows import Window, days_of, month_window, start_of_day
+from holdfast.kernel.windows import Window, month_window, start_of_day
 
 MOST_SAMPLES = 200
 NEWEST_RUNS = 5
@@ -73,6 +75,14 @@ class Inventory:
         checks = [check_id for each in chosen for check_id in self.check_ids(*each)]
         return Scope([self.component_id(*each) for each in chosen], checks)
 
+    def with_dependencies(self, components: Iterable[ComponentIdentity]) -> list[int]:
+        """The ids of these components and of all that they depend on."""
+        return [self.component_id(*each) for each in closure(dependencies(self.estate), components)]
+
+    def explanations(self, lines: Mapping[int, Sequence[Interval]]) -> Explanations:
+        """What explains what, among components with these intervals."""
+        return Explanations(self.estate, self.registered, lines)
+
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
@@ -82,6 +92,7 @@ class _Moment:
     zone: ZoneInfo
     states: Mapping[int, CheckState]
     maintenance: Sequence[Maintenance]
+    explained: "_Explained"
 
     def under_way(self, component_id: int) -> Maintenance | None:
         for each in self.maintenance:
@@ -92,6 +103,21 @@ class _Moment:
             ):
                 return each
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Explained:
+    """Explanations out of intervals that were read from `start` on."""
+
+    explanations: Explanations
+    start: datetime
+
+    def state(
+        self, of: ComponentIdentity, state: State, since: datetime | None, now: datetime
+    ) -> tuple[Cause, ...]:
+        if since is None or since >= now:
+            return ()
+        return self.explanations.because_of(of, state, Window(min(max(since, self.start), now), now))
 
 
 class Reader:
@@ -124,9 +150,9 @@ class Reader:
         now = self._clock.now()
         today = now.astimezone(zone).date()
         window = Window(start_of_day(today - timedelta(days=days - 1), zone), now)
-        moment = await self._moment(Window(window.start, now + UPCOMING), zone, now)
-        ids = list(inventory.registered.components.values())
-        lines = await self._store.intervals(ids, window, now)
+        lines = await self._store.intervals(list(inventory.registered.components.values()), window, now)
+        explained = _Explained(inventory.explanations(lines), window.start)
+        moment = await self._moment(Window(window.start, now + UPCOMING), zone, now, explained)
         # Thousands of components take a second to account for: in a thread, so that nobody waits for it.
         clusters = await asyncio.to_thread(self._clusters, inventory, Span.of(window, zone), moment, lines)
         current = [each for each in moment.maintenance if each.window.end > now and not each.cancelled_at]
@@ -149,9 +175,10 @@ class Reader:
         now = self._clock.now()
         window = _until(window, now)
         scope = inventory.scope([(cluster_key, key)])
-        moment = await self._moment(Window(window.start, now + UPCOMING), zone, now, scope)
         component_id = inventory.component_id(cluster_key, key)
-        lines = await self._store.intervals([component_id], window, now)
+        lines = await self._store.intervals(inventory.with_dependencies([(cluster_key, key)]), window, now)
+        explained = _Explained(inventory.explanations(lines), window.start)
+        moment = await self._moment(Window(window.start, now + UPCOMING), zone, now, explained, scope)
         span = Span.of(window, zone)
         history = self._history(inventory, cluster_key, key, span, moment, lines.get(component_id, ()))
         checks = inventory.check_ids(cluster_key, key)
@@ -162,7 +189,7 @@ class Reader:
             history,
             cluster.name,
             inventory.estate.regions[cluster.region].name,
-            _events(lines.get(component_id, ())),
+            events_of((cluster_key, key), lines.get(component_id, ()), explained.explanations),
             resolution,
             samples_of(roll_ups, window, resolution),
             _sample(window.start, roll_ups) if roll_ups else None,
@@ -193,12 +220,12 @@ class Reader:
             if cluster_key is None or cluster == cluster_key
         ]
         scope = inventory.scope(chosen)
-        moment = await self._moment(window, zone, now, scope)
-        ids = scope.components
-        lines = await self._store.intervals(ids, elapsed, now)
+        lines = await self._store.intervals(inventory.with_dependencies(chosen), elapsed, now)
+        explained = _Explained(inventory.explanations(lines), elapsed.start)
+        moment = await self._moment(window, zone, now, explained, scope)
         statuses = [self._status(inventory, *each, moment) for each in chosen]
         figures = {
-            status.id: _figure(lines.get(status.id, ()), elapsed, moment.maintenance, status.id)
+            status.id: figure_of(lines.get(status.id, ()), elapsed, moment.maintenance, status.id)
             for status in statuses
         }
         return MonthHistory(
@@ -207,8 +234,8 @@ class Reader:
             window,
             statuses,
             figures,
-            _labelled(statuses, lines),
-            _covering(moment.maintenance, ids),
+            labelled(statuses, lines, explained.explanations),
+            covering(moment.maintenance, scope.components),
         )
 
     async def agreement(self, key: str, moment: datetime) -> AgreementReport | None:
@@ -222,19 +249,19 @@ class Reader:
         window = agreement_window(agreement, moment)
         chosen = components_of(agreement, inventory.estate)
         scope = inventory.scope(chosen)
-        found = await self._moment(window, zone, now, scope)
+        lines = await self._store.intervals(inventory.with_dependencies(chosen), window, now)
+        explained = _Explained(inventory.explanations(lines), window.start)
+        found = await self._moment(window, zone, now, explained, scope)
         statuses = [self._status(inventory, *each, found) for each in chosen]
-        ids = scope.components
-        lines = await self._store.intervals(ids, window, now)
-        timelines = {each: lines.get(each, ()) for each in ids}
+        timelines = {each: lines.get(each, ()) for each in scope.components}
         return AgreementReport(
             key,
             agreement,
             inventory.estate.customers[agreement.customer].name,
             statuses,
             statement(timelines, found.maintenance, Terms.of(agreement), window, now),
-            _labelled(statuses, lines),
-            _covering(found.maintenance, ids),
+            labelled(statuses, lines, explained.explanations),
+            covering(found.maintenance, scope.components),
             any(interval.sample for line in timelines.values() for interval in line),
             await self._frozen(key, agreement, window),
         )
@@ -246,7 +273,12 @@ class Reader:
         return list(reversed(rows))
 
     async def _moment(
-        self, window: Window, zone: ZoneInfo, now: datetime, scope: Scope | None = None
+        self,
+        window: Window,
+        zone: ZoneInfo,
+        now: datetime,
+        explained: _Explained,
+        scope: Scope | None = None,
     ) -> _Moment:
         """What is known of the components in `scope`, by default of all."""
         if scope is None:
@@ -254,12 +286,12 @@ class Reader:
         else:
             states = await self._store.check_states(scope.checks)
             planned = await self._store.maintenance(window, scope.components)
-        return _Moment(now, zone, states, planned)
+        return _Moment(now, zone, states, planned, explained)
 
     def _clusters(
         self,
         inventory: Inventory,
-        span: "Span",
+        span: Span,
         moment: _Moment,
         lines: Mapping[int, Sequence[Interval]],
     ) -> list[ClusterStatus]:
@@ -273,7 +305,7 @@ class Reader:
         inventory: Inventory,
         key: str,
         cluster: Cluster,
-        span: "Span",
+        span: Span,
         moment: _Moment,
         lines: Mapping[int, Sequence[Interval]],
     ) -> ClusterStatus:
@@ -291,14 +323,14 @@ class Reader:
         inventory: Inventory,
         cluster_key: str,
         key: str,
-        span: "Span",
+        span: Span,
         moment: _Moment,
         line: Sequence[Interval],
     ) -> ComponentHistory:
         status = self._status(inventory, cluster_key, key, moment)
-        covering = [each for each in moment.maintenance if status.id in each.component_ids]
-        days = days_of_line(line, span, covering, status.id)
-        return ComponentHistory(status, span.window, days, _figure(line, span.window, covering, status.id))
+        mine = [each for each in moment.maintenance if status.id in each.component_ids]
+        days = days_of_line(line, span, mine, status, moment.explained.explanations)
+        return ComponentHistory(status, span.window, days, figure_of(line, span.window, mine, status.id))
 
     def _status(self, inventory: Inventory, cluster_key: str, key: str, moment: _Moment) -> ComponentStatus:
         component = inventory.estate.clusters[cluster_key].components[key]
@@ -325,6 +357,7 @@ class Reader:
             reason,
             moment.under_way(component_id),
             tuple(checks),
+            moment.explained.state((cluster_key, key), state, since, moment.now),
         )
 
 
@@ -384,83 +417,6 @@ def _sample(at: datetime, roll_ups: Sequence[RollUp]) -> Sample:
         sum(each.degraded for each in roll_ups),
         sum(each.failed for each in roll_ups),
     )
-
-
-# --- days and events
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A window with its local days, clipped to it. Made once for all components that are shown over it."""
-
-    window: Window
-    days: Sequence[tuple[date, Window]]
-
-    @classmethod
-    def of(cls, window: Window, zone: ZoneInfo) -> "Span":
-        clipped = ((day, whole.clipped_to(window)) for day, whole in days_of(window, zone))
-        return cls(window, [(day, part) for day, part in clipped if part is not None])
-
-
-def days_of_line(
-    line: Sequence[Interval], span: Span, maintenance: Sequence[Maintenance], component_id: int
-) -> list[Day]:
-    """The local days of `span`, oldest first, each with what happened in it.
-
-    One pass over the intervals: a day takes those that begin before its end, and hands on the last one.
-    """
-    result: list[Day] = []
-    whole = completed(line, span.window)
-    first = 0
-    for day, today in span.days:
-        while first < len(whole) and whole[first].window.end <= today.start:
-            first += 1
-        inside: list[Interval] = []
-        index = first
-        while index < len(whole) and whole[index].window.start < today.end:
-            inside.append(whole[index])
-            index += 1
-        result.append(_day(day, today, inside, maintenance, component_id))
-    return result
-
-
-def _day(
-    day: date, window: Window, line: Sequence[Interval], maintenance: Sequence[Maintenance], component_id: int
-) -> Day:
-    covering = [each for each in maintenance if each.window.overlaps(window) and not each.cancelled_at]
-    figure = _figure(line, window, covering, component_id)
-    events = [
-        Interval(clipped, each.state, each.reason, each.sample)
-        for each in line
-        if each.state is not State.OPERATIONAL and (clipped := each.window.clipped_to(window))
-    ]
-    states = [state for state, length in figure.tally.by_state.items() if length]
-    # All of the day was maintenance: nothing of it counts against anybody.
-    shown = worst(states) if states else State.OPERATIONAL
-    return Day(day, figure, shown, events, bool(covering), any(each.sample for each in line))
-
-
-def _figure(
-    line: Sequence[Interval], window: Window, maintenance: Iterable[Maintenance], component_id: int
-) -> Figure:
-    """The site's own figure: all announced maintenance is left out, whatever notice an agreement asks for."""
-    holes = [each.window for each in maintenance if each.excludes(component_id, timedelta())]
-    return Figure(window, tally(line, window, holes))
-
-
-def _events(line: Iterable[Interval]) -> list[Interval]:
-    return [each for each in reversed(list(line)) if each.state is not State.OPERATIONAL]
-
-
-def _labelled(
-    statuses: Iterable[ComponentStatus], lines: Mapping[int, Sequence[Interval]]
-) -> list[tuple[ComponentStatus, Interval]]:
-    events = [(status, event) for status in statuses for event in _events(lines.get(status.id, ()))]
-    return sorted(events, key=lambda each: each[1].window.start, reverse=True)
-
-
-def _covering(maintenance: Sequence[Maintenance], ids: Collection[int]) -> list[Maintenance]:
-    return [each for each in maintenance if not each.component_ids.isdisjoint(ids)]
 
 
 def _until(window: Window, now: datetime) -> Window:

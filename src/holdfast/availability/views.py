@@ -53,6 +53,10 @@ class ComponentStatus:
     check_ids: tuple[int, ...] = ()
     because_of: tuple[Cause, ...] = ()
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        return self.cluster_key, self.key
+
 
 @dataclass(frozen=True, slots=True)
 class Day:

@@ -41,9 +41,7 @@ def _references(
         if pattern in patterns[:index]:
             yield Finding((*path, index), f"`{pattern}` is there twice", "leave one out")
         elif not matching(pattern, everything):
-            yield Finding(
-                (*path, index), f"`{pattern}` matches no component", nearest(pattern, everything)
-            )
+            yield Finding((*path, index), f"`{pattern}` matches no component", nearest(pattern, everything))
 
 
 def _cycles(

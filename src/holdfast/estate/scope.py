@@ -21,7 +21,7 @@ def declared(estate: Estate) -> Iterator[ComponentIdentity]:
 
 
 def dependencies(estate: Estate) -> dict[ComponentIdentity, tuple[ComponentIdentity, ...]]:
-    """What each component depends on, directly, without itself; components that depend on nothing are left out."""
+    """What each component depends on, directly. Without itself, and without those that depend on nothing."""
     everything = list(declared(estate))
     known = set(everything)
     found: dict[ComponentIdentity, tuple[ComponentIdentity, ...]] = {}

@@ -10,7 +10,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from holdfast.availability.freezing import FrozenMonth, Promise, account
-from holdfast.availability.model import Interval, Maintenance, Outcome, State, worst
+from holdfast.availability.model import Maintenance, Outcome, State, worst
 from holdfast.availability.ports import Resolution
 from holdfast.availability.sla import Figure, Terms, statement, tally
 from holdfast.availability.views import (
@@ -20,6 +20,7 @@ from holdfast.availability.views import (
     ComponentReport,
     ComponentStatus,
     Day,
+    Event,
     LastRun,
     MonthHistory,
     Overview,
@@ -55,9 +56,7 @@ def key_of(name: str) -> str:
     return name.lower().replace(" ", "-")
 
 
-def timeline(
-    seed: int, start: datetime, end: datetime, *, state: State = State.OPERATIONAL
-) -> list[Interval]:
+def timeline(seed: int, start: datetime, end: datetime, *, state: State = State.OPERATIONAL) -> list[Event]:
     """Mostly operational from `start` to `end`, ending in `state`; `seed` moves the trouble about."""
     troubles: list[tuple[datetime, timedelta, State]] = []
     cycle = (State.DEGRADED, State.MAJOR_OUTAGE, State.DEGRADED, State.PARTIAL_OUTAGE, State.UNKNOWN)
@@ -71,16 +70,16 @@ def timeline(
         troubles.append((end - timedelta(minutes=14), timedelta(minutes=14), state))
     line, at = [], start
     for begin, length, trouble in troubles:
-        line.append(Interval(Window(at, begin), State.OPERATIONAL))
-        line.append(Interval(Window(begin, begin + length), trouble, REASONS[trouble]))
+        line.append(Event(Window(at, begin), State.OPERATIONAL))
+        line.append(Event(Window(begin, begin + length), trouble, REASONS[trouble]))
         at = begin + length
     if at < end:
-        line.append(Interval(Window(at, end), State.OPERATIONAL))
+        line.append(Event(Window(at, end), State.OPERATIONAL))
     return line
 
 
 def days_from(
-    line: Sequence[Interval],
+    line: Sequence[Event],
     window: Window,
     zone: ZoneInfo = BERLIN,
     sample_until: date | None = None,
@@ -91,7 +90,7 @@ def days_from(
         part = whole.clipped_to(window)
         assert part is not None
         inside = [
-            Interval(clipped, each.state, each.reason, sample=bool(sample_until and day < sample_until))
+            Event(clipped, each.state, each.reason, sample=bool(sample_until and day < sample_until))
             for each in line
             if (clipped := each.window.clipped_to(part)) is not None
         ]
@@ -304,7 +303,7 @@ class FakeReader:
                 statuses.append(each.status)
                 figures[each.status.id] = Figure(window, tally(line, window))
                 events += [
-                    (each.status, Interval(clipped, one.state, one.reason))
+                    (each.status, Event(clipped, one.state, one.reason))
                     for one in line
                     if one.state is not State.OPERATIONAL and (clipped := one.window.clipped_to(window))
                 ]
@@ -324,7 +323,7 @@ class FakeReader:
         lines = {each.id: timeline(each.id, now - timedelta(days=400), now) for each in statuses}
         done = statement(lines, self.now_overview.maintenance, Terms.of(agreement), window, now)
         events = [
-            (status, Interval(clipped, one.state, one.reason))
+            (status, Event(clipped, one.state, one.reason))
             for status in statuses
             for one in lines[status.id]
             if one.state is not State.OPERATIONAL and (clipped := one.window.clipped_to(done.elapsed))
@@ -349,8 +348,8 @@ def frozen_chain(rows: int) -> list[FrozenMonth]:
     for turn in range(rows):
         down = Window(window.start, window.start + timedelta(hours=turn + 1))
         line = [
-            Interval(down, State.MAJOR_OUTAGE, sample=turn == 0),
-            Interval(Window(down.end, window.end), State.OPERATIONAL),
+            Event(down, State.MAJOR_OUTAGE, sample=turn == 0),
+            Event(Window(down.end, window.end), State.OPERATIONAL),
         ]
         made = account(promise, window, {1: line}, [], corrects=chain[-1] if chain else None).month
         at = window.end + timedelta(days=turn, minutes=15)

@@ -7,10 +7,12 @@ from fractions import Fraction
 
 from holdfast.availability.alerting.burn import Pair, PairReading, Timelines, Watch, readings
 from holdfast.availability.alerting.model import Kind, Reading, Severity
+from holdfast.availability.dependencies import Explanations
 from holdfast.availability.model import Interval, Maintenance, State
 from holdfast.availability.sla import Statement, Terms
 from holdfast.estate.model import Agreement
 from holdfast.kernel.durations import format_duration
+from holdfast.kernel.windows import Window
 
 OUTAGES = (State.PARTIAL_OUTAGE, State.MAJOR_OUTAGE)
 
@@ -141,8 +143,12 @@ def down(
     timelines: Timelines,
     maintenance: Sequence[Maintenance],
     now: datetime,
+    explanations: Explanations | None = None,
 ) -> Iterator[Reading]:
-    """Whether each component of an agreement is in a confirmed outage. Maintenance under way mutes it."""
+    """Whether each component of an agreement is in a confirmed outage. Maintenance under way mutes it.
+
+    With `explanations` the reading names the dependencies that it is because of.
+    """
     agreements: dict[int, list[str]] = {}
     names: dict[int, str] = {}
     for scope in scopes:
@@ -152,9 +158,8 @@ def down(
     for component, name in names.items():
         line = timelines.get(component, ())
         current = line[-1] if line and line[-1].window.end >= now else None
-        yield _down(
-            name, tuple(agreements[component]), line, current, _under_way(component, maintenance, now)
-        )
+        muting = _under_way(component, maintenance, now)
+        yield _down(name, tuple(agreements[component]), line, current, muting, explanations)
 
 
 def _down(
@@ -163,13 +168,17 @@ def _down(
     line: Sequence[Interval],
     current: Interval | None,
     maintenance: Maintenance | None,
+    explanations: Explanations | None,
 ) -> Reading:
     state = State.UNKNOWN if current is None else current.state
     out = state in OUTAGES
     summary = f"{name} is {state.label.replace('_', ' ')}"
     since: datetime | None = None
+    because_of: str | None = None
     if current is not None and out:
         since = _since(line)
+        if explanations is not None:
+            because_of = _because_of(name, state, Window(since, current.window.end), explanations)
         what = "down" if state is State.MAJOR_OUTAGE else "partly down"
         why = f": {current.reason}" if current.reason else ""
         summary = f"{name} is {what} since {since:%Y-%m-%d %H:%M:%S}Z{why}"
@@ -183,11 +192,17 @@ def _down(
         components=(name,),
         muted_by="" if maintenance is None else f"maintenance {maintenance.id}: {maintenance.title}",
         facts={
-            "because_of": None,
+            "because_of": because_of,
             "state": state.label,
             "since": None if since is None else since.isoformat(),
         },
     )
+
+
+def _because_of(name: str, state: State, during: Window, explanations: Explanations) -> str | None:
+    """`eu/database, eu/cache`; None where nothing explains it."""
+    cluster_key, _, key = name.partition("/")
+    return ", ".join("/".join(each) for each in explanations.roots((cluster_key, key), state, during)) or None
 
 
 def _since(line: Sequence[Interval]) -> datetime:

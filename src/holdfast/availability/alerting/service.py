@@ -5,7 +5,7 @@ and is stored as a whole. Deliveries are sent at least once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -111,12 +111,13 @@ class AlertRounds:
         ids = sorted({component for each in agreements for component in each.scope.components})
         longest = max(pair.long for each in agreements for pair in each.pairs)
         window = Window(now - longest, now)
-        lines = await self._timelines(ids, window, now)
+        lines = await self._timelines(_with_dependencies(inventory, ids), window, now)
         # New ones from now on: the past before a component was watched is nobody's blindness.
         self._watched_from = {component: self._watched_from.get(component, now) for component in ids}
         maintenance = await self._reading.maintenance(window)
         scopes = [each.scope for each in agreements]
-        found = list(down(scopes, lines, await self._under_way(now), now))
+        under_way = await self._under_way(now)
+        found = list(down(scopes, lines, under_way, now, inventory.explanations(lines)))
         limit = Fraction(inventory.estate.alerts.unknown_limit) / 100
         for each in agreements:
             mine = {component: lines[component] for component in each.scope.components}
@@ -146,6 +147,13 @@ class AlertRounds:
     async def _under_way(self, now: datetime) -> Sequence[Maintenance]:
         # An empty window overlaps nothing: look at the microsecond that begins now.
         return await self._reading.maintenance(Window(now, now + timedelta(microseconds=1)))
+
+
+def _with_dependencies(inventory: Inventory, ids: Collection[int]) -> list[int]:
+    """These components, and those whose trouble may explain theirs."""
+    wanted = set(ids)
+    pairs = [pair for pair, component in inventory.registered.components.items() if component in wanted]
+    return inventory.with_dependencies(pairs)
 
 
 def _agreements(inventory: Inventory, now: datetime) -> list[_Agreement]:

@@ -44,6 +44,7 @@ def as_plain(report: AgreementReport) -> dict[str, Any]:
                 "from": event.window.start,
                 "to": event.window.end,
                 "reason": event.reason,
+                "because_of": [f"{each.cluster_key}/{each.key}" for each in event.because_of],
                 "sample": event.sample,
             }
             for status, event in report.events

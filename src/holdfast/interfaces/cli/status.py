@@ -13,7 +13,7 @@ from holdfast.interfaces.cli.ports import Commands
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from holdfast.availability.views import ComponentHistory, Overview
+    from holdfast.availability.views import ComponentHistory, ComponentStatus, Overview
 
 REFRESH_S = 2.0
 DAYS = 30
@@ -62,6 +62,7 @@ def as_plain(overview: "Overview") -> dict[str, Any]:
                 "state": each.status.state.label,
                 "since": each.status.since,
                 "reason": each.status.reason,
+                "because_of": [f"{cause.cluster_key}/{cause.key}" for cause in each.status.because_of],
                 "under_maintenance": each.status.maintenance is not None,
             }
             for cluster in overview.clusters
@@ -104,9 +105,16 @@ def _table(overview: "Overview") -> "RenderableType":
                 sign,
                 _age(each.status.since, overview.at),
                 _percent(each),
-                Text(each.status.reason),
+                Text(_why(each.status)),
             )
     return table
+
+
+def _why(status: "ComponentStatus") -> str:
+    if not status.because_of:
+        return status.reason
+    because = "because of " + ", ".join(each.full_name for each in status.because_of)
+    return f"{status.reason}; {because}" if status.reason else because
 
 
 def _percent(history: "ComponentHistory") -> str:

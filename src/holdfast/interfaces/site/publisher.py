@@ -230,6 +230,7 @@ def _signature(edition: Edition) -> object:
                     shown(each.status),
                     each.status.since,
                     each.status.reason,
+                    each.status.because_of,
                 )
                 for cluster, each in all_components(overview)
             ],

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from holdfast.availability.model import Interval, Maintenance, State
+from holdfast.availability.model import Maintenance, State
 from holdfast.availability.sla import FORMULA, Figure
 from holdfast.availability.views import ClusterStatus, ComponentHistory, ComponentStatus, Overview
 from holdfast.estate.model import Site
@@ -53,7 +53,7 @@ class Staleness:
         return self.age > timedelta(minutes=2)
 
 
-Told = tuple[str, str, Interval]
+Told = tuple[str, str, Event]
 """An event as a list shows it: the component's name, its page, what happened."""
 
 

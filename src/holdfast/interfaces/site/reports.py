@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
-from holdfast.availability.model import Interval, Maintenance, Outcome, State
+from holdfast.availability.model import Maintenance, Outcome, State
 from holdfast.availability.sla import WEIGHTS, Budget, Figure
 from holdfast.availability.views import (
     AgreementReport,
@@ -315,7 +315,7 @@ def _query(chosen: Range) -> str:
     return f"?range={chosen.name}"
 
 
-def _events_of_days(history: ComponentHistory) -> list[Interval]:
+def _events_of_days(history: ComponentHistory) -> list[Event]:
     return [event for day in reversed(history.days) for event in reversed(day.events)]
 
 

@@ -42,6 +42,7 @@ def _component(history: ComponentHistory) -> dict[str, object]:
         "measured": history.status.state.label,
         "since": history.status.since,
         "reason": history.status.reason,
+        "because_of": [f"{each.cluster_key}/{each.key}" for each in history.status.because_of],
         "availability": None if share is None else float(share),
         "days": len(history.days),
         "formula": history.figure.formula,
