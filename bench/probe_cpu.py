@@ -24,6 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bench.processes import pinned
 from holdfast.adapters.probes import Probes
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
@@ -83,8 +84,11 @@ def serve(certificate: str, ports: Connection) -> None:
 
 
 @contextlib.contextmanager
-def service() -> Iterator[tuple[int, int, str]]:
-    """Ports of the plain and the secure service, and the file with the certificate."""
+def service(*, core: int | None = None) -> Iterator[tuple[int, int, str]]:
+    """Ports of the plain and the secure service, and the file with the certificate.
+
+    Its process is kept on `core`, when that is given.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "certificate.pem"
         make_certificate(path)
@@ -94,6 +98,9 @@ def service() -> Iterator[tuple[int, int, str]]:
         )
         process.start()
         try:
+            if core is not None:
+                pinned(process.pid or 0, core)
+            theirs.close()  # so that a process that does not start is an end, and not silence
             plain, secure = ours.recv()
             yield plain, secure, str(path)
         finally:

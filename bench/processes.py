@@ -13,7 +13,13 @@ END_WITHIN_S = 10.0
 
 
 def cpu_s(pid: int, *, with_ended_children: bool = False) -> float:
-    """User and system CPU seconds of a process so far, optionally with its children that have ended."""
+    """User and system CPU seconds of a process so far, optionally with its children that have ended.
+
+    Raises OSError when there is no such process.
+    """
+    if not with_ended_children:
+        # The process's own CPU clock (clock_getcpuclockid(3)): the same as /proc tells in hundredths, to the ns.
+        return time.clock_gettime((~pid << 3) | 2)
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     utime, stime, cutime, cstime = (int(field) for field in fields[11:15])
     return (utime + stime + (cutime + cstime if with_ended_children else 0)) * _TICK_S
@@ -25,15 +31,24 @@ def cpu_of_server_s(postmaster: int, processes: Iterable[int]) -> float:
     for pid in processes:
         if pid != postmaster:
             # A backend may end between the listing and the reading: the next reading has it as ended.
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            with contextlib.suppress(OSError):
                 total += cpu_s(pid)
     return total
 
 
 def peak_memory_mb(pid: int) -> float:
     """The most resident memory that the process ever had, in MB (10^6 bytes)."""
+    return _memory_mb(pid, "VmHWM:")
+
+
+def memory_mb(pid: int) -> float:
+    """The resident memory that the process has now, in MB."""
+    return _memory_mb(pid, "VmRSS:")
+
+
+def _memory_mb(pid: int, field: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(field):
             return int(line.split()[1]) * 1024 / 1e6
     raise ProcessLookupError(f"process {pid} has no memory: it has ended")
 

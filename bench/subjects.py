@@ -19,6 +19,11 @@ class Options:
     runs: int = 3
     quick: bool = False
 
+    @property
+    def runs_beside_peers(self) -> int:
+        """Comparisons are medians of at least five, but for a quick look."""
+        return self.runs if self.quick else max(5, self.runs)
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -36,7 +41,11 @@ SUBJECTS = (
     Subject("commands", "how long `holdfast --help` and `holdfast --version` take"),
     Subject("loading", "reading an estate file of 2,000 components"),
     Subject("probing", "CPU of one HTTP check, probe and judgement alone"),
-    Subject("checks", "1,000 HTTP checks every 10 s: CPU per check, memory, start delay"),
+    Subject("blackbox", "CPU of one HTTP check beside that of prometheus-blackbox-exporter"),
+    Subject(
+        "checks", "1,000 HTTP checks every 10 s, beside Uptime Kuma's design: CPU per check, start delay"
+    ),
+    Subject("sustained", "20,000 checks a minute on one core: start delay, memory per check"),
     Subject("reading", "a year of 2,000 components: agreement report, component page"),
     Subject("overall", "the overall page of 50 components: requests per second, size"),
 )

@@ -28,19 +28,22 @@ class Measurement:
     values: Sequence[float]
     target: Target | None = None
     note: str = ""
+    missing: str = ""
+    """Why nothing was measured, when it was not."""
 
     def __post_init__(self) -> None:
-        if not self.values:
+        if not self.values and not self.missing:
             raise ValueError(f"{self.name}: nothing was measured")
 
     @property
-    def median(self) -> float:
-        return median(self.values)
+    def median(self) -> float | None:
+        return median(self.values) if self.values else None
 
     @property
     def ok(self) -> bool | None:
-        """None where there is no target."""
-        return None if self.target is None else self.target.holds(self.median)
+        """None where there is no target, or nothing was measured."""
+        middle = self.median
+        return None if self.target is None or middle is None else self.target.holds(middle)
 
     def as_json(self) -> dict[str, object]:
         target = None if self.target is None else {"kind": self.target.kind, "bound": self.target.bound}
@@ -49,11 +52,12 @@ class Measurement:
             "unit": self.unit,
             "target": target,
             "median": self.median,
-            "min": min(self.values),
-            "max": max(self.values),
+            "min": min(self.values, default=None),
+            "max": max(self.values, default=None),
             "values": list(self.values),
             "ok": self.ok,
             "note": self.note,
+            "missing": self.missing,
         }
 
 
@@ -63,6 +67,10 @@ def at_most(bound: float) -> Target:
 
 def at_least(bound: float) -> Target:
     return Target("at least", bound)
+
+
+def not_measured(name: str, why: str, target: Target | None = None) -> Measurement:
+    return Measurement(name, "", (), target, missing=why)
 
 
 def number(value: float) -> str:
@@ -92,7 +100,11 @@ def table(measurements: Iterable[Measurement]) -> str:
 
 def _cells(each: Measurement) -> tuple[str, str, str, str, str, str]:
     sign = {"at most": "<=", "at least": ">="}
-    target = f"{sign[each.target.kind]} {number(each.target.bound)} {each.unit}" if each.target else ""
+    target = (
+        f"{sign[each.target.kind]} {number(each.target.bound)} {each.unit}".rstrip() if each.target else ""
+    )
+    if each.median is None:
+        return each.name, target, "not measured", "", "", each.missing
     low, high = number(min(each.values)), number(max(each.values))
     spread = f"{low} .. {high}" if len(each.values) > 1 else ""
     verdict = {True: "ok", False: "SHORT", None: ""}[each.ok]

@@ -85,7 +85,8 @@ def database(request: pytest.FixtureRequest) -> "Database | None":
         )
         for probe, key in PROBES.items():
             connection.execute(
-                "INSERT INTO estate.probe (id, component_id, key) OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s)",
+                "INSERT INTO estate.probe (id, component_id, key) OVERRIDING SYSTEM VALUE"
+                " VALUES (%s, %s, %s)",
                 (probe, COMPONENT, key),
             )
     return fresh
@@ -206,7 +207,7 @@ async def test_what_is_not_its_own_is_refused_and_the_rest_is_stored(
 
 
 async def test_a_probe_that_is_not_known_here_yet_stores_nothing(stores: Stores) -> None:
-    unknowing = Ingest(stores.agents, ManualClock(stores.now), lambda: {})
+    unknowing = Ingest(stores.agents, ManualClock(stores.now), dict)
 
     with pytest.raises(NotKnownYet):
         await unknowing.accept(TOKYO, Delivery([stores.result(10)]))

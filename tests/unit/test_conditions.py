@@ -47,6 +47,8 @@ GOOD = {
     "ttl": timedelta(minutes=5),
     "loss": 0,
     "round_trip_time": timedelta(milliseconds=2),
+    "beat_age": timedelta(seconds=40),
+    "beat_message": "printed 12 pages",
     "messages": 3,
     "consumers": 1,
     "capabilities": ["PIPELINING", "SIZE"],

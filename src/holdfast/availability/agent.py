@@ -22,11 +22,17 @@ from holdfast.availability.rounds import Rounds
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError, Remedy
 
-FLUSH_EVERY_S = 1.0
-ORDERS_EVERY_S = 10.0
-SHORTEST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
 MOST_SAID = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often an agent does what, in seconds. After trouble it waits between the two pauses."""
+
+    keep: float = 1.0
+    ask: float = 10.0
+    shortest_pause: float = 1.0
+    longest_pause: float = 30.0
 
 
 class UplinkError(AvailabilityError):
@@ -128,12 +134,14 @@ class Agent:
         *,
         on_event: Callable[[str, Mapping[str, object]], None],
         known: Orders | None = None,
+        pace: Pace | None = None,
         random: Random | None = None,
     ) -> None:
         self.counters = AgentCounters()
         self._spool = spool
         self._uplink = uplink
         self._on_event = on_event
+        self._pace = pace or Pace()
         self._random = random or Random()  # noqa: S311  it spreads retries, and guards nothing
         self._fresh: list[Result] = []
         self._last_trouble: dict[str, str] = {}
@@ -155,20 +163,20 @@ class Agent:
             self._spool.put(self._taken())
 
     async def _follow_orders(self) -> None:
-        pause = SHORTEST_PAUSE_S
+        pause = self._pace.shortest_pause
         while True:
             try:
                 orders = await self._uplink.orders()
             except HoldfastError as error:
                 self._trouble("orders_not_read", error)
                 await asyncio.sleep(self._spread(pause))
-                pause = min(2 * pause, LONGEST_PAUSE_S)
+                pause = min(2 * pause, self._pace.longest_pause)
                 continue
             self._over("orders_not_read")
-            pause = SHORTEST_PAUSE_S
+            pause = self._pace.shortest_pause
             if orders is not None:
                 self._put_in_force(orders)
-            await asyncio.sleep(self._spread(ORDERS_EVERY_S))
+            await asyncio.sleep(self._spread(self._pace.ask))
 
     def _put_in_force(self, orders: Orders) -> None:
         self.rounds.watch(orders.watched)
@@ -180,7 +188,7 @@ class Agent:
     async def _keep_results(self) -> None:
         """Into the spool at least every second: what is not there yet is what a kill can cost."""
         while True:
-            await asyncio.sleep(FLUSH_EVERY_S)
+            await asyncio.sleep(self._pace.keep)
             if fresh := self._taken():
                 await asyncio.to_thread(self._spool.put, fresh)
 
@@ -191,11 +199,11 @@ class Agent:
 
     async def _deliver(self) -> None:
         """One delivery after another, oldest first; after trouble in growing, spread intervals."""
-        pause = SHORTEST_PAUSE_S
+        pause = self._pace.shortest_pause
         while True:
             parcel = await asyncio.to_thread(self._spool.next, self._most)
             if parcel.is_empty:
-                await asyncio.sleep(FLUSH_EVERY_S)
+                await asyncio.sleep(self._pace.keep)
                 continue
             try:
                 receipt = await self._uplink.deliver(parcel.results, parcel.losses)
@@ -205,12 +213,12 @@ class Agent:
                 self.counters.failures += 1
                 self._trouble("delivery_failed", error)
                 await asyncio.sleep(self._spread(pause))
-                pause = min(2 * pause, LONGEST_PAUSE_S)
+                pause = min(2 * pause, self._pace.longest_pause)
             else:
                 await asyncio.to_thread(self._spool.delivered, parcel)
                 self._note(parcel, receipt)
                 self._most = MOST_RESULTS
-                pause = SHORTEST_PAUSE_S
+                pause = self._pace.shortest_pause
 
     async def _refused(self, parcel: Parcel, error: DeliveryRefused) -> None:
         """Find the one that is not understood by halves; it must not hold up all the others."""

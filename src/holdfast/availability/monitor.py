@@ -10,6 +10,7 @@ times. If somebody else led meanwhile, their record stands and ours is dropped: 
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,10 @@ Transitions are never dropped."""
 MOST_RESULTS_AT_ONCE = 5_000
 CLOCK_TOLERANCE = 2.0
 STARTS_TOGETHER = 0.05
-"""Runs that fall due within so many seconds start together: waking up costs more than a check does."""
+"""Runs that fall due within so many seconds start together: waking up costs more than a check does. All
+monitors of a process wake at the same moments, the multiples of this on the monotonic clock."""
+TIMER_GRAIN = 0.001
+"""An event loop's timer may strike so much too early, and would then find nothing due."""
 HOUSEKEEPING_EVERY = 60.0
 PARTITIONS_EVERY = 3600.0
 LAST_FLUSH = 3.0
@@ -93,6 +97,12 @@ class Outbox:
         self.results.clear()
         self.transitions.clear()
         self.states.clear()
+
+
+def next_beat(at: float, step: float) -> float:
+    """The first whole multiple of `step` after `at`: whoever waits for one wakes together with the others."""
+    beat = (math.floor(at / step) + 1) * step
+    return beat if beat > at else beat + step  # rounding may land on `at` itself
 
 
 class Monitor:
@@ -176,7 +186,8 @@ class Monitor:
             try:
                 await self._take_lead()
                 while self.leading:
-                    await asyncio.sleep(self._flush_every)
+                    now = self._clock.monotonic()
+                    await asyncio.sleep(next_beat(now, self._flush_every) - now)
                     await self.flush()
             except TimelineError as error:
                 self._step_down("timeline_refused", error)
@@ -238,13 +249,17 @@ class Monitor:
             for due in self._schedule.take_due(now) if self.leading else ():
                 self._start(due, now)
             next_due = self._schedule.next_due() if self.leading else None
+            now = self._clock.monotonic()
             # At most a second, so that a jump of the wall clock is noticed soon.
-            wait = 1.0 if next_due is None else next_due - self._clock.monotonic()
-            pause = min(1.0, max(STARTS_TOGETHER, wait))
+            latest = now + 1.0
+            at = latest if next_due is None else min(latest, max(now, next_due))
             self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._changed.wait()
+            pause = next_beat(at, STARTS_TOGETHER) - now + TIMER_GRAIN
+            timer = asyncio.get_running_loop().call_later(pause, self._changed.set)
+            try:
+                await self._changed.wait()
+            finally:
+                timer.cancel()
 
     def _start(self, due: Due, now: float) -> None:
         watched = self._in_force(due.check_id)

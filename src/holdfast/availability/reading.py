@@ -14,6 +14,7 @@ from holdfast.availability.days import Span, covering, days_of_line, events_of, 
 from holdfast.availability.dependencies import Explanations, closure
 from holdfast.availability.freezing import FrozenMonth, month_name
 from holdfast.availability.histogram import Histogram
+from holdfast.availability.metrics import MetricStore, merged_samples
 from holdfast.availability.model import Interval, Maintenance, State, worst
 from holdfast.availability.ports import MonthStore, ReadingStore, Resolution, RollUp
 from holdfast.availability.sla import Terms, statement
@@ -27,12 +28,19 @@ from holdfast.availability.views import (
     ComponentReport,
     ComponentStatus,
     LastRun,
+    MetricHistory,
     MonthHistory,
     Overview,
     Sample,
 )
 from holdfast.estate.model import Agreement, Check, Cluster, Estate
-from holdfast.estate.ports import CheckIdentity, ComponentIdentity, Registered, probe_key
+from holdfast.estate.ports import (
+    CheckIdentity,
+    ComponentIdentity,
+    Registered,
+    check_and_vantage,
+    probe_key,
+)
 from holdfast.estate.scope import components_of, dependencies
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.windows import Window, month_window, start_of_day
@@ -124,7 +132,7 @@ class Reader:
     """Answers questions about the estate's availability. Raises what its store raises.
 
     `inventory` is asked anew with each call, so that a reload of the estate shows at once. Without `months`
-    no month shows as frozen.
+    no month shows as frozen, and without `metrics` none of those that the estate names.
     """
 
     def __init__(
@@ -133,9 +141,11 @@ class Reader:
         clock: Clock,
         inventory: Callable[[], Inventory],
         months: MonthStore | None = None,
+        metrics: MetricStore | None = None,
     ) -> None:
         self._store = store
         self._months = months
+        self._metrics = metrics
         self._clock = clock
         self._inventory = inventory
 
@@ -195,17 +205,36 @@ class Reader:
             _sample(window.start, roll_ups) if roll_ups else None,
             [
                 LastRun(
-                    checks[run.check_id],
+                    check_and_vantage(checks[run.check_id])[0],
                     run.at,
                     run.outcome,
                     run.timings.total_us,
                     _phases(run.timings),
                     run.reason,
+                    _place(inventory.estate, checks[run.check_id]),
                 )
                 for run in runs
             ],
             moment.maintenance,
+            await self._histories(inventory, cluster_key, key, window, resolution),
         )
+
+    async def _histories(
+        self, inventory: Inventory, cluster_key: str, key: str, window: Window, resolution: Resolution
+    ) -> list[MetricHistory]:
+        """The component's metrics in the file's order, those without any value in the window too."""
+        declared = inventory.estate.clusters[cluster_key].components[key].metrics
+        if self._metrics is None or not declared:
+            return []
+        component_id = inventory.component_id(cluster_key, key)
+        found = await self._metrics.samples(component_id, list(declared), window, resolution)
+        step = _step(window, resolution)
+        return [
+            MetricHistory(
+                each, metric.name, metric.unit, merged_samples(found.get(each, ()), window, step), step
+            )
+            for each, metric in declared.items()
+        ]
 
     async def month(self, year: int, month: int, cluster_key: str | None = None) -> MonthHistory:
         """A calendar month in the site's time zone: figures per component id, and what happened."""
@@ -398,12 +427,17 @@ def resolution_for(window: Window) -> Resolution:
 
 def samples_of(roll_ups: Sequence[RollUp], window: Window, resolution: Resolution) -> list[Sample]:
     """At most MOST_SAMPLES points: neighbouring roll-ups merged, stretches without any left out."""
-    count = max(1, -(-window.duration // resolution.length))
-    step = resolution.length * max(1, -(-count // MOST_SAMPLES))
+    step = _step(window, resolution)
     bins: dict[int, list[RollUp]] = defaultdict(list)
     for each in roll_ups:
         bins[(each.at - window.start) // step].append(each)
     return [_sample(window.start + index * step, bins[index]) for index in sorted(bins)]
+
+
+def _step(window: Window, resolution: Resolution) -> timedelta:
+    """The length of one of at most MOST_SAMPLES points: a multiple of the resolution."""
+    count = max(1, -(-window.duration // resolution.length))
+    return resolution.length * max(1, -(-count // MOST_SAMPLES))
 
 
 def _sample(at: datetime, roll_ups: Sequence[RollUp]) -> Sample:
@@ -421,6 +455,12 @@ def _sample(at: datetime, roll_ups: Sequence[RollUp]) -> Sample:
 
 def _until(window: Window, now: datetime) -> Window:
     return Window(window.start, max(window.start, min(window.end, now)))
+
+
+def _place(estate: Estate, probe: str) -> str:
+    """The name of the vantage point that runs a probe; empty for the controllers' own."""
+    vantage = estate.vantage_points.get(check_and_vantage(probe)[1])
+    return "" if vantage is None else vantage.name
 
 
 def _phases(timings: object) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from holdfast.availability.freezing import FrozenMonth
 from holdfast.availability.model import Interval, Maintenance, Outcome, State
@@ -121,8 +121,33 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricSample:
+    """A metric over a stretch of time from `at` on: how many minutes had a value, and what they were."""
+
+    at: datetime
+    count: int
+    lowest: float
+    average: float
+    highest: float
+
+
+@dataclass(frozen=True, slots=True)
+class MetricHistory:
+    """A metric that the estate names, over a window. Stretches without a value have no sample: gaps."""
+
+    key: str
+    name: str
+    unit: str
+    samples: Sequence[MetricSample]
+    length: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class LastRun:
-    """The newest run of one check, for the component's page."""
+    """The newest run of one check, for the component's page.
+
+    `place` is the name of the vantage point that ran it; empty for the controllers' own.
+    """
 
     check_key: str
     at: datetime
@@ -130,6 +155,7 @@ class LastRun:
     total_us: int
     phases_us: Mapping[str, int]
     reason: str
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +171,7 @@ class ComponentReport:
     overall: Sample | None
     runs: Sequence[LastRun]
     maintenance: Sequence[Maintenance] = ()
+    metrics: Sequence[MetricHistory] = ()
 
 
 @dataclass(frozen=True, slots=True)

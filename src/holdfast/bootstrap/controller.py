@@ -20,6 +20,7 @@ from holdfast.availability.sharing import FIRST_SHARE, SHARES, SharedMonitor
 from holdfast.bootstrap.agents import Agents
 from holdfast.bootstrap.alerting import Alerting
 from holdfast.bootstrap.estates import secret_of
+from holdfast.bootstrap.metrics import Metrics
 from holdfast.bootstrap.months import Months
 from holdfast.bootstrap.signals import Signals
 from holdfast.estate.errors import EstateError
@@ -69,17 +70,20 @@ async def run_controller(config: Path, conninfo: Conninfo, signals: Signals) -> 
     registry = PostgresRegistry(conninfo)
     alerting = Alerting(config, conninfo, clock, leading=lambda: monitor.leading, note=journal.note)
     months = Months(conninfo, clock, leading=lambda: monitor.leading, note=journal.note)
+    metrics = Metrics(conninfo, probes, clock, leading=lambda: monitor.leading, note=journal.note)
 
     def in_force(estate: Estate, registered: Registered) -> None:
         monitor.watch(watched_checks(estate, registered), estate.retention)
         alerting.put_in_force(Inventory(estate, registered))
         months.put_in_force(Inventory(estate, registered))
+        metrics.put_in_force(Inventory(estate, registered))
         agents.put_in_force(Inventory(estate, registered))
 
     tasks = [
         asyncio.create_task(monitor.run(), name="monitor"),
         asyncio.create_task(alerting.run(), name="alerting"),
         asyncio.create_task(months.run(), name="months"),
+        asyncio.create_task(metrics.run(), name="metrics"),
         asyncio.create_task(agents.run(), name="agents"),
         asyncio.create_task(_follow_estate(config, registry, in_force, clock, signals), name="estate"),
         asyncio.create_task(journal.write(), name="journal"),

@@ -15,6 +15,7 @@ from holdfast.adapters.postgres.changes import PostgresChanges
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.estate import PostgresRegistry
+from holdfast.adapters.postgres.metrics import PostgresMetrics
 from holdfast.adapters.postgres.months import PostgresMonths
 from holdfast.availability.reading import Inventory, Reader
 from holdfast.bootstrap.estates import report_links
@@ -140,7 +141,9 @@ async def run_site(
             yield what
 
     async with open_pool(conninfo, "site", max_size=6) as pool:
-        reader = Reader(PostgresReadingStore(pool), clock, inventory, PostgresMonths(pool))
+        reader = Reader(
+            PostgresReadingStore(pool), clock, inventory, PostgresMonths(pool), PostgresMetrics(pool)
+        )
         app = create_site(
             reader,
             settings=inventory.settings,

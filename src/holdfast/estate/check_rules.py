@@ -16,6 +16,7 @@ from holdfast.estate.model import (
     GrpcCheck,
     HeartbeatCheck,
     HttpCheck,
+    Metric,
     PrometheusCheck,
     SecretRef,
     WebsocketCheck,
@@ -29,7 +30,7 @@ ConditionCheck: TypeAlias = Callable[[str, str], str | None]
 SHORTEST_EVERY = timedelta(seconds=1)
 LONGEST_EVERY = timedelta(days=1)
 RAREST_BEAT = timedelta(days=366)
-_WithUrl: TypeAlias = HttpCheck | WebsocketCheck | PrometheusCheck
+_WithUrl: TypeAlias = HttpCheck | WebsocketCheck | PrometheusCheck | Metric
 _PHASES = ("resolve", "connect", "tls", "first_byte")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
 _METADATA_NAME = re.compile(r"[0-9a-z_.-]+")
@@ -68,6 +69,14 @@ def check_rules(path: Path, check: Check, check_condition: ConditionCheck) -> It
         case PrometheusCheck():
             yield _base_address(path, check)
             yield _threshold(path, check)
+
+
+def metric_rules(path: Path, metric: Metric) -> Iterator[Iterator[Finding]]:
+    """The rules for the metric at `path`: those of a request to a Prometheus."""
+    yield _url(path, metric)
+    yield _header_names(path, metric)
+    yield _header_values(path, metric, "headers")
+    yield _base_address(path, metric)
 
 
 def _rhythm(path: Path, check: Check) -> Iterator[Finding]:
@@ -141,7 +150,7 @@ def _header_names(path: Path, check: _WithUrl) -> Iterator[Finding]:
             yield Finding(where, f"the same header as `{first}`", "header names ignore case", at_key=True)
 
 
-def _header_values(path: Path, check: Check, key: str) -> Iterator[Finding]:
+def _header_values(path: Path, check: Check | Metric, key: str) -> Iterator[Finding]:
     headers: Mapping[str, str | SecretRef] = getattr(check, key)
     for name, value in headers.items():
         where = (*path, key, name)
@@ -216,7 +225,7 @@ def _metadata_names(path: Path, check: GrpcCheck) -> Iterator[Finding]:
             yield Finding(where, "binary metadata cannot be sent", "remove it", at_key=True)
 
 
-def _base_address(path: Path, check: PrometheusCheck) -> Iterator[Finding]:
+def _base_address(path: Path, check: PrometheusCheck | Metric) -> Iterator[Finding]:
     parts = urlsplit(check.url)
     if parts.query or parts.fragment or parts.path.rstrip("/").endswith("/api/v1/query"):
         hint = "write the address of the server alone, such as http://prometheus.example.com:9090"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from holdfast.estate.findings import Finding
 from holdfast.estate.model import Cluster, Component, Estate
 from holdfast.estate.ports import ComponentIdentity
-from holdfast.estate.scope import declared, matching
+from holdfast.estate.scope import declared, named_by
 from holdfast.estate.source import Path
 
 Nearest = Callable[[str, list[ComponentIdentity]], str]
@@ -15,7 +15,7 @@ Nearest = Callable[[str, list[ComponentIdentity]], str]
 def dependency_rules(estate: Estate, nearest: Nearest) -> Iterator[Iterator[Finding]]:
     """One rule for each component that depends on something, and one for all of them together."""
     clusters: Mapping[str, Cluster] = getattr(estate, "clusters", {})
-    everything = list(declared(estate))
+    everything = dict.fromkeys(declared(estate))
     found: dict[ComponentIdentity, list[tuple[Path, ComponentIdentity]]] = {}
     for cluster_key, cluster in clusters.items():
         components: Mapping[str, Component] = getattr(cluster, "components", {})
@@ -27,7 +27,7 @@ def dependency_rules(estate: Estate, nearest: Nearest) -> Iterator[Iterator[Find
             found[cluster_key, key] = [
                 ((*path, index), each)
                 for index, pattern in enumerate(patterns)
-                for each in matching(pattern, everything)
+                for each in named_by(pattern, everything)
                 # A pattern takes in its own component, which then means all the others.
                 if each != (cluster_key, key) or "*" not in pattern
             ]
@@ -35,13 +35,15 @@ def dependency_rules(estate: Estate, nearest: Nearest) -> Iterator[Iterator[Find
 
 
 def _references(
-    path: Path, patterns: Sequence[str], everything: list[ComponentIdentity], nearest: Nearest
+    path: Path, patterns: Sequence[str], everything: Mapping[ComponentIdentity, object], nearest: Nearest
 ) -> Iterator[Finding]:
     for index, pattern in enumerate(patterns):
         if pattern in patterns[:index]:
             yield Finding((*path, index), f"`{pattern}` is there twice", "leave one out")
-        elif not matching(pattern, everything):
-            yield Finding((*path, index), f"`{pattern}` matches no component", nearest(pattern, everything))
+        elif not named_by(pattern, everything):
+            yield Finding(
+                (*path, index), f"`{pattern}` matches no component", nearest(pattern, list(everything))
+            )
 
 
 def _cycles(

@@ -378,6 +378,21 @@ def _default_check_type(value: Any) -> Any:
     return value
 
 
+MetricUnit = Literal["count", "/s", "ms", "s", "%", "bytes"]
+
+
+class Metric(Declared):
+    """A value that a Prometheus is asked for every minute, for a chart on the component's page."""
+
+    name: str = Field(min_length=1, max_length=100)
+    url: str = Field(pattern=r"^https?://[^\s/]+", max_length=2000)
+    query: str = Field(min_length=1, max_length=10_000, description="one that gives one value now")
+    unit: MetricUnit = "count"
+    headers: dict[str, Header] = Field(default_factory=dict)
+    verify_tls: bool = True
+    ca_file: str | None = None
+
+
 class Component(Declared):
     """A part of a cluster that customers know by name: website, api, messaging."""
 
@@ -388,6 +403,7 @@ class Component(Declared):
         (), description="components that it cannot do without: cluster/component, or cluster/* for all of one"
     )
     checks: dict[Key, Annotated[Check, BeforeValidator(_default_check_type)]] = Field(min_length=1)
+    metrics: dict[Key, Metric] = Field(default_factory=dict, max_length=20)
 
 
 class VantagePoint(Declared):

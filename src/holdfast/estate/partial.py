@@ -31,6 +31,7 @@ from holdfast.estate.model import (
     HeartbeatCheck,
     HttpCheck,
     IcmpCheck,
+    Metric,
     PhaseTimeouts,
     Postgres,
     PostgresCheck,
@@ -100,6 +101,8 @@ def model_at(path: Path, raw: Any) -> type[BaseModel] | None:
             return Cluster
         case ("clusters", _, "components", _):
             return Component
+        case ("clusters", _, "components", _, "metrics", _):
+            return Metric
         case ("clusters", _, "components", _, "checks", _):
             return _check_model(raw)
         case ("clusters", _, "components", _, "checks", _, "timeouts"):

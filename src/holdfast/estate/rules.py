@@ -7,7 +7,7 @@ from itertools import pairwise
 from urllib.parse import urlsplit
 
 from holdfast.estate.alert_rules import alert_rules
-from holdfast.estate.check_rules import ConditionCheck, check_rules
+from holdfast.estate.check_rules import ConditionCheck, check_rules, metric_rules
 from holdfast.estate.dependency_rules import dependency_rules
 from holdfast.estate.findings import Finding
 from holdfast.estate.model import (
@@ -18,6 +18,7 @@ from holdfast.estate.model import (
     Component,
     Estate,
     HeartbeatCheck,
+    Metric,
 )
 from holdfast.estate.scope import declared, matching
 from holdfast.estate.source import Path
@@ -91,6 +92,9 @@ def _component_rules(
     yield _formerly(checks, (*path, "checks"))
     for key, check in checks.items():
         yield from check_rules((*path, "checks", key), check, check_condition)
+    metrics: Mapping[str, Metric] = getattr(component, "metrics", {})
+    for key, metric in metrics.items():
+        yield from metric_rules((*path, "metrics", key), metric)
 
 
 def _agreement_rules(path: Path, agreement: Agreement, estate: Estate) -> Iterator[Iterator[Finding]]:

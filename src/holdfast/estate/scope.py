@@ -1,6 +1,6 @@
 """Which components an agreement is about."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from holdfast.estate.model import Agreement, Estate
 from holdfast.estate.ports import ComponentIdentity
@@ -22,21 +22,23 @@ def declared(estate: Estate) -> Iterator[ComponentIdentity]:
 
 def dependencies(estate: Estate) -> dict[ComponentIdentity, tuple[ComponentIdentity, ...]]:
     """What each component depends on, directly. Without itself, and without those that depend on nothing."""
-    everything = list(declared(estate))
-    known = set(everything)
+    everything = dict.fromkeys(declared(estate))
     found: dict[ComponentIdentity, tuple[ComponentIdentity, ...]] = {}
     for pair in everything:
         patterns = estate.clusters[pair[0]].components[pair[1]].depends_on
-        named: dict[ComponentIdentity, None] = {}
-        for pattern in patterns:
-            cluster, _, component = pattern.partition("/")
-            # Most name one component: thousands of them must not be looked through for each.
-            exact = [(cluster, component)] if (cluster, component) in known else matching(pattern, everything)
-            named.update(dict.fromkeys(exact))
+        named = dict.fromkeys(each for pattern in patterns for each in named_by(pattern, everything))
         named.pop(pair, None)
         if named:
             found[pair] = tuple(named)
     return found
+
+
+def named_by(pattern: str, everything: Mapping[ComponentIdentity, object]) -> list[ComponentIdentity]:
+    """As `matching`, but does not look through thousands of components for one that is named."""
+    if "*" in pattern:
+        return matching(pattern, everything)
+    cluster, _, component = pattern.partition("/")
+    return [(cluster, component)] if (cluster, component) in everything else []
 
 
 def matching(pattern: str, pairs: Iterable[ComponentIdentity]) -> list[ComponentIdentity]:

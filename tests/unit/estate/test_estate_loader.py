@@ -438,6 +438,7 @@ def test_every_part_of_the_model_has_its_place() -> None:
             (),
             ("site",),
             ("site", "colours"),
+            ("agents",),
             ("postgres",),
             ("retention",),
             ("regions", "a"),
@@ -452,6 +453,7 @@ def test_every_part_of_the_model_has_its_place() -> None:
             check[:2],
             check[:4],
             check,
+            (*check[:4], "metrics", "c"),
             (*check, "timeouts"),
             (*check, "conditions", 0),
         ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from site_client import NEVER, SETTINGS, TOKEN, Response, ask, running
 from site_estates import NOW, FakeReader, agreement, frozen_chain, overview
 
 from holdfast.availability.model import State
+from holdfast.availability.views import Cause
 from holdfast.estate.model import Site
 from holdfast.interfaces.site.app import create_site
 from holdfast.interfaces.site.pages import agreement_of
@@ -347,6 +349,28 @@ async def test_a_month_that_is_not_frozen_says_nothing_of_it() -> None:
     async with running(reader()) as site:
         page = text_of(await ask(site, f"/en/agreements/{TOKEN}"))
     assert "SHA-256" not in page
+
+
+async def test_pages_say_what_trouble_is_because_of() -> None:
+    of = FakeReader(overview(6, states={("eu", "website"): State.MAJOR_OUTAGE}))
+    database = Cause("eu", "database", "<Database>", "EU")
+    eu = of.now_overview.clusters[0]
+    website = eu.components[0]
+    today = website.days[-1]
+    told = replace(today, events=[replace(each, because_of=(database,)) for each in today.events])
+    status = replace(website.status, because_of=(database,))
+    explained = replace(website, status=status, days=[*website.days[:-1], told])
+    clusters = [replace(eu, components=[explained, *eu.components[1:]]), *of.now_overview.clusters[1:]]
+    of.now_overview = replace(of.now_overview, clusters=clusters)
+    link = '<a href="/{}/clusters/eu/database">EU &lt;Database&gt;</a>'
+    async with running(of) as site:
+        overall = await ask(site, "/en/")
+        # Once as the component's state, and once in the list of the day.
+        assert overall.text.count("because of " + link.format("en")) == 2
+        assert "because of " + link.format("en") in (await ask(site, "/en/clusters/eu/website")).text
+        assert "wegen " + link.format("de") in (await ask(site, "/de/clusters/eu")).text
+        components = (await ask(site, "/api/v1/status.json")).json["clusters"][0]["components"]
+    assert [each["because_of"] for each in components] == [["eu/database"], []]
 
 
 def test_a_short_secret_opens_nothing() -> None:

@@ -42,6 +42,8 @@ from holdfast.availability.model import Outcome, Result
 from holdfast.kernel.errors import HoldfastError, Remedy
 
 MOST_BYTES = 64 * 1024 * 1024
+OVERSHOOT_BYTES = 16 * 1024 * 1024
+"""How far beyond its bound the spool may grow while a delivery is under way."""
 MOST_IN_MEMORY = 50_000
 SEGMENT_RESULTS = 1_000
 SEGMENT_BYTES = 256 * 1024
@@ -64,10 +66,13 @@ class _LossFile(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """Where a parcel came from: how many results of which segment, and how many out of memory."""
+    """Where a parcel came from: how many results of which segment, and how far in memory.
+
+    `memory_until` counts all that ever left memory: meanwhile some may have gone from there to the disk.
+    """
 
     segments: tuple[tuple[int, int], ...] = ()
-    memory: int = 0
+    memory_until: int = 0
 
 
 class DiskSpool:
@@ -88,6 +93,7 @@ class DiskSpool:
         self._most_in_memory = most_in_memory
         self._turn = threading.Lock()
         self._memory: deque[Result] = deque()
+        self._left_memory = 0
         self._writer: Writer | None = None
         self._given_up = 0
         self._failing = ""
@@ -124,10 +130,12 @@ class DiskSpool:
                 self._trim_memory()
             else:
                 self._say_failing(None)
-            self._keep_within_bounds()
+            self._keep_within_bounds(self._most_bytes + OVERSHOOT_BYTES)
 
     def next(self, most: int) -> Parcel:
         with self._turn:
+            # Now, when nothing is under way: what may have been delivered is not to be counted as lost.
+            self._keep_within_bounds(self._most_bytes)
             if self._losses is not None:
                 return Parcel((), self._losses, _Mark())
             results: list[Result] = []
@@ -147,7 +155,7 @@ class DiskSpool:
             if len(taken) == len(self._segments):
                 memory = min(len(self._memory), most - len(results), SEGMENT_RESULTS)
                 results += list(self._memory)[:memory]
-            return Parcel(results, None, _Mark(tuple(taken), memory))
+            return Parcel(results, None, _Mark(tuple(taken), self._left_memory + memory))
 
     def delivered(self, parcel: Parcel) -> None:
         with self._turn:
@@ -175,8 +183,12 @@ class DiskSpool:
             segment.done += done.get(segment.number, 0)
             if segment.number in done and segment.left <= 0:
                 self._delete(segment)
-        for _ in range(min(mark.memory, len(self._memory))):
-            self._memory.popleft()
+        while self._memory and self._left_memory < mark.memory_until:
+            self._pop()
+
+    def _pop(self) -> Result:
+        self._left_memory += 1
+        return self._memory.popleft()
 
     # --- files
 
@@ -189,7 +201,7 @@ class DiskSpool:
                 self._segments.append(self._writer.segment)
             self._writer.append(piece)
             for _ in piece:
-                self._memory.popleft()
+                self._pop()
             segment = self._writer.segment
             if segment.count >= SEGMENT_RESULTS or segment.size >= SEGMENT_BYTES:
                 self._seal()
@@ -235,12 +247,12 @@ class DiskSpool:
 
     # --- giving up
 
-    def _keep_within_bounds(self) -> None:
+    def _keep_within_bounds(self, most_bytes: int) -> None:
         """Count the oldest segments and delete them until the rest is within bounds."""
         total = sum(segment.size for segment in self._segments)
         gone: list[Segment] = []
         for segment in self._segments[:-1]:
-            if total <= self._most_bytes:
+            if total <= most_bytes:
                 break
             gone.append(segment)
             total -= segment.size
@@ -256,7 +268,7 @@ class DiskSpool:
     def _trim_memory(self) -> None:
         excess = len(self._memory) - self._most_in_memory
         if excess > 0:
-            self._give_up([self._memory.popleft() for _ in range(excess)])
+            self._give_up([self._pop() for _ in range(excess)])
 
     def _give_up(self, results: Sequence[Result]) -> None:
         self._losses = added(self._losses, results)

@@ -15,7 +15,7 @@ from holdfast.kernel.clock import Clock
 
 
 class MemoryAgents:
-    """AgentStore and Logins. `vantage_of` maps each probe of a vantage point to it; `removed` left the estate."""
+    """AgentStore and Logins. `vantage_of` maps probes to vantage points; `removed` ones left the estate."""
 
     def __init__(self, shared: MemoryAvailability, clock: Clock, vantage_of: Mapping[int, str]) -> None:
         self._shared = shared

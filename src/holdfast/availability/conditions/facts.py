@@ -224,5 +224,6 @@ CHECK_TYPES: Mapping[str, Mapping[str, Fact]] = {
     "heartbeat": {
         "beat_age": Fact(Kind.DURATION, "how long ago the newest call came"),
         "beat_message": Fact(Kind.TEXT, "what the newest call said", quotable=False),
+        "response_time": _TIMES["response_time"],
     },
 }

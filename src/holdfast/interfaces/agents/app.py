@@ -157,7 +157,7 @@ def create_agents_api(
 ) -> Starlette:
     """The application. `offer_of` gives a declared vantage point's checks, as the estate has them now."""
     agents = _Agents(logins, ingest, beats, offer_of, clock)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(CHECKS_PATH, agents.checks, methods=["GET"]),
             Route(RESULTS_PATH, agents.results, methods=["POST"]),
@@ -170,6 +170,9 @@ def create_agents_api(
             HoldfastError: on_trouble,
         },
     )
+    # There is one spelling of each address: a redirect would repeat whatever host the caller named.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _address(request: Request) -> str:

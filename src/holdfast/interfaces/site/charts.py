@@ -89,7 +89,7 @@ def latency(
         for name in ("p99", "p95", "p50")
     )
     heights = [t.latency(ceiling * part / 4) for part in (4, 3, 2, 1)] + ["0"]
-    return Chart(_drawing(lines + _bands(points, window, stride, t), label), heights, time_labels(window, t))
+    return Chart(drawing(lines + _bands(points, window, stride, t), label), heights, time_labels(window, t))
 
 
 def _line(points: Sequence[Sample], field: str, window: Window, stride: timedelta, ceiling: float) -> str:
@@ -157,7 +157,7 @@ def errors(
                 f"<title>{escape(_told(each, t))}</title></rect>"
             )
     heights = [t.percent(100), t.percent(0)]
-    return Chart(_drawing("".join(parts), label), heights, time_labels(window, t))
+    return Chart(drawing("".join(parts), label), heights, time_labels(window, t))
 
 
 def error_share(sample: Sample) -> float | None:
@@ -166,7 +166,8 @@ def error_share(sample: Sample) -> float | None:
     return sample.failed / runs if runs else None
 
 
-def _drawing(content: str, label: str) -> Markup:
+def drawing(content: str, label: str) -> Markup:
+    """The SVG around `content`, which is markup; `label` is text."""
     return Markup(  # noqa: S704 - the label is escaped here, the content by those who made it
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio=none role=img '
         f'aria-label="{escape(label)}">{content}</svg>'

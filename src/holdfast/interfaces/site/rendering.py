@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from holdfast.availability.model import Maintenance, State
 from holdfast.availability.sla import FORMULA, Figure
-from holdfast.availability.views import ClusterStatus, ComponentHistory, ComponentStatus, Overview
+from holdfast.availability.views import ClusterStatus, ComponentHistory, ComponentStatus, Event, Overview
 from holdfast.estate.model import Site
 from holdfast.interfaces.site import bars, charts
 from holdfast.interfaces.site.i18n import NAMES, Translator, offered

@@ -16,6 +16,7 @@ from holdfast.availability.views import (
     ComponentHistory,
     ComponentReport,
     ComponentStatus,
+    Event,
     LastRun,
     MonthHistory,
     Overview,
@@ -24,6 +25,7 @@ from holdfast.availability.views import (
 from holdfast.interfaces.site import charts
 from holdfast.interfaces.site.frozen import MOST_FROZEN, frozen_rows
 from holdfast.interfaces.site.i18n import NOTHING, Translator
+from holdfast.interfaces.site.quantities import metrics_shown
 from holdfast.interfaces.site.ranges import EARLIEST, Range, neighbours
 from holdfast.interfaces.site.rendering import MOST_EVENTS, Renderer, Staleness, Told
 
@@ -67,6 +69,7 @@ class ReportRenderer:
             at=at,
             planned=[each for each in planned if each.window.end > at],
             latency=charts.latency(samples, history.window, length, t, self._latency_label(report)),
+            metrics=metrics_shown(report.metrics if report else (), history.window, t),
             errors=charts.errors(samples, history.window, length, t, self._errors_label(report)),
             rows=list(reversed(samples))[: charts.MOST_ROWS],
             row_length=length,
