@@ -1,8 +1,8 @@
 """CPU of one HTTP check, beside that of prometheus-blackbox-exporter: same targets, same rate, taking turns.
 
-Each side makes every check on a connection of its own and judges status, body and time. The exporter also takes
-in the request for the check and hands out its metrics: that is how one has its judgement. Holdfast stores
-what it found, which is measured by `checks`, and is not in here.
+Each side makes every check on a connection of its own and judges status, body and time. The exporter also
+takes in the request for the check and hands out its metrics: that is how one has its judgement. Holdfast
+stores what it found, which is measured by `checks`, and is not in here.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """1,000 HTTP checks every 10 s by the real controller, beside as many beats by Uptime Kuma's design.
 
-The target is a service in a process of its own whose CPU does not count. Both run at once, in the same windows,
-at the same rate, against the same target: what else the machine does meets both.
+The target is a service in a process of its own whose CPU does not count. Both run at once, in the same
+windows, at the same rate, against the same target: what else the machine does meets both.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """The real controller at work on the real embedded PostgreSQL, watched from outside.
 
-The controller is the process that `holdfast up` starts, with the login that it gets from it. What is counted is
-what got stored: rows in `availability.result`. Start delays are those rows' times against the schedule's own
-rhythm, so they include whatever kept a run from beginning, and a run that never was is seen.
+The controller is the process that `holdfast up` starts, with the login that it gets from it. What is counted
+is what got stored: rows in `availability.result`. Start delays are those rows' times against the schedule's
+own rhythm, so they include whatever kept a run from beginning, and a run that never was is seen.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from bench.estates import Wanted, estate_text
 from bench.processes import cpu_of_server_s, cpu_s, memory_mb, peak_memory_mb, pinned, python, require_alive
 from bench.subjects import FOLDER
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.embedded import EmbeddedPostgres
 from holdfast.adapters.postgres.migrate import migrate
-from holdfast.adapters.postgres.process import processes_of
+from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
+from holdfast.adapters.postgres.server.process import processes_of
 from holdfast.availability.schedule import Schedule
 from holdfast.availability.sharing import share_of
 from holdfast.bootstrap.database import packed

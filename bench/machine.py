@@ -5,7 +5,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from holdfast.adapters.postgres.binaries import find_binaries
+from holdfast.adapters.postgres.server.binaries import find_binaries
 
 BUSY_SHARE = 0.25
 """Above this load per core, other work is likely to be in the figures."""

@@ -18,7 +18,7 @@ def cpu_s(pid: int, *, with_ended_children: bool = False) -> float:
     Raises OSError when there is no such process.
     """
     if not with_ended_children:
-        # The process's own CPU clock (clock_getcpuclockid(3)): the same as /proc tells in hundredths, to the ns.
+        # The process's own CPU clock (clock_getcpuclockid(3)): what /proc tells in hundredths, to the ns.
         return time.clock_gettime((~pid << 3) | 2)
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     utime, stime, cutime, cstime = (int(field) for field in fields[11:15])

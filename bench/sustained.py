@@ -1,7 +1,7 @@
 """20,000 checks a minute by the real controller on one core: start delays, and memory for each check.
 
-PostgreSQL and the target are kept on the other core. The same rate twice: many checks a minute, and fewer more
-often. The memory that a check takes is the slope from 1,000 to 11,000 checks, each in a fresh controller.
+PostgreSQL and the target are kept on the other core. The same rate twice: many checks a minute, and fewer
+more often. The memory that a check takes is the slope from 1,000 to 11,000 checks, each in a fresh controller.
 """
 
 import os

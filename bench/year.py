@@ -29,10 +29,10 @@ from holdfast.adapters.postgres.availability import SQL as AVAILABILITY
 from holdfast.adapters.postgres.availability import partition_bounds
 from holdfast.adapters.postgres.connect import Connection, connect
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.embedded import EmbeddedPostgres
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.adapters.postgres.migrate import migrate
 from holdfast.adapters.postgres.queries import Queries
+from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
 from holdfast.availability.histogram import Histogram
 from holdfast.availability.model import State
 from holdfast.availability.verdicts import SILENT

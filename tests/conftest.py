@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from holdfast.adapters.postgres.conninfo import Conninfo, Role
-    from holdfast.adapters.postgres.embedded import EmbeddedPostgres
+    from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
 
 _NUMBERS = count(1)
 # Nothing here survives the test run, so nothing needs to reach the disk.
@@ -46,7 +46,7 @@ class Database:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["EmbeddedPostgres"]:
     """The session's server. Do not stop it, and do not kill it."""
-    from holdfast.adapters.postgres.embedded import EmbeddedPostgres  # noqa: PLC0415
+    from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres  # noqa: PLC0415
 
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), settings=_FAST)
     asyncio.run(server.start())

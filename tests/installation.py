@@ -22,11 +22,11 @@ from urllib.request import Request, urlopen
 
 import psycopg
 
-from holdfast.adapters.postgres import process as postgres_process
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.layout import Layout
-from holdfast.adapters.postgres.passwords import password_of
-from holdfast.adapters.postgres.roles import DATABASE
+from holdfast.adapters.postgres.server import process as postgres_process
+from holdfast.adapters.postgres.server.layout import Layout
+from holdfast.adapters.postgres.server.passwords import password_of
+from holdfast.adapters.postgres.server.roles import DATABASE
 from holdfast.lab.ports import is_free
 from holdfast.lab.topology import CLUSTERS, ROLES, port_of
 

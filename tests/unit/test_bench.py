@@ -6,15 +6,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from bench.checks import percentile, start_delays
+from bench.controlled import percentile, start_delays
 from bench.estates import LINK_FILE, Wanted, estate_text
 from bench.machine import is_busy
 from bench.subjects import SUBJECTS
-from bench.table import Measurement, at_least, at_most, number, table
+from bench.table import Measurement, at_least, at_most, not_measured, number, table
 from bench.year import DAYS, END, LINK, transitions_of
 
 from holdfast.availability.model import State
 from holdfast.availability.schedule import Schedule
+from holdfast.availability.sharing import share_of
 from holdfast.bootstrap.estates import read_estate, report_links
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,13 @@ def test_a_figure_is_judged_by_its_median_against_its_target() -> None:
 def test_nothing_measured_is_no_figure() -> None:
     with pytest.raises(ValueError, match="nothing was measured"):
         Measurement("a", "ms", [])
+
+
+def test_what_could_not_be_measured_says_why_and_holds_no_target() -> None:
+    missing = not_measured("a peer", "needs node", at_most(0.2))
+    assert missing.ok is None
+    assert missing.as_json()["median"] is None
+    assert words(table([missing]).splitlines()[1]) == "a peer <= 0.2 not measured needs node"
 
 
 def words(line: str) -> str:
@@ -67,19 +75,23 @@ def test_a_machine_is_busy_when_others_use_a_quarter_of_it() -> None:
     assert is_busy(0.51, 2)
 
 
-def test_start_delays_are_measured_against_the_schedules_own_rhythm() -> None:
+@pytest.mark.parametrize("every", [10.0, 60.0])
+def test_start_delays_are_measured_against_the_schedules_own_rhythm(every: float) -> None:
     began = datetime(2026, 10, 1, tzinfo=UTC)
     schedule = Schedule()
     for check_id in range(1, 51):
-        schedule.put(check_id, 10.0, 0.0)
+        schedule.put(check_id, every, 0.0)
+    schedule.take_due(every)
     late = {(7, 1): 0.25, (8, 2): 1.5, (9, 0): 3.0}
     runs = []
     for period in range(4):
-        for due in schedule.take_due((period + 1) * 10.0 - 1e-9):
+        for due in schedule.take_due((period + 2) * every - 1e-9):
             delay = late.get((due.check_id, period), 0.0)
-            runs.append((due.check_id, began + timedelta(seconds=due.at + delay), delay))
+            # Each share has a monitor of its own, which took the lead at a moment of its own.
+            moment = began + timedelta(seconds=due.at + delay + 0.7 * share_of(due.check_id))
+            runs.append((due.check_id, moment, delay))
     runs.sort(key=lambda run: run[1])
-    measured = start_delays([(check_id, at) for check_id, at, _ in runs], 10.0)
+    measured = start_delays([(check_id, at) for check_id, at, _ in runs], every)
     assert measured == pytest.approx([delay for _, _, delay in runs], abs=1e-3)
     assert sorted(measured)[-3:] == pytest.approx([0.25, 1.5, 3.0], abs=1e-3)
 

@@ -23,8 +23,8 @@ from holdfast.availability.ingest import Ingest
 from holdfast.availability.reading import Inventory
 from holdfast.availability.vantage import SHORTEST_BEAT_TOKEN, Pulse, sha256_of
 from holdfast.availability.verdicts import Rules
-from holdfast.bootstrap.estates import secret_of
-from holdfast.estate.model import Check, Estate, HeartbeatCheck
+from holdfast.bootstrap.estates import heartbeats_of, secret_of
+from holdfast.estate.model import Check, Estate
 from holdfast.estate.ports import probe_key
 from holdfast.interfaces.agents.app import Offer, create_agents_api
 from holdfast.kernel.clock import Clock
@@ -198,17 +198,6 @@ def remote_checks(estate: Estate) -> Iterator[tuple[str, str, str, str, Check]]:
                 for vantage in check.seen_from:
                     if vantage in estate.vantage_points:
                         yield vantage, cluster_key, key, check_key, check
-
-
-def heartbeats_of(estate: Estate) -> list[tuple[str, HeartbeatCheck]]:
-    """The checks that wait for calls, with their names."""
-    return [
-        (f"{cluster_key}/{key}/{check_key}", check)
-        for cluster_key, cluster in estate.clusters.items()
-        for key, component in cluster.components.items()
-        for check_key, check in component.checks.items()
-        if isinstance(check, HeartbeatCheck)
-    ]
 
 
 def beat_tokens(estate: Estate, config: Path, tell: Callable[[str, str], None]) -> Sequence[bytes]:

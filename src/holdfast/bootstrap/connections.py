@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from holdfast.adapters.postgres.external import ExternalPostgres
+from holdfast.adapters.postgres.server.external import ExternalPostgres
 from holdfast.adapters.probes import Probes
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
 from holdfast.bootstrap.alerting import channel_findings
-from holdfast.bootstrap.estates import secret_of
-from holdfast.estate.model import Check, Estate, SecretRef
+from holdfast.bootstrap.estates import heartbeats_of, secret_of
+from holdfast.estate.model import LOCAL, Check, Estate, HeartbeatCheck, SecretRef
 from holdfast.interfaces.cli.ports import Finding, Progress, Report
 from holdfast.kernel.errors import HoldfastError
 
@@ -32,6 +32,8 @@ async def try_connections(estate: Estate, config: Path, report: Report) -> Seque
         for cluster_key, cluster in estate.clusters.items()
         for key, component in cluster.components.items()
         for check_key, check in component.checks.items()
+        # What agents look at may not be reachable from here, and beats cannot be asked for.
+        if LOCAL in check.seen_from and not isinstance(check, HeartbeatCheck)
     ]
     done = 0
 
@@ -62,6 +64,7 @@ def _secrets(estate: Estate) -> list[tuple[str, SecretRef]]:
         for key, agreement in estate.agreements.items()
         if agreement.report_link is not None
     ]
+    links += [(f"{name}/token", check.token) for name, check in heartbeats_of(estate)]
     return links if estate.postgres.url is None else [("postgres.url", estate.postgres.url), *links]
 
 

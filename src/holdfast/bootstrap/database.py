@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from holdfast.adapters.postgres.conninfo import Conninfo, Role, Server
-from holdfast.adapters.postgres.embedded import EmbeddedPostgres
-from holdfast.adapters.postgres.external import ExternalPostgres
+from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
+from holdfast.adapters.postgres.server.external import ExternalPostgres
 from holdfast.bootstrap.estates import secret_of
 from holdfast.estate.model import Estate
 

@@ -7,7 +7,7 @@ import structlog
 
 from holdfast.availability.conditions import validate
 from holdfast.estate.loader import load_estate
-from holdfast.estate.model import Estate, SecretRef
+from holdfast.estate.model import Estate, HeartbeatCheck, SecretRef
 from holdfast.estate.secrets import resolve
 from holdfast.kernel.errors import HoldfastError
 
@@ -42,3 +42,14 @@ def report_links(estate: Estate, config: Path) -> dict[str, str]:
         else:
             log.warning("report_link_too_short", agreement=key, at_least=SHORTEST_LINK)
     return links
+
+
+def heartbeats_of(estate: Estate) -> list[tuple[str, HeartbeatCheck]]:
+    """The checks that wait for calls, with their names."""
+    return [
+        (f"{cluster_key}/{key}/{check_key}", check)
+        for cluster_key, cluster in estate.clusters.items()
+        for key, component in cluster.components.items()
+        for check_key, check in component.checks.items()
+        if isinstance(check, HeartbeatCheck)
+    ]

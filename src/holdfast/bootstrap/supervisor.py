@@ -20,7 +20,7 @@ from typing import IO, Any
 import structlog
 
 from holdfast.adapters.postgres.conninfo import Conninfo, Server
-from holdfast.adapters.postgres.embedded import EmbeddedPostgres
+from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
 from holdfast.bootstrap.database import packed
 from holdfast.kernel.errors import HoldfastError, Remedy
 

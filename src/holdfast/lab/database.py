@@ -12,8 +12,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from holdfast.adapters.postgres.conninfo import Conninfo, Role
-from holdfast.adapters.postgres.embedded import EmbeddedPostgres
-from holdfast.adapters.postgres.process import FileLock, processes_of, read_pid_file, serves
+from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
+from holdfast.adapters.postgres.server.process import FileLock, processes_of, read_pid_file, serves
 from holdfast.kernel.clock import Clock
 from holdfast.lab import processes
 from holdfast.lab.errors import LabError, NotRunningError, PartFailedError

@@ -11,7 +11,7 @@ from kuma_files import make_kuma
 from upptime_repository import Repository
 
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.embedded import EmbeddedPostgres
+from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
 from holdfast.availability.conditions import validate
 from holdfast.availability.model import State
 from holdfast.estate.loader import load_estate

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.adapters.postgres.embedded import EmbeddedPostgres
-from holdfast.adapters.postgres.process import processes_of
+from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
+from holdfast.adapters.postgres.server.process import processes_of
 
 Make = Callable[..., EmbeddedPostgres]
 

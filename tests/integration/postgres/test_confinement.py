@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.adapters.postgres.binaries import Binaries, find_binaries
-from holdfast.adapters.postgres.confinement import (
+from holdfast.adapters.postgres.connect import connect
+from holdfast.adapters.postgres.conninfo import Role
+from holdfast.adapters.postgres.errors import DatabaseUnsuitable
+from holdfast.adapters.postgres.server.binaries import Binaries, find_binaries
+from holdfast.adapters.postgres.server.confinement import (
     Confinement,
     Kind,
     candidates,
@@ -24,13 +27,10 @@ from holdfast.adapters.postgres.confinement import (
     first_unreachable,
     owner_name,
 )
-from holdfast.adapters.postgres.connect import connect
-from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.errors import DatabaseUnsuitable
 
 if TYPE_CHECKING:
     from conftest import Make
-    from holdfast.adapters.postgres.embedded import EmbeddedPostgres
+    from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
 
@@ -167,7 +167,7 @@ def test_an_id_without_an_account_is_named_by_its_number() -> None:
 AS_PLAIN_USER = """
 import asyncio, os, sys
 from pathlib import Path
-from holdfast.adapters.postgres.embedded import EmbeddedPostgres
+from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
 
 async def main():
     server = EmbeddedPostgres(Path(sys.argv[1]))

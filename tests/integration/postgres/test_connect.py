@@ -22,7 +22,7 @@ from holdfast.adapters.postgres.errors import (
     DatabaseRefused,
     DatabaseUnsuitable,
 )
-from holdfast.adapters.postgres.external import ExternalPostgres
+from holdfast.adapters.postgres.server.external import ExternalPostgres
 
 if TYPE_CHECKING:
     from conftest import Database, Make

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from holdfast.adapters.postgres import process
 from holdfast.adapters.postgres.connect import connect
 from holdfast.adapters.postgres.conninfo import Conninfo, Role
-from holdfast.adapters.postgres.embedded import EmbeddedPostgres
 from holdfast.adapters.postgres.errors import DatabaseAway, DatabaseRefused
-from holdfast.adapters.postgres.layout import Layout, fits_socket, socket_folder
+from holdfast.adapters.postgres.server import process
+from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
+from holdfast.adapters.postgres.server.layout import Layout, fits_socket, socket_folder
 
 if TYPE_CHECKING:
     from conftest import Make

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from holdfast.adapters.postgres import process
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.errors import DatabaseTaken
+from holdfast.adapters.postgres.server import process
 
 if TYPE_CHECKING:
     from conftest import Make
@@ -28,7 +28,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from holdfast.adapters.postgres.embedded import EmbeddedPostgres
+from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
 
 server = EmbeddedPostgres(Path(sys.argv[1]))
 asyncio.run(server.start())

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from holdfast.adapters.postgres.binaries import find_binaries, packaged_folder
-from holdfast.adapters.postgres.confinement import candidates
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.errors import (
     DatabaseError,
@@ -20,11 +18,13 @@ from holdfast.adapters.postgres.errors import (
     DatabaseUnsuitable,
 )
 from holdfast.adapters.postgres.migrate import migrate
+from holdfast.adapters.postgres.server.binaries import find_binaries, packaged_folder
+from holdfast.adapters.postgres.server.confinement import candidates
 from holdfast.kernel.errors import Remedy
 
 if TYPE_CHECKING:
     from conftest import Make
-    from holdfast.adapters.postgres.embedded import EmbeddedPostgres
+    from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
 
 # The same wheel carries an older major version too.
 OLDER = packaged_folder().parent.parent / "pginstall" / "bin"

@@ -258,6 +258,34 @@ async def test_a_component_over_a_window(scene: Scene) -> None:
     assert report.runs[1].phases_us == {"resolve": 100, "connect": 200, "first_byte": 700}
 
 
+async def test_a_run_from_elsewhere_bears_the_name_of_its_place() -> None:
+    check = HttpCheck(url="http://target/", seen_from=("local", "tokyo"))
+    estate = ESTATE.model_copy(
+        update={
+            "vantage_points": {"tokyo": VantagePoint(name="Tokyo")},
+            "clusters": {
+                "eu": Cluster(
+                    name="Europe",
+                    region="fra",
+                    components={"website": Component(name="Website", checks={"home": check})},
+                )
+            },
+        }
+    )
+    probes = {("eu", "website", "home"): 10, ("eu", "website", "home@tokyo"): 11}
+    clock = ManualClock(NOW)
+    store = MemoryAvailability({10: WEBSITE, 11: WEBSITE}, clock)
+    inventory = Inventory(estate, Registered({("eu", "website"): WEBSITE}, probes, 1))
+    await store.record(
+        Batch([Result(10, ago(2), Outcome.GOOD, Timings(1)), Result(11, ago(1), Outcome.GOOD, Timings(1))])
+    )
+
+    report = await Reader(store, clock, lambda: inventory).component("eu", "website", Window(ago(3), NOW))
+
+    assert report is not None
+    assert [(run.check_key, run.place) for run in report.runs] == [("home", "Tokyo"), ("home", "")]
+
+
 @pytest.mark.parametrize(
     ("days", "resolution"),
     [(1, Resolution.MINUTE), (7, Resolution.HOUR), (32, Resolution.HOUR), (33, Resolution.DAY)],

@@ -22,6 +22,8 @@ from holdfast.availability.views import (
     Day,
     Event,
     LastRun,
+    MetricHistory,
+    MetricSample,
     MonthHistory,
     Overview,
     Sample,
@@ -216,6 +218,16 @@ def samples(window: Window, length: timedelta, *, gap: Window | None = None) -> 
     return result
 
 
+def metric_samples(window: Window, step: timedelta) -> list[MetricSample]:
+    """A saw with a hole in the middle."""
+    count = window.duration // step
+    return [
+        MetricSample(window.start + place * step, 60, place % 9, 5 + place % 9, 8 + 2 * (place % 9))
+        for place in range(count)
+        if not 0.4 < place / count < 0.5
+    ]
+
+
 class FakeReader:
     """Answers from an overview that the test may change; `away` fails every read as a lost database does."""
 
@@ -255,6 +267,7 @@ class FakeReader:
         resolution = Resolution.DAY if window.duration > timedelta(days=100) else Resolution.HOUR
         gap = Window(window.start + window.duration * 0.6, window.start + window.duration * 0.65)
         measured = samples(window, resolution.length, gap=None if long else gap)
+        step = resolution.length * max(1, -(-(window.duration // resolution.length) // 200))
         days = days_from(
             line, window, maintained=known.status.maintenance.window if known.status.maintenance else None
         )
@@ -285,9 +298,14 @@ class FakeReader:
                     5_000_000,
                     {"resolve": 290},
                     "connection refused",
+                    "Tokyo",
                 ),
             ],
             [each for each in self.now_overview.maintenance if known.status.id in each.component_ids],
+            [
+                MetricHistory("jobs", "Jobs <printed>", "/s", metric_samples(window, step), step),
+                MetricHistory("queue", "Waiting jobs", "count", [], step),
+            ],
         )
 
     async def month(self, year: int, month: int, cluster_key: str | None = None) -> MonthHistory:

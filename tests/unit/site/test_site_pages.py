@@ -351,6 +351,17 @@ async def test_a_month_that_is_not_frozen_says_nothing_of_it() -> None:
     assert "SHA-256" not in page
 
 
+async def test_a_component_page_charts_the_metrics_of_the_estate() -> None:
+    async with running(reader()) as site:
+        for span in ("7d", "1y"):
+            page = await ask(site, f"/de/clusters/eu/api?range={span}")
+            text = text_of(page)
+            assert "Jobs &lt;printed&gt;</h2>" in page.text or "Jobs &lt;printed&gt; <small" in page.text
+            assert page.text.count("Jobs &lt;printed&gt;: zwischen 0 /s und 24 /s") == 1
+            # The metric of which nothing is known has no chart, and says so.
+            assert "Waiting jobs In diesem Zeitraum ist kein Wert bekannt." in text
+
+
 async def test_pages_say_what_trouble_is_because_of() -> None:
     of = FakeReader(overview(6, states={("eu", "website"): State.MAJOR_OUTAGE}))
     database = Cause("eu", "database", "<Database>", "EU")

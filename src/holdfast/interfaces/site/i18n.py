@@ -197,6 +197,10 @@ class Translator:
     def number(self, value: float | Decimal) -> str:
         return _decimal(self.locale, value)
 
+    def significant(self, value: float, digits: int = 3) -> str:
+        """As many digits as say something: `1,230`, `12.3`, `0.00012`."""
+        return format_decimal(Decimal(f"{value:.{digits}g}"), locale=self.locale, decimal_quantization=False)
+
     def latency(self, microseconds: float | None) -> str:
         """`0.8 ms`, `23 ms`, `1.42 s`."""
         if microseconds is None:

@@ -57,9 +57,9 @@ def _shown(metric: MetricHistory, window: Window, t: Translator) -> ShownMetric:
 def quantity(value: float, unit: str, t: Translator) -> str:
     """`23 ms`, `1.42 s`, `99.9%`, `12.3 MB`, `17 /s`, `1,234`: as many digits as say something."""
     match unit:
-        case "ms" if value >= 0:
+        case "ms" if value == 0 or value >= 0.1:
             return t.latency(value * 1000)
-        case "s" if 0 <= value < 1000:
+        case "s" if value == 0 or 0.0001 <= value < 1000:
             return t.latency(value * 1_000_000)
         case "%":
             return t.percent(round(value, 3))
@@ -75,9 +75,9 @@ def _number(value: float, t: Translator) -> str:
     """With three digits that say something; whole numbers below a million whole."""
     if value == 0 or (value == int(value) and abs(value) < 1e6):
         return t.number(int(value))
-    if abs(value) >= 1e15:
+    if not 1e-6 <= abs(value) < 1e15:
         return f"{value:.2e}"
-    return t.number(float(f"{value:.3g}"))
+    return t.significant(value)
 
 
 def chart(metric: MetricHistory, window: Window, t: Translator) -> Chart | None:

@@ -9,12 +9,12 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from holdfast.adapters.postgres.binaries import Binaries
-from holdfast.adapters.postgres.confinement import Confinement
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.errors import DatabaseNotStarting
-from holdfast.adapters.postgres.layout import UNFINISHED, Layout
-from holdfast.adapters.postgres.process import FileLock
+from holdfast.adapters.postgres.server.binaries import Binaries
+from holdfast.adapters.postgres.server.confinement import Confinement
+from holdfast.adapters.postgres.server.layout import UNFINISHED, Layout
+from holdfast.adapters.postgres.server.process import FileLock
 
 BUILTIN_LOCALES_SINCE = 17
 PATIENCE = timedelta(minutes=5)

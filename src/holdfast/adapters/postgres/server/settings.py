@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from holdfast.adapters.postgres.layout import LOG_FILE_SIZE_MB, Layout
+from holdfast.adapters.postgres.server.layout import LOG_FILE_SIZE_MB, Layout
 
 EXTRA_TEXT = (
     "# Yours: PostgreSQL settings written here win over Holdfast's, from the server's next start on.\n"

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from holdfast.adapters.postgres.binaries import Binaries
 from holdfast.adapters.postgres.errors import DatabaseUnsuitable
+from holdfast.adapters.postgres.server.binaries import Binaries
 
 ACCOUNTS = ("postgres", "nobody")
 _UNPRIVILEGED_ID = 65534

@@ -27,9 +27,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from holdfast.adapters.postgres import process
-from holdfast.adapters.postgres.binaries import Binaries, find_binaries
-from holdfast.adapters.postgres.confinement import Confinement, Kind, find_confinement
 from holdfast.adapters.postgres.connect import connect
 from holdfast.adapters.postgres.conninfo import Conninfo, Role
 from holdfast.adapters.postgres.errors import (
@@ -39,11 +36,14 @@ from holdfast.adapters.postgres.errors import (
     DatabaseRefused,
     DatabaseTaken,
 )
-from holdfast.adapters.postgres.initialise import environment, initialise
-from holdfast.adapters.postgres.layout import Layout, prepare_socket_folder, socket_folder
-from holdfast.adapters.postgres.passwords import password_of
-from holdfast.adapters.postgres.roles import DATABASE, ensure_database, ensure_roles
-from holdfast.adapters.postgres.settings import ACCESS_RULES, EXTRA_TEXT, LOOPBACK, server_settings
+from holdfast.adapters.postgres.server import process
+from holdfast.adapters.postgres.server.binaries import Binaries, find_binaries
+from holdfast.adapters.postgres.server.confinement import Confinement, Kind, find_confinement
+from holdfast.adapters.postgres.server.initialise import environment, initialise
+from holdfast.adapters.postgres.server.layout import Layout, prepare_socket_folder, socket_folder
+from holdfast.adapters.postgres.server.passwords import password_of
+from holdfast.adapters.postgres.server.roles import DATABASE, ensure_database, ensure_roles
+from holdfast.adapters.postgres.server.settings import ACCESS_RULES, EXTRA_TEXT, LOOPBACK, server_settings
 
 DEFAULT_PORT = 5432
 PAUSE_S = 0.05

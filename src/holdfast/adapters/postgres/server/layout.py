@@ -8,9 +8,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.adapters.postgres.binaries import Binaries
-from holdfast.adapters.postgres.confinement import owner_name
 from holdfast.adapters.postgres.errors import DatabaseTaken, DatabaseUnsuitable
+from holdfast.adapters.postgres.server.binaries import Binaries
+from holdfast.adapters.postgres.server.confinement import owner_name
 
 UNFINISHED = "initdb-"
 LOG_FILES, LOG_FILE_SIZE_MB = 8, 10

@@ -6,10 +6,10 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from holdfast.adapters.postgres.binaries import OLDEST_MAJOR
 from holdfast.adapters.postgres.connect import Connection, connect
 from holdfast.adapters.postgres.conninfo import Conninfo, Role
 from holdfast.adapters.postgres.errors import DatabaseUnsuitable
+from holdfast.adapters.postgres.server.binaries import OLDEST_MAJOR
 
 _SERVED = (Role.CONTROLLER, Role.SITE)
 

@@ -6,7 +6,7 @@ from psycopg import sql
 
 from holdfast.adapters.postgres.connect import Connection
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.passwords import matches
+from holdfast.adapters.postgres.server.passwords import matches
 
 DATABASE = "holdfast"
 
