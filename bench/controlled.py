@@ -32,7 +32,7 @@ from holdfast.availability.sharing import share_of
 from holdfast.bootstrap.database import packed
 
 READY_WITHIN_S = 120.0
-SETTLED_AFTER = timedelta(seconds=2)
+SETTLED_AFTER = timedelta(seconds=4)
 """A run that began so long ago is stored."""
 AT_THE_BORDERS = 10
 """So many runs may fall just outside a window without having been missed."""
@@ -121,7 +121,7 @@ class Taken:
             inside = [
                 delay for (_, at), delay in zip(self.runs, delays, strict=True) if before.at <= at < until
             ]
-            due = round(self.wanted.components / every_s * (until - before.at).total_seconds())
+            due = round(self.wanted.checks / every_s * (until - before.at).total_seconds())
             found.append(inside + [every_s] * max(0, due - len(inside) - AT_THE_BORDERS))
         return found
 
@@ -190,7 +190,7 @@ class _Scene:
 
 def _watch(scene: _Scene, wanted: Wanted, watching: Watching) -> Taken:
     deadline = time.monotonic() + READY_WITHIN_S
-    while (stored := scene.stored()) < wanted.components:
+    while (stored := scene.stored()) < wanted.checks:
         require_alive(scene.controller, scene.log)
         if time.monotonic() > deadline:
             raise SystemExit(f"the controller recorded only {stored} results")

@@ -12,7 +12,7 @@ _KINDS = ("Website", "API", "Messaging", "Accounting", "Drivers", "Scan", "Fax",
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An estate of `components` components with one HTTP check each, in clusters of ten.
+    """An estate of `components` components with `checks_each` HTTP checks each, in clusters of ten.
 
     `agreed` of them, from the first on, are in the one agreement.
     """
@@ -21,6 +21,11 @@ class Wanted:
     url: str = "http://127.0.0.1:9/"
     every: str = "30s"
     agreed: int = 0
+    checks_each: int = 1
+
+    @property
+    def checks(self) -> int:
+        return self.components * self.checks_each
 
 
 def estate_text(wanted: Wanted) -> str:
@@ -45,11 +50,17 @@ def _component(index: int, wanted: Wanted) -> list[str]:
         f"      k{index}:",
         f"        name: {_KINDS[index]}",
         "        checks:",
-        "          http:",
+        *(line for number in range(wanted.checks_each) for line in _check(number, wanted)),
+    ]
+
+
+def _check(number: int, wanted: Wanted) -> list[str]:
+    conditions = ", ".join(f"'{condition}'" for condition in CONDITIONS)
+    return [
+        f"          http{number or ''}:",
         f"            url: {wanted.url}",
         f"            every: {wanted.every}",
-        "            conditions:",
-        *(f"              - '{condition}'" for condition in CONDITIONS),
+        f"            conditions: [{conditions}]",
     ]
 
 

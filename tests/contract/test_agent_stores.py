@@ -1,5 +1,6 @@
 """What every store of agents and of beats promises, run over the one in memory and the one on PostgreSQL."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.availability.ingest import Delivery, Ingest, Loss, Losses, NotKnownYet, Taken
-from holdfast.availability.model import Interval, Outcome, Result, State, Timings
-from holdfast.availability.ports import ReadingStore
+from holdfast.availability.model import Interval, Outcome, Result, State, Timings, Transition
+from holdfast.availability.ports import Batch, ReadingStore
 from holdfast.availability.vantage import Beats, sha256_of
 from holdfast.availability.verdicts import Rules
 from holdfast.kernel.clock import ManualClock, SystemClock
@@ -169,6 +170,16 @@ async def test_a_delivery_is_stored_once(stores: Stores) -> None:
     assert await stores.line() == [(State.OPERATIONAL, 30.0)]
 
 
+async def test_the_same_delivery_twice_at_once_is_stored_once(stores: Stores) -> None:
+    """Its answer took too long, and the agent came back through another controller."""
+    results = [stores.result(ago, Outcome.FAILED) for ago in (50, 40, 30, 20, 10)]
+
+    both = await asyncio.gather(*(stores.deliver(*results) for _ in range(4)))
+
+    assert sorted((taken.stored, taken.absorbed) for taken in both if taken) == [(0, 5)] * 3 + [(5, 0)]
+    assert await stores.line() == [(State.MAJOR_OUTAGE, 50.0)]
+
+
 async def test_late_results_mend_what_was_unknown_and_touch_nothing_else(stores: Stores) -> None:
     await stores.deliver(stores.result(300), stores.result(290))
     await stores.deliver(stores.result(300, probe=OSLOS), token=OSLO)
@@ -213,6 +224,28 @@ async def test_a_probe_that_is_not_known_here_yet_stores_nothing(stores: Stores)
         await unknowing.accept(TOKYO, Delivery([stores.result(10)]))
 
     assert await stores.reading.check_states() == {}
+
+
+async def test_what_lies_in_an_imported_past_is_absorbed(stores: Stores, database: "Database | None") -> None:
+    imported = stores.now - 100 * SECOND
+    if database is None:
+        past = Transition(TOKYOS, imported, State.DEGRADED, "imported")
+        assert isinstance(stores.reading, MemoryAvailability)
+        await stores.reading.record(Batch((), [past]))
+    else:
+        with database.connect() as connection:
+            connection.execute(
+                "INSERT INTO availability.transition (check_id, at, state, reason)"
+                " VALUES (%s, %s, 1, 'imported')",
+                (TOKYOS, imported),
+            )
+
+    taken = await stores.deliver(stores.result(150), stores.result(100), stores.result(90))
+
+    assert taken is not None
+    assert (taken.stored, taken.absorbed) == (1, 2)
+    line = await stores.line()
+    assert line[0][0] is State.DEGRADED
 
 
 async def test_results_of_many_days_find_their_place(stores: Stores) -> None:

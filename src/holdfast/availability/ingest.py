@@ -11,7 +11,7 @@ of their own times, cover what was unknown until now, and nothing that was recor
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -78,10 +78,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """Of the probes that a delivery names: which are the vantage point's, and which of them are in force."""
+    """Of the probes that a delivery names: which are the vantage point's, and which of them are in force.
+
+    `recorded_until`: where the timelines end of those that were never heard, but have an imported past.
+    """
 
     own: Collection[int]
     in_force: Collection[int]
+    recorded_until: Mapping[int, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,8 @@ def taken_in(
         if probe not in rules:
             raise NotKnownYet(f"probe {probe} is not known here yet", hint="it is tried again by itself")
         before = states.get(probe, known.get(probe))
-        if before is not None and result.at <= before.heard_at:
+        until = probes.recorded_until.get(probe) if before is None else before.heard_at
+        if until is not None and result.at <= until:
             absorbed += 1
             continue
         state, changes = heard(before, result, rules[probe])

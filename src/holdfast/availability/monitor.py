@@ -33,6 +33,8 @@ CLOCK_TOLERANCE = 2.0
 STARTS_TOGETHER = 0.05
 """Runs that fall due within so many seconds start together: waking up costs more than a check does. All
 monitors of a process wake at the same moments, the multiples of this on the monotonic clock."""
+CALM_FLUSHES = 2
+"""Results that change nothing are recorded with every second flush: a transaction costs as much as ten checks."""
 TIMER_GRAIN = 0.001
 """An event loop's timer may strike so much too early, and would then find nothing due."""
 HOUSEKEEPING_EVERY = 60.0
@@ -185,10 +187,13 @@ class Monitor:
         while True:
             try:
                 await self._take_lead()
+                beats = 0
                 while self.leading:
                     now = self._clock.monotonic()
                     await asyncio.sleep(next_beat(now, self._flush_every) - now)
-                    await self.flush()
+                    beats += 1
+                    if self._outbox.transitions or beats % CALM_FLUSHES == 0:
+                        await self.flush()
             except TimelineError as error:
                 self._step_down("timeline_refused", error)
             except HoldfastError as error:

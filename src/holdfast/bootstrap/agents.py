@@ -32,7 +32,7 @@ from holdfast.kernel.errors import HoldfastError
 
 RETRY_EVERY_S = 2.0
 EAR_EVERY_S = 5.0
-LISTEN_ANEW_EVERY_S = 5.0
+LISTEN_ANEW_EVERY_S = 2.0
 
 log = structlog.get_logger()
 
@@ -76,7 +76,14 @@ class Agents:
             store = PostgresAgents(pool)
             self._beats = beats = PostgresBeats(pool)
             ingest = Ingest(store, self._clock, lambda: self._rules)
-            app = create_agents_api(store, ingest, beats, offer_of=self._offer_of, clock=self._clock)
+            app = create_agents_api(
+                store,
+                ingest,
+                beats,
+                offer_of=self._offer_of,
+                clock=self._clock,
+                on_trouble=lambda error: self._tell("agents_not_answered", str(error)),
+            )
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._serve(app))
                 group.create_task(self._listen_for_beats(beats))

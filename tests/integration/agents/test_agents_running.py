@@ -184,6 +184,26 @@ def test_agents_are_for_declared_vantage_points(scene: Scene) -> None:
     assert "Tokyo" in run("agent", "list").out
 
 
+def test_checking_the_estate_tries_what_can_be_tried_from_here(scene: Scene) -> None:
+    found = scene.installation.run("check", "--json").json["findings"]
+    assert {each["subject"] for each in found} == {"main/web/page", "main/job/beat/token"}
+
+
+def test_a_vantage_point_that_leaves_the_estate_is_retired_and_may_come_back(scene: Scene) -> None:
+    config, oslo = scene.installation.config, scene.probe("web", "page@oslo")
+    text = config.read_text()
+    tokyo = scene.transitions(scene.probe("web", "page@tokyo"))
+    config.write_text(text.replace(", oslo]", "]").replace("  oslo: {name: Oslo}\n", ""))
+    eventually(lambda: scene.transitions(oslo)[-1][1] is State.RETIRED, "its probe is retired")
+    eventually(lambda: scene.agents["oslo"].told("orders_not_read"), "its agent is told")
+    assert "no vantage point" in scene.agents["oslo"].told("orders_not_read")[-1]["error"]
+    assert scene.shown()["web"] == "operational"
+    assert scene.transitions(scene.probe("web", "page@tokyo")) == tokyo
+
+    config.write_text(text)
+    eventually(lambda: scene.transitions(oslo)[-1][1] is State.OPERATIONAL, "it is heard again")
+
+
 def test_an_agent_wants_a_private_token_and_an_address(scene: Scene) -> None:
     run, token = scene.installation.run, scene.installation.folder / "open-token"
     token.write_text("hfa_secret")

@@ -65,8 +65,8 @@ def test_metrics_are_charted_and_an_outage_names_its_cause(tmp_path: Path) -> No
             assert "Jobs printed: between 42.5 /s and 42.5 /s, 42.5 /s at the end" in page
             assert "No value is known in this range." in page
 
-            web.status = 503
-            api.status = 503
+            web.well = False
+            api.well = False
 
             def causes() -> dict[str, list[str]]:
                 shown = installation.run("status", "--json").json["components"]

@@ -23,6 +23,7 @@ from holdfast.availability.verdicts import Rules
 from holdfast.estate.model import Check, HttpCheck, SecretRef
 from holdfast.interfaces.agents.app import Offer, create_agents_api
 from holdfast.kernel.clock import SystemClock
+from holdfast.kernel.errors import HoldfastError
 
 TOKYO, OSLO, GONE, FORMER = "hfa_" + "t" * 43, "hfa_" + "o" * 43, "hfa_" + "g" * 43, "hfa_" + "f" * 43
 BEAT = "beat-beat-beat-beat"
@@ -60,6 +61,7 @@ class Api:
 
     def __init__(self) -> None:
         clock = SystemClock()
+        self.trouble: list[HoldfastError] = []
         self.shared = MemoryAvailability(dict.fromkeys((LOCALS, TOKYOS, OSLOS), 1), clock)
         self.agents = MemoryAgents(self.shared, clock, {TOKYOS: "tokyo", OSLOS: "oslo"})
         self.beats = MemoryBeats(clock)
@@ -68,7 +70,14 @@ class Api:
             for key, probe in (("tokyo", TOKYOS), ("oslo", OSLOS))
         }
         ingest = Ingest(self.agents, clock, lambda: RULES)
-        self.app = create_agents_api(self.agents, ingest, self.beats, offer_of=self.offers.get, clock=clock)
+        self.app = create_agents_api(
+            self.agents,
+            ingest,
+            self.beats,
+            offer_of=self.offers.get,
+            clock=clock,
+            on_trouble=self.trouble.append,
+        )
         self.port = 0
 
     @property

@@ -13,6 +13,7 @@ from api_served import (
     LOCALS,
     OSLO,
     OSLOS,
+    RULES,
     TOKYO,
     TOKYOS,
     Api,
@@ -215,6 +216,19 @@ async def test_too_much_is_too_large_packed_or_not(api: Api) -> None:
 )
 async def test_odd_packing_is_refused(api: Api, body: bytes, coding: str, status: int) -> None:
     assert (await api.call("POST", RESULTS, body, content_encoding=coding)).status == status
+
+
+async def test_while_the_estate_is_not_known_here_an_agent_is_asked_to_come_back(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(RULES, TOKYOS)
+
+    answer = await api.call("POST", RESULTS, delivery(result()))
+
+    assert answer.status == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert "11" not in answer.json["detail"]
+    assert [str(error) for error in api.trouble] == ["probe 11 is not known here yet"]
 
 
 async def test_who_calls_too_often_is_told_when_to_come_back(api: Api) -> None:

@@ -1,8 +1,10 @@
 """The agent's spool: what is in it survives, nothing goes silently, and it stays within bounds."""
 
 import json
+import resource
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -274,6 +276,34 @@ def test_without_room_on_the_disk_results_wait_in_memory_and_keep_their_order(fo
     assert folder.told[-1] == "spool_well_again"
     assert len(folder.files) == 1
     assert list(spool.next(ALL).results) == results(5, 15)
+
+
+@contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """A disk that takes a part of a write and refuses the rest."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+def test_a_write_that_is_cut_short_leaves_what_was_there_before(folder: Folder) -> None:
+    spool = folder.open()
+    spool.put(results(0, 5))
+    size = folder.files[0].stat().st_size
+
+    with files_end_at(size + 100):
+        spool.put(results(5, 20))
+        assert folder.files[0].stat().st_size == size
+        assert spool.waiting == 25
+        spool.put(results(25, 1))
+
+    spool.put(results(26, 4))
+    assert folder.told == ["spool_failing", "spool_well_again"]
+    assert list(spool.next(ALL).results) == results(0, 30)
+    assert list(folder.reopen().next(ALL).results) == results(0, 30)
 
 
 def test_a_parcel_out_of_memory_that_reached_the_disk_meanwhile_is_not_lost(folder: Folder) -> None:

@@ -12,7 +12,17 @@ from holdfast.availability.model import Maintenance, Outcome, Result, State, Tim
 from holdfast.availability.ports import Batch, Resolution
 from holdfast.availability.reading import Inventory, Reader, agreement_window
 from holdfast.availability.verdicts import CheckState
-from holdfast.estate.model import Agreement, Cluster, Component, Customer, Estate, HttpCheck, Region, Site
+from holdfast.estate.model import (
+    Agreement,
+    Cluster,
+    Component,
+    Customer,
+    Estate,
+    HttpCheck,
+    Region,
+    Site,
+    VantagePoint,
+)
 from holdfast.estate.ports import Registered
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.windows import Window

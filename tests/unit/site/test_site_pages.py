@@ -332,6 +332,7 @@ async def test_a_frozen_month_shows_its_figures_its_hash_and_what_it_corrects() 
     for row in (newest, first):
         assert row.intervals_sha256 in english
     assert english.count("sample data") == 1
+    assert "differ from the frozen ones. The frozen ones count." in english
     assert "korrigiert die 99,865 % vom 1. November 2026, 00:15 CET auf 99,731 %" in german
 
 
@@ -356,7 +357,7 @@ async def test_a_component_page_charts_the_metrics_of_the_estate() -> None:
         for span in ("7d", "1y"):
             page = await ask(site, f"/de/clusters/eu/api?range={span}")
             text = text_of(page)
-            assert "Jobs &lt;printed&gt;</h2>" in page.text or "Jobs &lt;printed&gt; <small" in page.text
+            assert "Jobs &lt;printed&gt; <small" in page.text
             assert page.text.count("Jobs &lt;printed&gt;: zwischen 0 /s und 24 /s") == 1
             # The metric of which nothing is known has no chart, and says so.
             assert "Waiting jobs In diesem Zeitraum ist kein Wert bekannt." in text
@@ -633,3 +634,11 @@ async def test_a_figure_names_its_window_its_formula_and_what_is_unknown() -> No
         assert "in 90 Tagen · holdfast-1 · unbekannt 4 Std. 17 Min." in text_of(
             await ask(site, "/de/clusters/eu")
         )
+
+
+@pytest.mark.parametrize(("language", "told"), [("en", "tcp, from Tokyo"), ("de", "tcp, von Tokyo aus")])
+async def test_a_run_says_which_vantage_point_it_is_from(language: str, told: str) -> None:
+    async with running(reader()) as site:
+        shown = text_of(await ask(site, f"/{language}/clusters/eu/api"))
+    assert told in shown
+    assert "http, " not in shown

@@ -34,7 +34,12 @@ class Writer:
     def __init__(self, folder: Path, number: int) -> None:
         self.segment = Segment(number, folder / f"{number:012d}{SUFFIX}")
         self._descriptor = os.open(self.segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        sync_folder(folder)
+        try:
+            sync_folder(folder)
+        except OSError:
+            os.close(self._descriptor)
+            self.segment.path.unlink(missing_ok=True)
+            raise
 
     def append(self, lines: Sequence[bytes]) -> None:
         """All of `lines`, or none. They are on the disk when it returns."""

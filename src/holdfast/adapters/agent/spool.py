@@ -21,6 +21,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
@@ -107,7 +108,7 @@ class DiskSpool:
                 f"the spool in {folder} cannot be used: {error.strerror}",
                 hint="give the agent a --data-dir that it may write to",
             ) from error
-        self._next_number = max([self._through, *(each.number for each in self._segments)], default=0) + 1
+        self._last_number = max([self._through, *(each.number for each in self._segments)], default=0)
 
     def close(self) -> None:
         with self._turn:
@@ -123,7 +124,7 @@ class DiskSpool:
             self._memory.extend(results)
             try:
                 while self._memory:
-                    self._append(list(self._memory)[:SEGMENT_RESULTS])
+                    self._append(list(islice(self._memory, SEGMENT_RESULTS)))
             except OSError as error:
                 self._seal()
                 self._say_failing(error)
@@ -154,7 +155,7 @@ class DiskSpool:
             memory = 0
             if len(taken) == len(self._segments):
                 memory = min(len(self._memory), most - len(results), SEGMENT_RESULTS)
-                results += list(self._memory)[:memory]
+                results += islice(self._memory, memory)
             return Parcel(results, None, _Mark(tuple(taken), self._left_memory + memory))
 
     def delivered(self, parcel: Parcel) -> None:
@@ -196,8 +197,9 @@ class DiskSpool:
         """To the disk, and out of memory piece by piece. Raises OSError."""
         for piece in in_pieces(map(line_of, results), SEGMENT_RESULTS, SEGMENT_BYTES):
             if self._writer is None:
-                self._writer = Writer(self._folder, self._next_number)
-                self._next_number += 1
+                # A number is never used again, not even when its file could not be made.
+                self._last_number += 1
+                self._writer = Writer(self._folder, self._last_number)
                 self._segments.append(self._writer.segment)
             self._writer.append(piece)
             for _ in piece:

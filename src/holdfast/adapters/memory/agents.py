@@ -56,7 +56,9 @@ class MemoryAgents:
         own = {probe for probe, at in self._vantage_of.items() if at == vantage}
         named = {result.check_id for result in delivery.results}
         known = await self._shared.check_states(named & own)
-        taken = decide(Probes(own, own - self.removed), known)
+        unheard = {probe: self._shared.transitions_of(probe) for probe in named - known.keys()}
+        until = {probe: line[-1].at for probe, line in unheard.items() if line}
+        taken = decide(Probes(own, own - self.removed, until), known)
         await self._shared.record(taken.batch)
         for loss in delivery.losses.by_probe if delivery.losses else ():
             if delivery.losses is not None and loss.check_id in own:

@@ -64,6 +64,10 @@ class MemoryAvailability:
     async def check_states(self, check_ids: Collection[int] | None = None) -> Mapping[int, CheckState]:
         return {key: state for key, state in self._states.items() if check_ids is None or key in check_ids}
 
+    def transitions_of(self, check_id: int) -> Sequence[Transition]:
+        """A check's whole timeline."""
+        return self._transitions.get(check_id, ())
+
     async def roll_up(self, now: datetime) -> int:
         written = 0
         for resolution in Resolution:

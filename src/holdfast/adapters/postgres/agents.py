@@ -101,10 +101,12 @@ async def _taken(connection: Connection, vantage: str, delivery: Delivery, decid
     ids = list(named.union(loss.check_id for loss in lost))
     cursor = await connection.execute(SQL.probes_of, {"ids": ids, "vantage": vantage})
     rows = await cursor.fetchall()
-    own = {probe: in_force for probe, in_force in rows}  # noqa: C416  mypy knows more of the values this way
+    own: dict[int, bool] = dict(rows)
     cursor = await connection.execute(AVAILABILITY.check_states_of, (list(named & own.keys()),))
     known = {state.check_id: state for state in map(check_state_of, await cursor.fetchall())}
-    probes = Probes(own.keys(), {probe for probe, in_force in own.items() if in_force})
+    imported = await connection.execute(SQL.imported_until, {"ids": list(named - known.keys())})
+    in_force = {probe for probe, is_in_force in own.items() if is_in_force}
+    probes = Probes(own.keys(), in_force, dict(await imported.fetchall()))
     taken = decide(probes, known)
     if not taken.batch.is_empty:
         await write_batch(connection, taken.batch)

@@ -32,6 +32,12 @@ SELECT p.id, p.removed_at IS NULL AND c.removed_at IS NULL
 FROM estate.probe p JOIN estate.component c ON c.id = p.component_id
 WHERE p.id = ANY(%(ids)s) AND split_part(p.key, '@', 2) = %(vantage)s;
 
+-- name: imported_until
+-- Where the timelines end of probes that were never heard: an imported past.
+SELECT t.check_id, max(t.at) FROM availability.transition t
+WHERE t.check_id = ANY(%(ids)s) AND NOT EXISTS (SELECT FROM availability.check_state s WHERE s.check_id = t.check_id)
+GROUP BY t.check_id;
+
 -- name: note_loss
 -- A repeated report is absorbed; one whose counts have grown replaces what was reported before.
 INSERT INTO availability.agent_loss AS l

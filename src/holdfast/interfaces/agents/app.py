@@ -31,7 +31,7 @@ from holdfast.availability.ingest import Ingest
 from holdfast.availability.vantage import TOKEN_PREFIX, Beats, Logins, sha256_of
 from holdfast.interfaces.agents.bodies import body_of
 from holdfast.interfaces.agents.limits import RateLimit
-from holdfast.interfaces.agents.problems import NEVER_KEPT, Problem, on_http, on_problem, on_trouble
+from holdfast.interfaces.agents.problems import NEVER_KEPT, Problem, on_bug, on_http, on_problem, troubled
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
 
@@ -154,8 +154,13 @@ def create_agents_api(
     *,
     offer_of: Callable[[str], Offer | None],
     clock: Clock,
+    on_trouble: Callable[[HoldfastError], None],
 ) -> Starlette:
-    """The application. `offer_of` gives a declared vantage point's checks, as the estate has them now."""
+    """The application.
+
+    `offer_of` gives a declared vantage point's checks, as the estate has them now. `on_trouble` is told why a
+    request could not be answered.
+    """
     agents = _Agents(logins, ingest, beats, offer_of, clock)
     app = Starlette(
         routes=[
@@ -167,7 +172,8 @@ def create_agents_api(
         exception_handlers={
             Problem: on_problem,
             HTTPException: on_http,
-            HoldfastError: on_trouble,
+            HoldfastError: troubled(on_trouble),
+            Exception: on_bug,
         },
     )
     # There is one spelling of each address: a redirect would repeat whatever host the caller named.

@@ -1,5 +1,6 @@
 """Answers that say what is wrong, as problem+json (RFC 9457)."""
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -46,9 +47,22 @@ async def on_http(request: Request, error: Exception) -> JSONResponse:
     return answer(status, status.description or status.phrase, dict(error.headers or {}))
 
 
-async def on_trouble(request: Request, error: Exception) -> JSONResponse:
-    """The database is away, say. Its words are for the operator, not for whoever calls."""
-    del request
-    assert isinstance(error, HoldfastError)  # noqa: S101
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    return answer(status, "not possible at the moment; try again", {"retry-after": str(AGAIN_IN_S)})
+async def on_bug(request: Request, error: Exception) -> JSONResponse:
+    """The server logs it."""
+    del request, error
+    return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the controller; its log says more")
+
+
+def troubled(
+    told: Callable[[HoldfastError], None],
+) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
+    """For when the database is away, say. The words are `told` to the operator, not to whoever calls."""
+
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        del request
+        assert isinstance(error, HoldfastError)  # noqa: S101
+        told(error)
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+        return answer(status, "not possible at the moment; try again", {"retry-after": str(AGAIN_IN_S)})
+
+    return handle

@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import zip_longest
 
 from holdfast.availability.freezing import FrozenMonth
+from holdfast.availability.sla import percent_text
 from holdfast.interfaces.site.i18n import Translator
 from holdfast.kernel.windows import MICROSECOND
 
@@ -33,6 +34,12 @@ class FrozenRow:
 def frozen_rows(newest_first: Sequence[FrozenMonth], t: Translator) -> list[FrozenRow]:
     """The rows of one month's chain, in its order."""
     return [_row(row, before, t) for row, before in zip_longest(newest_first, newest_first[1:])]
+
+
+def differs(newest: Sequence[FrozenMonth], availability: Fraction | None) -> bool:
+    """Whether the row in force, if there is one, has another figure than the page's own."""
+    shown = percent_text(availability, 5)
+    return any(row.figures["total"]["availability_percent"] != shown for row in newest)
 
 
 def _row(row: FrozenMonth, before: FrozenMonth | None, t: Translator) -> FrozenRow:

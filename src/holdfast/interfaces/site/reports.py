@@ -23,7 +23,7 @@ from holdfast.availability.views import (
     Sample,
 )
 from holdfast.interfaces.site import charts
-from holdfast.interfaces.site.frozen import MOST_FROZEN, frozen_rows
+from holdfast.interfaces.site.frozen import MOST_FROZEN, differs, frozen_rows
 from holdfast.interfaces.site.i18n import NOTHING, Translator
 from holdfast.interfaces.site.quantities import metrics_shown
 from holdfast.interfaces.site.ranges import EARLIEST, Range, neighbours
@@ -250,6 +250,7 @@ class ReportRenderer:
             month_href=lambda each: f"?month={each:%Y-%m}",
             figures=figures,
             frozen=frozen_rows(report.frozen[: MOST_FROZEN + 1], t)[:MOST_FROZEN],
+            frozen_differs=differs(report.frozen[:1], s.figure.availability),
             frozen_hidden=max(0, len(report.frozen) - MOST_FROZEN),
             budget_bar=self._budget_bar(s.budget),
             unknown_names={

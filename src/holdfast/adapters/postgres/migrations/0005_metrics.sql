@@ -11,7 +11,7 @@ CREATE TABLE availability.metric_minute (
 
 -- Kept with every minute that is recorded, so that there is nothing to fold later.
 CREATE TABLE availability.metric_hour (
-    component_id integer NOT NULL REFERENCES estate.component,
+    component_id integer NOT NULL,
     key          text NOT NULL,
     at           timestamptz NOT NULL,
     count        integer NOT NULL,
