@@ -40,6 +40,7 @@ format: $(DEV_STAMP)  ## put the code into its form
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench: $(DEV_STAMP)  ## measure what is promised, and print one table
+	@scripts/bench-needs
 	@$(BIN)/python -m bench $(BENCH)
 
 chaos: $(DEV_STAMP)  ## the long rounds of killing

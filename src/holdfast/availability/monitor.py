@@ -34,7 +34,7 @@ STARTS_TOGETHER = 0.05
 """Runs that fall due within so many seconds start together: waking up costs more than a check does. All
 monitors of a process wake at the same moments, the multiples of this on the monotonic clock."""
 CALM_FLUSHES = 2
-"""Results that change nothing are recorded with every second flush: a transaction costs as much as ten checks."""
+"""Results that change nothing wait for every second flush: a transaction costs as much as ten checks."""
 TIMER_GRAIN = 0.001
 """An event loop's timer may strike so much too early, and would then find nothing due."""
 HOUSEKEEPING_EVERY = 60.0
@@ -86,6 +86,11 @@ class Outbox:
                 self.results.popleft()
                 dropped += 1
         return dropped
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a state changed, or more is waiting than one transaction should hold."""
+        return bool(self.transitions) or len(self.results) > MOST_RESULTS_AT_ONCE
 
     def take(self) -> Batch:
         """All transitions and states, and as many results as one transaction should hold, oldest first."""
@@ -192,7 +197,7 @@ class Monitor:
                     now = self._clock.monotonic()
                     await asyncio.sleep(next_beat(now, self._flush_every) - now)
                     beats += 1
-                    if self._outbox.transitions or beats % CALM_FLUSHES == 0:
+                    if self._outbox.is_urgent or beats % CALM_FLUSHES == 0:
                         await self.flush()
             except TimelineError as error:
                 self._step_down("timeline_refused", error)

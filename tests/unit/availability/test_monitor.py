@@ -3,10 +3,12 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from monitored import BROKEN, EVERY, NOW, WELL, Scene, act, hangs, until, watched
 
 from holdfast.availability.model import Observation, Outcome, Result, State, Timings, Transition
-from holdfast.availability.monitor import MOST_RESULTS_KEPT, Outbox
+from holdfast.availability.monitor import MOST_RESULTS_AT_ONCE, MOST_RESULTS_KEPT, Outbox, next_beat
 from holdfast.availability.ports import Batch
 from holdfast.availability.verdicts import CheckState, Rules, heard
 
@@ -16,6 +18,30 @@ SECOND = timedelta(seconds=1)
 @pytest.fixture
 def scene() -> Scene:
     return Scene()
+
+
+@given(st.floats(0, 1e9), st.sampled_from((0.001, 0.05, 1.0)))
+def test_all_who_wait_for_a_beat_wake_at_the_same_moments(at: float, step: float) -> None:
+    beat = next_beat(at, step)
+    assert at < beat <= at + step * 1.001
+    assert beat / step == pytest.approx(round(beat / step), abs=1e-3)
+    assert next_beat((at + beat) / 2, step) == beat or (at + beat) / 2 == beat
+
+
+def test_changes_and_a_full_outbox_are_urgent_and_a_few_results_are_not() -> None:
+    outbox = Outbox()
+    result = Result(1, NOW, Outcome.GOOD, Timings(total_us=1_000))
+    state, first = heard(None, result, Rules.of(watched(1).compiled.check))
+    assert not outbox.is_urgent
+    outbox.put(result, state, [])
+    assert not outbox.is_urgent
+    outbox.put(None, state, first)
+    assert first
+    assert outbox.is_urgent
+    outbox.take()
+    for _ in range(MOST_RESULTS_AT_ONCE + 1):
+        outbox.put(result, state, [])
+    assert outbox.is_urgent
 
 
 async def test_checks_run_on_time_and_are_recorded(scene: Scene) -> None:
