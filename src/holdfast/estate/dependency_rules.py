@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from holdfast.estate.findings import Finding
 from holdfast.estate.model import Cluster, Component, Estate
 from holdfast.estate.ports import ComponentIdentity
-from holdfast.estate.scope import declared, named_by
+from holdfast.estate.scope import named_by
 from holdfast.estate.source import Path
 
 Nearest = Callable[[str, list[ComponentIdentity]], str]
@@ -15,7 +15,12 @@ Nearest = Callable[[str, list[ComponentIdentity]], str]
 def dependency_rules(estate: Estate, nearest: Nearest) -> Iterator[Iterator[Finding]]:
     """One rule for each component that depends on something, and one for all of them together."""
     clusters: Mapping[str, Cluster] = getattr(estate, "clusters", {})
-    everything = dict.fromkeys(declared(estate))
+    # Of a broken file parts may be missing; what is there is judged all the same.
+    everything: dict[ComponentIdentity, object] = {
+        (cluster_key, key): None
+        for cluster_key, cluster in clusters.items()
+        for key in getattr(cluster, "components", {})
+    }
     found: dict[ComponentIdentity, list[tuple[Path, ComponentIdentity]]] = {}
     for cluster_key, cluster in clusters.items():
         components: Mapping[str, Component] = getattr(cluster, "components", {})
