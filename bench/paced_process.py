@@ -22,7 +22,7 @@ from bench.probe_cpu import no_secret
 from holdfast.adapters.probes import Probes
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
-from holdfast.availability.monitor import STARTS_TOGETHER
+from holdfast.availability.rounds import STARTS_TOGETHER
 from holdfast.estate.model import HttpCheck
 
 Check = Callable[[], Awaitable[None]]

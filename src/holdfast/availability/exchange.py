@@ -16,7 +16,7 @@ from holdfast.availability.errors import AvailabilityError, ConditionError
 from holdfast.availability.ingest import Delivery, Loss, Losses, Taken
 from holdfast.availability.judging import compile_check
 from holdfast.availability.model import Outcome, Result, Timings, one_line
-from holdfast.availability.monitor import Watched
+from holdfast.availability.rounds import Watched
 from holdfast.estate.model import Check
 
 MOST_RESULTS = 5_000

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from holdfast.availability.monitor import Counters, Monitor, Watched
+from holdfast.availability.monitor import Monitor
+from holdfast.availability.rounds import Counters, Watched
 from holdfast.estate.model import Retention
 from holdfast.kernel.errors import HoldfastError
 

@@ -23,8 +23,9 @@ from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.errors import DatabaseError
 from holdfast.availability.judging import compile_check
 from holdfast.availability.model import Observation, Outcome, Result, State, Timings, Transition
-from holdfast.availability.monitor import Monitor, Watched
+from holdfast.availability.monitor import Monitor
 from holdfast.availability.ports import Batch
+from holdfast.availability.rounds import Watched
 from holdfast.availability.verdicts import CheckState
 from holdfast.estate.model import Check, HttpCheck, Retention
 from holdfast.kernel.clock import SystemClock

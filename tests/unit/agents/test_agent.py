@@ -14,7 +14,7 @@ from holdfast.availability.exchange import Orders, ReceiptMessage, RefusedMessag
 from holdfast.availability.ingest import Losses
 from holdfast.availability.judging import compile_check
 from holdfast.availability.model import Observation, Outcome, Result, Timings
-from holdfast.availability.monitor import Watched
+from holdfast.availability.rounds import Watched
 from holdfast.estate.model import Check, HttpCheck
 from holdfast.kernel.clock import SystemClock
 

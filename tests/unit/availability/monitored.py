@@ -15,8 +15,9 @@ from holdfast.adapters.memory.availability import (
 )
 from holdfast.availability.judging import compile_check
 from holdfast.availability.model import Observation, Result, State, Timings
-from holdfast.availability.monitor import Monitor, Watched
+from holdfast.availability.monitor import Monitor
 from holdfast.availability.ports import Batch
+from holdfast.availability.rounds import Watched
 from holdfast.estate.model import Check, HttpCheck
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.windows import Window
@@ -158,7 +159,7 @@ class Scene:
 
 async def act(monitor: Monitor) -> None:
     """Wake the dispatcher, as its timer would, and let all that is ready run."""
-    monitor._changed.set()
+    monitor._rounds._changed.set()
     for _ in range(12):
         await asyncio.sleep(0)
 

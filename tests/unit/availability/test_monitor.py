@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from monitored import BROKEN, EVERY, NOW, WELL, Scene, act, hangs, until, watched
 
 from holdfast.availability.model import Observation, Outcome, Result, State, Timings, Transition
-from holdfast.availability.monitor import MOST_RESULTS_AT_ONCE, MOST_RESULTS_KEPT, Outbox, next_beat
+from holdfast.availability.monitor import MOST_RESULTS_AT_ONCE, MOST_RESULTS_KEPT, Outbox
 from holdfast.availability.ports import Batch
+from holdfast.availability.rounds import next_beat
 from holdfast.availability.verdicts import CheckState, Rules, heard
 
 SECOND = timedelta(seconds=1)

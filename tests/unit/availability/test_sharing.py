@@ -118,7 +118,7 @@ async def test_every_check_runs_at_one_place(shared: Shared) -> None:
             shared.scene.clock.advance(1)
             for controller in (first, second):
                 for monitor in controller._monitors.values():
-                    monitor._changed.set()
+                    monitor._rounds._changed.set()
             for _ in range(12):
                 await asyncio.sleep(0)
     attempts = shared.scene.probe.attempts
