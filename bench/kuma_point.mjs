@@ -1,6 +1,7 @@
-// A beat after Uptime Kuma 2's design, written anew: a request on a connection of its own, three rows of
-// statistics brought up to date, old ones deleted, and a row for the beat; each a statement and a commit of its
-// own, over the libraries of its kind (axios, knex, SQLite with write-ahead log, synchronous = NORMAL).
+// A beat after Uptime Kuma 2's design, written anew: the database is asked for maintenance of the monitor and for
+// its parent; a request on a connection of its own; three rows of statistics brought up to date, old ones deleted,
+// and a row for the beat. Each is a statement and a commit of its own, over the libraries of its kind (axios, knex,
+// SQLite with write-ahead log and synchronous = NORMAL). What shows and exports a beat is left out.
 //
 //     node kuma_point.mjs DATABASE URL MONITORS      each monitor once a second, evenly spread
 //
@@ -46,6 +47,16 @@ await db.schema.createTable("heartbeat", (table) => {
     table.index(["monitor_id", "important", "time"]);
     table.index("important");
 });
+await db.schema.createTable("monitor", (table) => {
+    table.increments("id");
+    table.integer("parent");
+    table.integer("interval").notNullable();
+});
+await db.schema.createTable("monitor_maintenance", (table) => {
+    table.increments("id");
+    table.integer("monitor_id").notNullable().index();
+    table.integer("maintenance_id").notNullable();
+});
 for (const { table } of STATISTICS) {
     await db.schema.createTable(table, (made) => {
         made.increments("id");
@@ -82,6 +93,9 @@ async function count(monitor, { table, step, kept }, now, ping) {
 }
 
 async function beat(monitor) {
+    if ((await db("monitor_maintenance").where("monitor_id", monitor)).length) return;
+    const { parent } = await db("monitor").where("id", monitor).first("parent");
+    if (parent) return;
     const began = Date.now();
     const answer = await axios({ url, timeout: 5000, httpAgent: new http.Agent() });
     const text = typeof answer.data === "string" ? answer.data : JSON.stringify(answer.data);
@@ -107,6 +121,7 @@ async function beat(monitor) {
 }
 
 for (let monitor = 1; monitor <= Number(monitors); monitor += 1) {
+    await db("monitor").insert({ id: monitor, parent: null, interval: 1 });
     setTimeout(() => setInterval(beat, 1000, monitor), (1000 * monitor) / Number(monitors));
 }
 for await (const _ of readline.createInterface({ input: process.stdin })) console.log(beats);

@@ -23,7 +23,7 @@ from holdfast.adapters.probes import Probes
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
 from holdfast.availability.rounds import STARTS_TOGETHER
-from holdfast.estate.model import HttpCheck
+from holdfast.estate.checks import HttpCheck
 
 Check = Callable[[], Awaitable[None]]
 """Makes one check. Raises SystemExit when it is not good."""
@@ -32,7 +32,7 @@ Check = Callable[[], Awaitable[None]]
 async def paced(check: Check, rate: float, seconds: float) -> int:
     """Checks at `rate` a second, each on its own moment's turn, however long those before it take.
 
-    Those of 50 ms start together, as the controller has it. Returns how many there were.
+    Those of 100 ms start together, as the controller has it. Returns how many there were.
     """
     loop = asyncio.get_running_loop()
     began, running = loop.time(), set[asyncio.Task[None]]()

@@ -28,7 +28,8 @@ from bench.processes import pinned
 from holdfast.adapters.probes import Probes
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
-from holdfast.estate.model import HttpCheck, SecretRef
+from holdfast.estate.checks import HttpCheck
+from holdfast.estate.values import SecretRef
 
 BODY = b'{"status": "ok", "queue": {"depth": 3}}'
 ANSWER = (

@@ -9,7 +9,7 @@ from bench.probe_cpu import measure as measure_probe
 from bench.probe_cpu import service
 from bench.subjects import Options
 from bench.table import Measurement, at_most
-from holdfast.estate.model import HttpCheck
+from holdfast.estate.checks import HttpCheck
 
 
 def measure(options: Options) -> Sequence[Measurement]:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from holdfast.availability.dependencies import TOLERANCE, TROUBLE, Explanations, closure, troubles_of
 from holdfast.availability.model import Interval
-from holdfast.estate.model import Cluster, Component, Estate, HttpCheck, Region
+from holdfast.estate.checks import HttpCheck
+from holdfast.estate.model import Cluster, Component, Estate, Region
 from holdfast.estate.ports import ComponentIdentity, Registered
 from holdfast.estate.scope import dependencies
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from holdfast.availability.errors import ConditionError
 from holdfast.availability.judging import compile_check, expect_status, judge
 from holdfast.availability.model import Observation, Outcome, Timings
-from holdfast.estate.model import Check, HttpCheck
+from holdfast.estate.checks import Check, HttpCheck
 
 CHECKS: TypeAdapter[Check] = TypeAdapter(Check)
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from holdfast.availability.conditions import validate
+from holdfast.estate.checks import HttpCheck, TcpCheck
 from holdfast.estate.loader import load_estate
-from holdfast.estate.model import Estate, HttpCheck, TcpCheck
+from holdfast.estate.model import Estate
 from holdfast.lab import Lab
 from holdfast.lab.topology import CLUSTERS, CUSTOMER_LINKS, DEFAULT_BASE_PORT, ROLES, port_of
 

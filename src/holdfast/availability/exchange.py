@@ -17,7 +17,7 @@ from holdfast.availability.ingest import Delivery, Loss, Losses, Taken
 from holdfast.availability.judging import compile_check
 from holdfast.availability.model import Outcome, Result, Timings, one_line
 from holdfast.availability.rounds import Watched
-from holdfast.estate.model import Check
+from holdfast.estate.checks import Check
 
 MOST_RESULTS = 5_000
 LARGEST_BODY = 4 * 1024 * 1024

@@ -17,7 +17,8 @@ from holdfast.availability.conditions.expressions import Evaluation, Expression
 from holdfast.availability.conditions.parser import parse
 from holdfast.availability.errors import ConditionError
 from holdfast.availability.model import Observation, Outcome, Timings
-from holdfast.estate.model import Check, HttpCheck, Severity
+from holdfast.estate.checks import Check, HttpCheck
+from holdfast.estate.values import Severity
 
 _LONGEST_REASON = 300
 _OUTCOMES: dict[Severity, Outcome] = {

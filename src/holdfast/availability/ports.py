@@ -10,7 +10,8 @@ from holdfast.availability.freezing import FrozenMonth
 from holdfast.availability.histogram import Histogram
 from holdfast.availability.model import Interval, Maintenance, Observation, Result, Transition
 from holdfast.availability.verdicts import CheckState
-from holdfast.estate.model import Check, Retention
+from holdfast.estate.checks import Check
+from holdfast.estate.model import Retention
 from holdfast.kernel.windows import Window
 
 

@@ -33,7 +33,8 @@ from holdfast.availability.views import (
     Overview,
     Sample,
 )
-from holdfast.estate.model import Agreement, Check, Cluster, Estate
+from holdfast.estate.checks import Check
+from holdfast.estate.model import Agreement, Cluster, Estate
 from holdfast.estate.ports import (
     CheckIdentity,
     ComponentIdentity,

@@ -16,7 +16,7 @@ from holdfast.kernel.clock import Clock
 LONGEST_PAUSE = 1.0
 """So that a jump of the wall clock is noticed soon."""
 CLOCK_TOLERANCE = 2.0
-STARTS_TOGETHER = 0.05
+STARTS_TOGETHER = 0.1
 """Runs that fall due within so many seconds start together: waking up costs more than a check does. All
 rounds of a process wake at the same moments, the multiples of this on the monotonic clock."""
 TIMER_GRAIN = 0.001

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from holdfast.availability.model import Result, State, Transition
-from holdfast.estate.model import Check
+from holdfast.estate.checks import Check
 from holdfast.kernel.windows import MICROSECOND
 
 FLAP_WINDOW = timedelta(hours=1)

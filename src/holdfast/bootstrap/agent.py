@@ -16,8 +16,8 @@ from holdfast.adapters.probes import Probes
 from holdfast.availability.agent import Agent
 from holdfast.availability.exchange import MessageError, Orders, decode_checks
 from holdfast.bootstrap.signals import Signals
-from holdfast.estate.model import SecretRef
 from holdfast.estate.secrets import resolve
+from holdfast.estate.values import SecretRef
 from holdfast.interfaces.cli.ports import AgentRequest
 from holdfast.kernel.clock import SystemClock
 

@@ -24,7 +24,8 @@ from holdfast.availability.reading import Inventory
 from holdfast.availability.vantage import SHORTEST_BEAT_TOKEN, Pulse, sha256_of
 from holdfast.availability.verdicts import Rules
 from holdfast.bootstrap.estates import heartbeats_of, secret_of
-from holdfast.estate.model import Check, Estate
+from holdfast.estate.checks import Check
+from holdfast.estate.model import Estate
 from holdfast.estate.ports import probe_key
 from holdfast.interfaces.agents.app import Offer, create_agents_api
 from holdfast.kernel.clock import Clock

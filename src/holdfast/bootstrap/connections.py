@@ -12,7 +12,9 @@ from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
 from holdfast.bootstrap.alerting import channel_findings
 from holdfast.bootstrap.estates import heartbeats_of, secret_of
-from holdfast.estate.model import LOCAL, Check, Estate, HeartbeatCheck, SecretRef
+from holdfast.estate.checks import Check, HeartbeatCheck
+from holdfast.estate.model import Estate
+from holdfast.estate.values import LOCAL, SecretRef
 from holdfast.interfaces.cli.ports import Finding, Progress, Report
 from holdfast.kernel.errors import HoldfastError
 

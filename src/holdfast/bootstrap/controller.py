@@ -25,9 +25,10 @@ from holdfast.bootstrap.metrics import Metrics
 from holdfast.bootstrap.months import Months
 from holdfast.bootstrap.signals import Signals
 from holdfast.estate.errors import EstateError
-from holdfast.estate.model import LOCAL, Estate
+from holdfast.estate.model import Estate
 from holdfast.estate.ports import Registered
 from holdfast.estate.reload import EstateWatcher
+from holdfast.estate.values import LOCAL
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import HoldfastError, Remedy
 from holdfast.kernel.journal import JournalEntry

@@ -6,9 +6,11 @@ from pathlib import Path
 import structlog
 
 from holdfast.availability.conditions import validate
+from holdfast.estate.checks import HeartbeatCheck
 from holdfast.estate.loader import load_estate
-from holdfast.estate.model import Estate, HeartbeatCheck, SecretRef
+from holdfast.estate.model import Estate
 from holdfast.estate.secrets import resolve
+from holdfast.estate.values import SecretRef
 from holdfast.kernel.errors import HoldfastError
 
 SHORTEST_LINK = 32

@@ -7,21 +7,20 @@ from ipaddress import ip_address
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from holdfast.estate.findings import Finding
-from holdfast.estate.model import (
-    LOCAL,
+from holdfast.estate.checks import (
     Check,
     DnsCheck,
     DomainCheck,
     GrpcCheck,
     HeartbeatCheck,
     HttpCheck,
-    Metric,
     PrometheusCheck,
-    SecretRef,
     WebsocketCheck,
 )
+from holdfast.estate.findings import Finding
+from holdfast.estate.model import Metric
 from holdfast.estate.source import Path
+from holdfast.estate.values import LOCAL, SecretRef
 from holdfast.kernel.durations import format_duration
 
 ConditionCheck: TypeAlias = Callable[[str, str], str | None]

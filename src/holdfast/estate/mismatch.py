@@ -9,11 +9,12 @@ from zoneinfo import available_timezones
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from holdfast.estate.checks import CheckBase
 from holdfast.estate.findings import Finding
-from holdfast.estate.model import KEY_PATTERN, PATTERN_PATTERN, CheckBase
 from holdfast.estate.partial import CHECK_TYPES, model_at
 from holdfast.estate.source import Path
 from holdfast.estate.suggest import closest, did_you_mean
+from holdfast.estate.values import KEY_PATTERN, PATTERN_PATTERN
 
 # Fields that take one of several shapes: pydantic reports each shape, the operator needs one line.
 _CHOICES = {

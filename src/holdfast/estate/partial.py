@@ -10,6 +10,23 @@ from typing import Annotated, Any, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from holdfast.estate.checks import (
+    AmqpCheck,
+    Condition,
+    DnsCheck,
+    DomainCheck,
+    GrpcCheck,
+    HeartbeatCheck,
+    HttpCheck,
+    IcmpCheck,
+    PhaseTimeouts,
+    PostgresCheck,
+    PrometheusCheck,
+    SmtpCheck,
+    TcpCheck,
+    TlsCheck,
+    WebsocketCheck,
+)
 from holdfast.estate.model import (
     Agents,
     Agreement,
@@ -17,33 +34,18 @@ from holdfast.estate.model import (
     AlertMatch,
     AlertRoute,
     Alerts,
-    AmqpCheck,
     Cluster,
     Colours,
     Component,
-    Condition,
     CreditTier,
     Customer,
-    DnsCheck,
-    DomainCheck,
     Estate,
-    GrpcCheck,
-    HeartbeatCheck,
-    HttpCheck,
-    IcmpCheck,
     Metric,
-    PhaseTimeouts,
     Postgres,
-    PostgresCheck,
-    PrometheusCheck,
     Region,
     Retention,
     Site,
-    SmtpCheck,
-    TcpCheck,
-    TlsCheck,
     VantagePoint,
-    WebsocketCheck,
 )
 from holdfast.estate.source import Path
 

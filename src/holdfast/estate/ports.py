@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
-from holdfast.estate.model import LOCAL, Estate
+from holdfast.estate.model import Estate
+from holdfast.estate.values import LOCAL
 
 ComponentId: TypeAlias = int
 CheckId: TypeAlias = int

@@ -8,21 +8,14 @@ from urllib.parse import urlsplit
 
 from holdfast.estate.alert_rules import alert_rules
 from holdfast.estate.check_rules import ConditionCheck, check_rules, metric_rules
+from holdfast.estate.checks import Check, HeartbeatCheck
 from holdfast.estate.dependency_rules import dependency_rules
 from holdfast.estate.findings import Finding
-from holdfast.estate.model import (
-    LOCAL,
-    Agreement,
-    Check,
-    Cluster,
-    Component,
-    Estate,
-    HeartbeatCheck,
-    Metric,
-)
+from holdfast.estate.model import Agreement, Cluster, Component, Estate, Metric
 from holdfast.estate.scope import declared, matching
 from holdfast.estate.source import Path
 from holdfast.estate.suggest import closest, did_you_mean
+from holdfast.estate.values import LOCAL
 from holdfast.kernel.durations import format_duration
 
 SHORTEST_WINDOW = timedelta(days=1)

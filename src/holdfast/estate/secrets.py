@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast.estate.errors import SecretError
-from holdfast.estate.model import SecretRef
+from holdfast.estate.values import SecretRef
 
 MAX_SECRET_BYTES = 64 * 1024
 

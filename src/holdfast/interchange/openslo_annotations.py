@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import available_timezones
 
-from holdfast.estate.model import LONGEST, PATTERN_PATTERN
+from holdfast.estate.values import LONGEST, PATTERN_PATTERN
 from holdfast.interchange.lines import shown
 from holdfast.interchange.report import Report
 from holdfast.kernel.durations import format_duration, parse_duration

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from holdfast.estate.model import HttpMethod
+from holdfast.estate.checks import HttpMethod
 from holdfast.interchange.lines import shown
 from holdfast.interchange.report import Report
 from holdfast.interchange.secrecy import holds_secret, is_secret_header, secret_parameter, without_login

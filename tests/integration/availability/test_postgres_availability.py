@@ -27,7 +27,8 @@ from holdfast.availability.monitor import Monitor
 from holdfast.availability.ports import Batch
 from holdfast.availability.rounds import Watched
 from holdfast.availability.verdicts import CheckState
-from holdfast.estate.model import Check, HttpCheck, Retention
+from holdfast.estate.checks import Check, HttpCheck
+from holdfast.estate.model import Retention
 from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import Remedy
 from holdfast.kernel.windows import Window

@@ -17,7 +17,7 @@ import h2.config
 import h2.connection
 from pydantic import TypeAdapter
 
-from holdfast.estate.model import Check
+from holdfast.estate.checks import Check
 
 CHECKS: TypeAdapter[Check] = TypeAdapter(Check)
 Answer = bytes | Callable[[bytes], bytes]

@@ -11,7 +11,8 @@ from pathlib import Path
 import uvloop
 
 from holdfast.adapters.probes import Probes
-from holdfast.estate.model import IcmpCheck, SecretRef
+from holdfast.estate.checks import IcmpCheck
+from holdfast.estate.values import SecretRef
 
 SET_FLAGS, UP, RUNNING = 0x8914, 0x1, 0x40
 

@@ -12,7 +12,7 @@ from real_servers import Broker
 from holdfast.adapters.probes import Probes
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
-from holdfast.estate.model import AmqpCheck
+from holdfast.estate.checks import AmqpCheck
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from probe_targets import (
 )
 
 from holdfast.adapters.probes import Probes
-from holdfast.estate.model import Check, HttpCheck, TcpCheck, TlsCheck
+from holdfast.estate.checks import Check, HttpCheck, TcpCheck, TlsCheck
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

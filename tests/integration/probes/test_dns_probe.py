@@ -23,7 +23,7 @@ from holdfast.adapters.probes.dns_message import Answer, question, read_answer
 from holdfast.adapters.probes.errors import AttemptFailed, OwnFault
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Observation, Outcome
-from holdfast.estate.model import DnsCheck
+from holdfast.estate.checks import DnsCheck
 
 
 def dns_check(port: int, name: str, record: str = "A", *conditions: str, **fields: Any) -> DnsCheck:

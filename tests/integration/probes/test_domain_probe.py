@@ -27,7 +27,7 @@ from holdfast.adapters.probes.registration import (
 from holdfast.adapters.probes.tls import Trust
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
-from holdfast.estate.model import DomainCheck
+from holdfast.estate.checks import DomainCheck
 
 NOW = datetime.now(UTC)
 

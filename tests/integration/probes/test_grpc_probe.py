@@ -14,7 +14,7 @@ from real_servers import HealthServer
 from holdfast.adapters.probes import Probes
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
-from holdfast.estate.model import GrpcCheck
+from holdfast.estate.checks import GrpcCheck
 
 
 def grpc(port: int, *conditions: str, **fields: Any) -> GrpcCheck:

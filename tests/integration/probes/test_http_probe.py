@@ -12,7 +12,7 @@ from probe_targets import read_request, saying, serving
 from holdfast.adapters.probes import Probes
 from holdfast.adapters.probes.http_request import Request, target_of
 from holdfast.availability.model import Observation
-from holdfast.estate.model import HttpCheck
+from holdfast.estate.checks import HttpCheck
 
 MEBIBYTE = 1_048_576
 

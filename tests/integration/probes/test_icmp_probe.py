@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from holdfast.adapters.probes.icmp import Echoes, checksum
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Observation, Outcome, Timings
-from holdfast.estate.model import IcmpCheck
+from holdfast.estate.checks import IcmpCheck
 
 TOKEN = bytes(range(16))
 

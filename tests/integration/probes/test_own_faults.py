@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from holdfast.adapters.probes import Probes
 from holdfast.adapters.probes.errors import OwnFault, failure_of
-from holdfast.estate.model import Check, HttpCheck
+from holdfast.estate.checks import Check, HttpCheck
 
 CHECKS: TypeAdapter[Check] = TypeAdapter(Check)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

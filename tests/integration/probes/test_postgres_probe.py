@@ -16,7 +16,7 @@ from holdfast.adapters.probes import Probes
 from holdfast.adapters.probes.scram import Scram, md5_answer
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Observation, Outcome
-from holdfast.estate.model import PostgresCheck
+from holdfast.estate.checks import PostgresCheck
 
 if TYPE_CHECKING:
     from conftest import Database  # type: ignore[attr-defined]

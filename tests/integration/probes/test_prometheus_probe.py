@@ -9,7 +9,7 @@ from probe_targets import saying, serving
 from holdfast.adapters.probes import Probes
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
-from holdfast.estate.model import PrometheusCheck
+from holdfast.estate.checks import PrometheusCheck
 
 
 def prometheus(port: int, query: str, *conditions: str, **fields: Any) -> PrometheusCheck:

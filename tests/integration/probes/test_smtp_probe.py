@@ -14,7 +14,7 @@ from probe_targets import Authority, Conversation, serving
 from holdfast.adapters.probes import Probes
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
-from holdfast.estate.model import SmtpCheck
+from holdfast.estate.checks import SmtpCheck
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ from holdfast.adapters.probes import Probes
 from holdfast.adapters.probes.tcp import Greeting
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Observation, Outcome
-from holdfast.estate.model import TcpCheck
+from holdfast.estate.checks import TcpCheck
 
 
 def tcp(port: int, *conditions: str, **fields: Any) -> TcpCheck:

@@ -19,7 +19,7 @@ from holdfast.adapters.probes import Probes
 from holdfast.adapters.probes.der import read_certificate
 from holdfast.adapters.probes.tls import Trust
 from holdfast.adapters.probes.wire import connect
-from holdfast.estate.model import HttpCheck, TlsCheck
+from holdfast.estate.checks import HttpCheck, TlsCheck
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -16,7 +16,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from holdfast.adapters.probes import Probes
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
-from holdfast.estate.model import WebsocketCheck
+from holdfast.estate.checks import WebsocketCheck
 
 
 @contextlib.asynccontextmanager

@@ -20,7 +20,8 @@ from holdfast.availability.ingest import Ingest
 from holdfast.availability.model import Outcome, Result, Timings
 from holdfast.availability.vantage import sha256_of
 from holdfast.availability.verdicts import Rules
-from holdfast.estate.model import Check, HttpCheck, SecretRef
+from holdfast.estate.checks import Check, HttpCheck
+from holdfast.estate.values import SecretRef
 from holdfast.interfaces.agents.app import Offer, create_agents_api
 from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import HoldfastError

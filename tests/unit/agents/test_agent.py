@@ -15,7 +15,7 @@ from holdfast.availability.ingest import Losses
 from holdfast.availability.judging import compile_check
 from holdfast.availability.model import Observation, Outcome, Result, Timings
 from holdfast.availability.rounds import Watched
-from holdfast.estate.model import Check, HttpCheck
+from holdfast.estate.checks import Check, HttpCheck
 from holdfast.kernel.clock import SystemClock
 
 PATIENCE_S = 60.0

@@ -24,7 +24,8 @@ from api_served import (
 
 from holdfast.availability.exchange import decode_checks
 from holdfast.availability.vantage import sha256_of
-from holdfast.estate.model import HttpCheck, SecretRef
+from holdfast.estate.checks import HttpCheck
+from holdfast.estate.values import SecretRef
 
 CHECKS, RESULTS = "/agents/v1/checks", "/agents/v1/results"
 

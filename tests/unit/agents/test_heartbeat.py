@@ -11,7 +11,8 @@ from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
 from holdfast.availability.vantage import Beat, Pulse, sha256_of
 from holdfast.availability.verdicts import Rules
-from holdfast.estate.model import HeartbeatCheck, SecretRef
+from holdfast.estate.checks import HeartbeatCheck
+from holdfast.estate.values import SecretRef
 from holdfast.kernel.errors import HoldfastError
 
 TOKEN = "beat-of-the-night-job"

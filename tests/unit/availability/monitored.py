@@ -18,7 +18,7 @@ from holdfast.availability.model import Observation, Result, State, Timings
 from holdfast.availability.monitor import Monitor
 from holdfast.availability.ports import Batch
 from holdfast.availability.rounds import Watched
-from holdfast.estate.model import Check, HttpCheck
+from holdfast.estate.checks import Check, HttpCheck
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.windows import Window
 

@@ -12,7 +12,8 @@ from holdfast.availability.model import Interval, State, Transition
 from holdfast.availability.ports import Batch
 from holdfast.availability.reading import Inventory, Reader
 from holdfast.availability.verdicts import CheckState
-from holdfast.estate.model import Agreement, Cluster, Component, Customer, Estate, HttpCheck, Region
+from holdfast.estate.checks import HttpCheck
+from holdfast.estate.model import Agreement, Cluster, Component, Customer, Estate, Region
 from holdfast.estate.ports import Registered
 from holdfast.estate.scope import dependencies
 from holdfast.kernel.clock import ManualClock

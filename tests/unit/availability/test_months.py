@@ -16,7 +16,8 @@ from holdfast.availability.months import MonthKeeper, verified
 from holdfast.availability.ports import Batch
 from holdfast.availability.reading import Inventory, Reader
 from holdfast.availability.verdicts import CheckState
-from holdfast.estate.model import Agreement, Cluster, Component, Customer, Estate, HttpCheck, Region
+from holdfast.estate.checks import HttpCheck
+from holdfast.estate.model import Agreement, Cluster, Component, Customer, Estate, Region
 from holdfast.estate.ports import Registered
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.windows import Window

@@ -15,7 +15,8 @@ from holdfast.availability.polling import AT_ONCE, MetricPolls
 from holdfast.availability.ports import Resolution
 from holdfast.availability.reading import MOST_SAMPLES, Inventory, Reader
 from holdfast.availability.views import MetricSample
-from holdfast.estate.model import Cluster, Component, Estate, HttpCheck, Metric, Region
+from holdfast.estate.checks import HttpCheck
+from holdfast.estate.model import Cluster, Component, Estate, Metric, Region
 from holdfast.estate.ports import Registered
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.windows import Window

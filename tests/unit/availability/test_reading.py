@@ -12,17 +12,8 @@ from holdfast.availability.model import Maintenance, Outcome, Result, State, Tim
 from holdfast.availability.ports import Batch, Resolution
 from holdfast.availability.reading import Inventory, Reader, agreement_window
 from holdfast.availability.verdicts import CheckState
-from holdfast.estate.model import (
-    Agreement,
-    Cluster,
-    Component,
-    Customer,
-    Estate,
-    HttpCheck,
-    Region,
-    Site,
-    VantagePoint,
-)
+from holdfast.estate.checks import HttpCheck
+from holdfast.estate.model import Agreement, Cluster, Component, Customer, Estate, Region, Site, VantagePoint
 from holdfast.estate.ports import Registered
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.windows import Window

@@ -9,7 +9,7 @@ import pytest
 from estate_files import VALID, any_condition, edited, load, problems
 from pydantic import BaseModel
 
-from holdfast.estate import model
+from holdfast.estate import checks, model, values
 from holdfast.estate.errors import EstateError
 from holdfast.estate.loader import load_estate
 from holdfast.estate.partial import CHECK_TYPES, model_at
@@ -45,9 +45,9 @@ def test_yes_and_no_are_understood_where_true_or_false_belongs() -> None:
 def test_a_secret_in_a_header_is_a_reference_and_text_is_text() -> None:
     estate = load(in_check("headers: {Authorization: 'env:TOKEN', Accept: text/html}"))
     check = estate.clusters["eu"].components["web"].checks["page"]
-    assert isinstance(check, model.HttpCheck)
+    assert isinstance(check, checks.HttpCheck)
     assert check.headers == {
-        "Authorization": model.SecretRef(source="env", name="TOKEN"),
+        "Authorization": values.SecretRef(source="env", name="TOKEN"),
         "Accept": "text/html",
     }
 
@@ -57,7 +57,7 @@ def test_what_is_sent_keeps_its_line_end() -> None:
         edited((CHECK, 'type: tcp\n            host: h\n            port: 1\n            send: "PING\\r\\n"'))
     )
     check = estate.clusters["eu"].components["web"].checks["page"]
-    assert isinstance(check, model.TcpCheck)
+    assert isinstance(check, checks.TcpCheck)
     assert check.send == "PING\r\n"
 
 
@@ -460,8 +460,9 @@ def test_every_part_of_the_model_has_its_place() -> None:
     } | {model_at(check, {"type": kind}) for kind in CHECK_TYPES}
     parts = {
         value
-        for value in vars(model).values()
-        if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == model.__name__
+        for module in (values, checks, model)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == module.__name__
     }
-    assert reached == parts - {model.Declared, model.CheckBase, model.Trusting, model.SecretRef}
-    assert get_args(model.Check)
+    assert reached == parts - {values.Declared, checks.CheckBase, checks.Trusting, values.SecretRef}
+    assert get_args(checks.Check)

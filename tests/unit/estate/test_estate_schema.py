@@ -10,7 +10,7 @@ from estate_files import VALID, edited, load, problems
 from pydantic import BaseModel
 
 from holdfast.availability.conditions import validate
-from holdfast.estate import model
+from holdfast.estate import checks, model, values
 from holdfast.estate.loader import parse_estate
 from holdfast.estate.schema import estate_schema
 from holdfast.estate.source import plain, read_tree
@@ -169,9 +169,9 @@ def test_the_settings_that_the_template_offers_in_comments_are_right() -> None:
     assert estate.postgres.url is not None
     assert estate.agreements["acme-gold"].report_link is not None
     health = estate.clusters["eu"].components["api"].checks["health"]
-    assert isinstance(health, model.HttpCheck)
+    assert isinstance(health, checks.HttpCheck)
     assert len(health.conditions) == 1
-    assert isinstance(health.headers["Authorization"], model.SecretRef)
+    assert isinstance(health.headers["Authorization"], values.SecretRef)
     assert estate.retention == model.Retention()
 
 
@@ -186,20 +186,20 @@ SECTIONS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
     "A cluster": (model.Cluster, None),
     "A component": (model.Component, None),
     "A metric": (model.Metric, None),
-    "A check (": (model.CheckBase, None),
-    "An HTTP check": (model.HttpCheck, model.CheckBase),
-    "A TCP check": (model.TcpCheck, model.CheckBase),
-    "A TLS check": (model.TlsCheck, model.CheckBase),
-    "A DNS check": (model.DnsCheck, model.CheckBase),
-    "An ICMP check": (model.IcmpCheck, model.CheckBase),
-    "An AMQP check": (model.AmqpCheck, model.CheckBase),
-    "An SMTP check": (model.SmtpCheck, model.CheckBase),
-    "A gRPC check": (model.GrpcCheck, model.CheckBase),
-    "A PostgreSQL check": (model.PostgresCheck, model.CheckBase),
-    "A WebSocket check": (model.WebsocketCheck, model.CheckBase),
-    "A Prometheus check": (model.PrometheusCheck, model.CheckBase),
-    "A domain check": (model.DomainCheck, model.CheckBase),
-    "A heartbeat check": (model.HeartbeatCheck, model.CheckBase),
+    "A check (": (checks.CheckBase, None),
+    "An HTTP check": (checks.HttpCheck, checks.CheckBase),
+    "A TCP check": (checks.TcpCheck, checks.CheckBase),
+    "A TLS check": (checks.TlsCheck, checks.CheckBase),
+    "A DNS check": (checks.DnsCheck, checks.CheckBase),
+    "An ICMP check": (checks.IcmpCheck, checks.CheckBase),
+    "An AMQP check": (checks.AmqpCheck, checks.CheckBase),
+    "An SMTP check": (checks.SmtpCheck, checks.CheckBase),
+    "A gRPC check": (checks.GrpcCheck, checks.CheckBase),
+    "A PostgreSQL check": (checks.PostgresCheck, checks.CheckBase),
+    "A WebSocket check": (checks.WebsocketCheck, checks.CheckBase),
+    "A Prometheus check": (checks.PrometheusCheck, checks.CheckBase),
+    "A domain check": (checks.DomainCheck, checks.CheckBase),
+    "A heartbeat check": (checks.HeartbeatCheck, checks.CheckBase),
     "A customer": (model.Customer, None),
     "An agreement": (model.Agreement, None),
     "`alerts`": (model.Alerts, None),
@@ -215,9 +215,9 @@ def test_the_page_describes_every_key_and_no_other(heading: str) -> None:
     section = PAGE.split(f"### {heading}", 1)[1].split("\n#", 1)[0]
     described = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
     inherited = set(base.model_fields) if base else set()
-    if part is model.HeartbeatCheck:
+    if part is checks.HeartbeatCheck:
         # It gives some of what all checks share a meaning, or a default, of its own.
-        inherited = set(model.CheckBase.model_fields) - {"every", "fail_after", "recover_after"}
+        inherited = set(checks.CheckBase.model_fields) - {"every", "fail_after", "recover_after"}
     assert described - {"type"} == set(part.model_fields) - inherited - {"type"}
 
 

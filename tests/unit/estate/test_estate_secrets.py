@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from holdfast.estate.errors import SecretError
-from holdfast.estate.model import SecretRef
 from holdfast.estate.secrets import resolve
+from holdfast.estate.values import SecretRef
 
 
 def env(name: str, **environ: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from imports import AT, check, component, expectations, loaded, said
 
-from holdfast.estate.model import SecretRef
+from holdfast.estate.values import SecretRef
 from holdfast.interchange.draft import Imported
 from holdfast.interchange.errors import NothingError, SourceError
 from holdfast.interchange.gatus import import_gatus

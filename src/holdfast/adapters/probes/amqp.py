@@ -13,7 +13,7 @@ from holdfast.adapters.probes.incoming import Incoming
 from holdfast.adapters.probes.phases import Attempt
 from holdfast.adapters.probes.reach import Reach
 from holdfast.adapters.probes.wire import Wire
-from holdfast.estate.model import AmqpCheck
+from holdfast.estate.checks import AmqpCheck
 
 _MOST = 524_288
 _LONGEST_FRAME = 131_072

@@ -15,7 +15,7 @@ from holdfast.adapters.probes.incoming import Incoming
 from holdfast.adapters.probes.phases import Attempt
 from holdfast.adapters.probes.reach import Reach
 from holdfast.adapters.probes.wire import Wire
-from holdfast.estate.model import DnsCheck
+from holdfast.estate.checks import DnsCheck
 
 _AGAIN_S = 1.0
 _MOST_STRAYS = 100

@@ -22,7 +22,7 @@ from holdfast.adapters.probes.registration import (
     read_whois,
     referral,
 )
-from holdfast.estate.model import DomainCheck, HttpCheck
+from holdfast.estate.checks import DomainCheck, HttpCheck
 
 BOOTSTRAP = "https://data.iana.org/rdap/dns.json"
 ROOT_WHOIS = "whois.iana.org"

@@ -15,7 +15,7 @@ from holdfast.adapters.probes.incoming import Incoming
 from holdfast.adapters.probes.phases import Attempt
 from holdfast.adapters.probes.reach import Reach
 from holdfast.adapters.probes.wire import Wire
-from holdfast.estate.model import GrpcCheck
+from holdfast.estate.checks import GrpcCheck
 
 if TYPE_CHECKING:
     from h2.events import Event

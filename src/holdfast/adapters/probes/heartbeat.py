@@ -7,7 +7,7 @@ from holdfast.adapters.probes.errors import AttemptFailed, OwnFault
 from holdfast.adapters.probes.phases import Attempt
 from holdfast.adapters.probes.reach import Reach
 from holdfast.availability.vantage import Pulse, sha256_of
-from holdfast.estate.model import HeartbeatCheck
+from holdfast.estate.checks import HeartbeatCheck
 from holdfast.kernel.durations import format_duration
 from holdfast.kernel.errors import HoldfastError
 

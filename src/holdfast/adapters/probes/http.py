@@ -14,7 +14,8 @@ from holdfast.adapters.probes.http_request import (
 from holdfast.adapters.probes.phases import Attempt
 from holdfast.adapters.probes.reach import Reach
 from holdfast.adapters.probes.tls import secure
-from holdfast.estate.model import HttpCheck, SecretRef
+from holdfast.estate.checks import HttpCheck
+from holdfast.estate.values import SecretRef
 
 
 @dataclass(frozen=True, slots=True)

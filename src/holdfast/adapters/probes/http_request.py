@@ -8,7 +8,8 @@ from urllib.parse import quote, urljoin, urlsplit
 from holdfast import __version__
 from holdfast.adapters.probes.errors import AttemptFailed, OwnFault
 from holdfast.adapters.probes.reach import Reach
-from holdfast.estate.model import HttpCheck, SecretRef
+from holdfast.estate.checks import HttpCheck
+from holdfast.estate.values import SecretRef
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

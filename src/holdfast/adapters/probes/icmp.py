@@ -16,7 +16,7 @@ from holdfast.adapters.probes.datagrams import Datagrams
 from holdfast.adapters.probes.errors import AttemptFailed, OwnFault
 from holdfast.adapters.probes.phases import Attempt
 from holdfast.adapters.probes.reach import Reach
-from holdfast.estate.model import IcmpCheck
+from holdfast.estate.checks import IcmpCheck
 
 _PAUSE_S = 0.1
 _LATE_S = 1.0

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from holdfast.adapters.probes.probes import Probes
 from holdfast.availability.metrics import MetricUnknown
-from holdfast.estate.model import Metric, PrometheusCheck
+from holdfast.estate.checks import PrometheusCheck
+from holdfast.estate.model import Metric
 
 TIMEOUT = timedelta(seconds=10)
 

@@ -7,7 +7,7 @@ from types import TracebackType
 
 from holdfast.adapters.probes.errors import AttemptFailed
 from holdfast.availability.model import Timings
-from holdfast.estate.model import Check
+from holdfast.estate.checks import Check
 from holdfast.kernel.durations import format_duration
 
 _FAREWELL = timedelta(milliseconds=500)

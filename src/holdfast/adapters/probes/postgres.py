@@ -15,7 +15,7 @@ from holdfast.adapters.probes.phases import Attempt
 from holdfast.adapters.probes.reach import Reach
 from holdfast.adapters.probes.scram import MECHANISM, Scram, md5_answer
 from holdfast.adapters.probes.wire import Wire
-from holdfast.estate.model import PostgresCheck
+from holdfast.estate.checks import PostgresCheck
 
 MOST_ROWS = 1_000
 _MOST = 1_048_576

@@ -26,7 +26,7 @@ from holdfast.adapters.probes.websocket import WebsocketPlan, WebsocketProbe
 from holdfast.availability.conditions import Expression, parse
 from holdfast.availability.errors import ConditionError
 from holdfast.availability.model import Observation
-from holdfast.estate.model import (
+from holdfast.estate.checks import (
     AmqpCheck,
     Check,
     DnsCheck,

@@ -14,7 +14,7 @@ import msgspec
 from holdfast.adapters.probes.errors import AttemptFailed, OwnFault
 from holdfast.adapters.probes.http import HttpPlan, HttpProbe
 from holdfast.adapters.probes.phases import Attempt
-from holdfast.estate.model import HttpCheck, PrometheusCheck
+from holdfast.estate.checks import HttpCheck, PrometheusCheck
 
 _MOST_SERIES = 10_000
 _ERRORS = frozenset(

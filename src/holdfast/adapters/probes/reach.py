@@ -10,7 +10,7 @@ from holdfast.adapters.probes.errors import OwnFault, failure_of
 from holdfast.adapters.probes.phases import Attempt
 from holdfast.adapters.probes.tls import Trust, secure
 from holdfast.adapters.probes.wire import Wire, connect
-from holdfast.estate.model import SecretRef
+from holdfast.estate.values import SecretRef
 
 ResolveSecret = Callable[[SecretRef], str]
 

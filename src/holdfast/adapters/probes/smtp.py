@@ -11,7 +11,7 @@ from holdfast.adapters.probes.incoming import Incoming
 from holdfast.adapters.probes.phases import Attempt
 from holdfast.adapters.probes.reach import Reach
 from holdfast.adapters.probes.wire import Wire
-from holdfast.estate.model import SmtpCheck
+from holdfast.estate.checks import SmtpCheck
 
 _MOST = 65_536
 _MOST_LINES = 100

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from holdfast.adapters.probes.errors import AttemptFailed, words_for
 from holdfast.adapters.probes.phases import Attempt
 from holdfast.adapters.probes.reach import Reach
-from holdfast.estate.model import TcpCheck, TlsCheck
+from holdfast.estate.checks import TcpCheck, TlsCheck
 
 MOST_ANSWER = 65_536
 _QUIET_S = 0.3

@@ -13,7 +13,7 @@ from holdfast.adapters.probes.phases import Attempt
 from holdfast.adapters.probes.reach import Reach
 from holdfast.adapters.probes.tls import secure
 from holdfast.adapters.probes.wire import Wire
-from holdfast.estate.model import WebsocketCheck
+from holdfast.estate.checks import WebsocketCheck
 
 if TYPE_CHECKING:
     from wsproto.events import Event
