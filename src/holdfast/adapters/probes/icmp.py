@@ -34,7 +34,7 @@ class IcmpProbe:
         """How many requests were answered, and how fast. Raises AttemptFailed when none was."""
         address = (await self._reach.found(attempt, check.host))[0]
         echoes = Echoes(v6=":" in address, token=secrets.token_bytes(_PAYLOAD))
-        protocol = socket.getprotobyname("ipv6-icmp") if echoes.v6 else socket.IPPROTO_ICMP
+        protocol = socket.IPPROTO_ICMPV6 if echoes.v6 else socket.IPPROTO_ICMP
         try:
             datagrams = Datagrams(attempt.loop, address, 0, protocol=protocol)
         except OwnFault as error:
