@@ -142,12 +142,11 @@ def _let_through(way: Confinement, folders: Sequence[Path]) -> None:
 
 
 def _refusal(way: Confinement, binaries: Binaries, directory: Path) -> str:
-    complaint = _complaint([*way.prefix, binaries.postgres, "--version"])
-    if complaint:
-        blocked = first_unreachable(way, binaries.folder)
-        return f"{owner_name(way.uid)} cannot enter {blocked}" if blocked else complaint
-    blocked = first_unreachable(way, directory)
-    return f"{owner_name(way.uid)} cannot enter {blocked}" if blocked else ""
+    # The folders first: setpriv can start a program that the account it becomes could not find again.
+    for folder in (binaries.folder, directory):
+        if blocked := first_unreachable(way, folder):
+            return f"{owner_name(way.uid)} cannot enter {blocked}"
+    return _complaint([*way.prefix, binaries.postgres, "--version"])
 
 
 def first_unreachable(way: Confinement, folder: Path) -> Path | None:
