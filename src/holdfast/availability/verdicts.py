@@ -110,7 +110,9 @@ def heard(before: CheckState | None, result: Result, rules: Rules) -> tuple[Chec
         # There is no outage to end: one good answer is knowledge enough.
         known, change = _moved(known, (shown,))
         return known, [*transitions, change]
-    known = replace(known, pending=_run_of(known, shown))
+    pending = _run_of(known, shown)
+    if pending or known.pending:  # most often neither, and a copy is what all of this costs
+        known = replace(known, pending=pending)
     while (run := _confirmed(known, rules)) is not None:
         known, change = _moved(known, run)
         transitions.append(change)
