@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.processes import END_WITHIN_S, cpu_s
 from bench.subjects import FOLDER
 
-LIBRARIES = {"axios": "0.32.0", "knex": "3.1.0", "sqlite3": "5.1.7"}
+LIBRARIES = {"axios": "0.32.0", "knex": "3.1.0", "redbean-node": "0.3.3", "sqlite3": "5.1.7"}
 _PROGRAM = Path(__file__).with_name("kuma_point.mjs")
 
 

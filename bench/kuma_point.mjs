@@ -1,7 +1,8 @@
 // A beat after Uptime Kuma 2's design, written anew: the database is asked for maintenance of the monitor and for
 // its parent; a request on a connection of its own; three rows of statistics brought up to date, old ones deleted,
-// and a row for the beat. Each is a statement and a commit of its own, over the libraries of its kind (axios, knex,
-// SQLite with write-ahead log and synchronous = NORMAL). What shows and exports a beat is left out.
+// and a row for the beat. Each is a statement and a commit of its own, over the libraries that it is built on (axios,
+// redbean-node, knex, SQLite with write-ahead log and synchronous = NORMAL). What shows and exports a beat is left
+// out.
 //
 //     node kuma_point.mjs DATABASE URL MONITORS      each monitor once a second, evenly spread
 //
@@ -14,6 +15,7 @@ import readline from "node:readline";
 const require = createRequire(`${process.cwd()}/`);
 const axios = require("axios");
 const knex = require("knex");
+const { R } = require("redbean-node");
 
 const [file, url, monitors] = process.argv.slice(2);
 const HOUR = 3600;
@@ -71,6 +73,9 @@ for (const { table } of STATISTICS) {
     });
 }
 
+R.setup(db);
+R.freeze(true);
+
 let beats = 0;
 const current = new Map(); // "table monitor" -> the statistics row that is open now
 
@@ -79,23 +84,23 @@ async function count(monitor, { table, step, kept }, now, ping) {
     const key = `${table} ${monitor}`;
     let row = current.get(key);
     if (row?.timestamp !== timestamp) {
-        row = { monitor_id: monitor, timestamp, ping, ping_min: ping, ping_max: ping, up: 1, down: 0 };
-        [row.id] = await db(table).insert(row);
+        row = R.dispense(table);
+        Object.assign(row, { monitor_id: monitor, timestamp, ping, ping_min: ping, ping_max: ping, up: 1, down: 0 });
         current.set(key, row);
     } else {
         row.up += 1;
         row.ping += (ping - row.ping) / row.up;
         row.ping_min = Math.min(row.ping_min, ping);
         row.ping_max = Math.max(row.ping_max, ping);
-        await db(table).where({ id: row.id }).update(row);
     }
+    await R.store(row);
     return kept ? [table, timestamp - kept] : null;
 }
 
 async function beat(monitor) {
-    if ((await db("monitor_maintenance").where("monitor_id", monitor)).length) return;
-    const { parent } = await db("monitor").where("id", monitor).first("parent");
-    if (parent) return;
+    const maintained = "SELECT maintenance_id FROM monitor_maintenance WHERE monitor_id = ?";
+    if ((await R.getCol(maintained, [monitor])).length) return;
+    if ((await R.getRow("SELECT parent FROM monitor WHERE id = ?", [monitor])).parent) return;
     const began = Date.now();
     const answer = await axios({ url, timeout: 5000, httpAgent: new http.Agent() });
     const text = typeof answer.data === "string" ? answer.data : JSON.stringify(answer.data);
@@ -104,9 +109,9 @@ async function beat(monitor) {
     const old = [];
     for (const statistics of STATISTICS) old.push(await count(monitor, statistics, now, now - began));
     for (const [table, before] of old.filter(Boolean)) {
-        await db(table).where("monitor_id", monitor).andWhere("timestamp", "<", before).delete();
+        await R.exec(`DELETE FROM ${table} WHERE monitor_id = ? AND timestamp < ?`, [monitor, before]);
     }
-    await db("heartbeat").insert({
+    await R.store(Object.assign(R.dispense("heartbeat"), {
         monitor_id: monitor,
         status: 1,
         msg: `${answer.status} - ${answer.statusText}`,
@@ -116,7 +121,7 @@ async function beat(monitor) {
         important: false,
         duration: 1,
         retries: 0,
-    });
+    }));
     beats += 1;
 }
 
