@@ -170,6 +170,13 @@ class Watch:
         )
         return time.monotonic() - began
 
+    def until_all_are_judged(self, count: int = CHECKS) -> None:
+        """Wait until each check has a state: one that fails from its first run on is believed after a few."""
+        eventually(
+            lambda: len({check for check, *_ in self.history().transitions}) == count,
+            "every check has a state",
+        )
+
     def until_the_site_is_current(self) -> None:
         eventually(
             lambda: '"stale":false' in fetch(f"{self.site}/api/v1/status.json")[1].replace(" ", ""),

@@ -98,10 +98,13 @@ def _kill_supervisor(watch: Watch) -> None:
 
 def test_a_long_silence_is_unknown_from_when_a_result_was_due(watch: Watch) -> None:
     """The supervisor is gone for longer than a result may be late."""
+    watch.until_all_are_judged()
     before = watch.history().unknown()
     watch.up.kill()
-    silent_from = time.monotonic()
-    newest = watch.newest()
+    controller = watch.installation.role("controller")
+    eventually(lambda: controller not in watch.installation.processes(), "the controller ends as well")
+    # Only now: as it ended, it recorded what it still had.
+    silent_from, newest = time.monotonic(), watch.newest()
     longest = (EVERY + LATENESS).total_seconds() + 1
     eventually(lambda: time.monotonic() - silent_from > longest, "it was silent for long enough", 2 * longest)
     watch.up = watch.installation.up()
