@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from holdfast.estate.checks import Check, _default_check_type
+from holdfast.estate.communication import Communication, Console, Mail, Publish
 from holdfast.estate.values import (
     PATTERN_PATTERN,
     Colour,
@@ -75,6 +76,9 @@ class Cluster(Declared):
     was: tuple[Key, ...] = ()
     region: Key
     secondary: Key | None = None
+    private: bool = Field(
+        False, description="shown only on the private pages of customers whose agreements cover it"
+    )
     components: dict[Key, Component] = Field(min_length=1)
 
 
@@ -82,6 +86,9 @@ class Customer(Declared):
     """Somebody who holds an agreement."""
 
     name: str = Field(min_length=1, max_length=200)
+    page_link: Secret | None = Field(
+        None, description="the secret of the customer's private page: at least 32 characters, by reference"
+    )
 
 
 class CreditTier(Declared):
@@ -186,8 +193,9 @@ class Site(Declared):
     colours: Colours = Colours()
     listen: str = Field("127.0.0.1:8080", pattern=r"^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$")
     url: str | None = Field(
-        None, description="the public address, for links in feeds", pattern=r"^https?://\S+$"
+        None, description="the public address, for links in feeds and mails", pattern=r"^https?://\S+$"
     )
+    publish: tuple[Publish, ...] = Field((), description="places that keep the site as static files")
 
 
 class Agents(Declared):
@@ -226,6 +234,9 @@ class Estate(Declared):
     customers: dict[Key, Customer] = Field(default_factory=dict)
     agreements: dict[Key, Agreement] = Field(default_factory=dict)
     alerts: Alerts = Alerts()
+    mail: Mail | None = None
+    communication: Communication = Communication()
+    console: Console = Console()
 
 
 def zone(name: TimeZone) -> ZoneInfo:

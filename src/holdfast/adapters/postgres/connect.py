@@ -20,6 +20,8 @@ STATEMENT_TIMEOUT: Mapping[Role, timedelta] = {
     Role.OWNER: timedelta(0),
     Role.CONTROLLER: timedelta(seconds=60),
     Role.SITE: timedelta(seconds=10),
+    Role.CONSOLE: timedelta(seconds=30),
+    Role.SENDER: timedelta(seconds=60),
 }
 IDLE_IN_TRANSACTION = timedelta(seconds=60)
 SEARCH_PATH = "holdfast"

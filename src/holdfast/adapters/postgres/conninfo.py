@@ -15,6 +15,8 @@ class Role(Enum):
     OWNER = "holdfast"
     CONTROLLER = "holdfast_controller"
     SITE = "holdfast_site"
+    CONSOLE = "holdfast_console"
+    SENDER = "holdfast_sender"
 
 
 @dataclass(frozen=True, slots=True)

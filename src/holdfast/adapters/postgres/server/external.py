@@ -11,7 +11,7 @@ from holdfast.adapters.postgres.conninfo import Conninfo, Role
 from holdfast.adapters.postgres.errors import DatabaseUnsuitable
 from holdfast.adapters.postgres.server.binaries import OLDEST_MAJOR
 
-_SERVED = (Role.CONTROLLER, Role.SITE)
+_SERVED = tuple(role for role in Role if role is not Role.OWNER)
 
 
 class ExternalPostgres:

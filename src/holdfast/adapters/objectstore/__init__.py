@@ -1,0 +1,1 @@
+"""Object stores: local folders, S3, Azure Blob, Google Cloud Storage."""

@@ -1,0 +1,1 @@
+"""What the service tells its readers: incidents, maintenance, subscriptions, messages."""

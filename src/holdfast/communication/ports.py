@@ -1,0 +1,69 @@
+"""What communication needs from outside. Adapters provide it; the fakes obey the same contract tests."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from holdfast.communication.model import Audience, Incident, Letter, Maintenance, Notice
+from holdfast.kernel.journal import JournalEntry
+from holdfast.kernel.windows import Window
+
+
+class IncidentStore(Protocol):
+    """Where incidents are kept."""
+
+    async def incident(self, incident_id: str) -> Incident | None:
+        """The incident with all that was said, drafts and merged ones included; None when there is none."""
+        ...
+
+    async def incidents(
+        self, *, since: datetime | None = None, limit: int = 200, public_only: bool = True
+    ) -> Sequence[Incident]:
+        """Newest beginning first: the open ones, and those that ended after `since` (None: all)."""
+        ...
+
+    async def record(self, incident: Incident, notices: Sequence[Notice], entry: JournalEntry) -> Incident:
+        """Store the new value, queue what subscribers are told and the journal's entry, in one transaction.
+
+        `incident.version` is that of the value it was made from (0: it is new). Raises ChangedMeanwhile when
+        another was stored since. Returns it as stored, with the database's times and its new version.
+        """
+        ...
+
+
+class MaintenanceStore(Protocol):
+    """Where maintenance is kept; what it takes out of counted time is kept with it, in the same transaction."""
+
+    async def maintenance(self, maintenance_id: str) -> Maintenance | None: ...
+
+    async def maintenances(self, window: Window) -> Sequence[Maintenance]:
+        """What is planned, was done or was cancelled in `window`, by start."""
+        ...
+
+    async def record(
+        self, maintenance: Maintenance, notices: Sequence[Notice], entry: JournalEntry
+    ) -> Maintenance:
+        """As `IncidentStore.record`. Time that is added now counts as announced now."""
+        ...
+
+
+class AudienceStore(Protocol):
+    """Who would be told of a notice. Tells nobody."""
+
+    async def audience(self, notice: Notice) -> Audience: ...
+
+
+class Announcer(Protocol):
+    """Queues a notice that no incident or maintenance goes with: a degradation."""
+
+    async def announce(self, notice: Notice) -> int:
+        """Queue it for all whom it concerns, once for its event, subject and time; returns how many."""
+        ...
+
+
+class Letterbox(Protocol):
+    """Queues letters. They leave by the sender, as everything else does."""
+
+    async def post(self, letter: Letter, key: str) -> bool:
+        """Queue it; False when one was posted under this key (a UUID) before."""
+        ...
