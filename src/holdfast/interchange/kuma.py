@@ -49,10 +49,18 @@ def import_kuma(set_up: KumaSetUp, name: str, at: datetime) -> Imported:
     report = Report()
     draft = Draft(report)
     groups = _groups(set_up.monitors)
+    taken: set[int] = set()
     for row in sorted(
         set_up.monitors, key=lambda row: (-whole_of(row, "weight", 2000), whole_of(row, "id", 0))
     ):
-        _monitor(row, groups, draft)
+        number = whole_of(row, "id", 0)
+        if number in taken:
+            report.left_out(
+                f"monitor {number}", shown(text_of(row, "name")), "another monitor has its number"
+            )
+        else:
+            taken.add(number)
+            _monitor(row, groups, draft)
     for place, what, why in _elsewhere(set_up):
         report.left_out(place, what, why)
     return draft.finish(f"Uptime Kuma ({name})", at)
@@ -234,6 +242,8 @@ def _without_counterpart(path: str, row: Row, report: Report) -> None:
 
 
 def _rhythm(path: str, check_type: str, row: Row, report: Report) -> dict[str, Any]:
+    if check_type == "heartbeat":
+        return _beats(row)
     every = every_of(row)
     timeout = timedelta(seconds=number_of(row, "timeout")) or every * 0.8
     fields = rhythm_fields(path, check_type, every, min(timeout, every), report)
@@ -251,3 +261,12 @@ def _rhythm(path: str, check_type: str, row: Row, report: Report) -> dict[str, A
             f"{fields['every']} between them",
         )
     return {**fields, "fail_after": min(retries + 1, MOST_FAILURES), "recover_after": 1, "retry": False}
+
+
+def _beats(row: Row) -> dict[str, Any]:
+    """Kuma waits for one interval, and then for each retry, before a missing beat counts."""
+    patience = min(max(0, whole_of(row, "maxretries", 0)), MOST_FAILURES) * pause_of(row)
+    return {
+        "every": format_duration(every_of(row)),
+        "grace": format_duration(timedelta(seconds=1) + patience),
+    }

@@ -16,7 +16,6 @@ _NO_TYPE = {
     "grpc-keyword": "a gRPC check asks for the health of a service, not for an answer of its own",
     "manual": "a state that is set by hand is an incident in Holdfast",
     "mqtt": "there is no MQTT check",
-    "push": "no check waits for a call from outside",
     "real-browser": "no check runs a browser",
 }
 _MOST_ECHOES = 10
@@ -165,6 +164,16 @@ def _postgres(monitor: KumaMonitor, report: Report) -> dict[str, Any] | None:
     return fields
 
 
+def _push(monitor: KumaMonitor, report: Report) -> dict[str, Any]:
+    """Who calls in calls another address from now on; the token may stay when it is long enough."""
+    name = report.variable(monitor.path, *monitor.owner, "token")
+    instead = (
+        f"written as env:{name}; set it to a token of 16 characters or more, and call /beat/TOKEN with it"
+    )
+    report.secret(f"{monitor.path}.push_token", "the token", instead)
+    return {"type": "heartbeat", "token": f"env:{name}"}
+
+
 def _host(monitor: KumaMonitor) -> str:
     return text_of(monitor.row, "hostname").strip()
 
@@ -177,4 +186,5 @@ _MAKERS: Mapping[str, Callable[[KumaMonitor, Report], dict[str, Any] | None]] = 
     "websocket-upgrade": _websocket,
     "rabbitmq": _rabbitmq,
     "postgres": _postgres,
+    "push": _push,
 }

@@ -213,10 +213,28 @@ def test_other_types() -> None:
     assert "hunter2" not in imported.text + "".join(remark.as_text() for remark in imported.remarks)
 
 
+def test_what_called_in_still_does() -> None:
+    imported = _imported(
+        {
+            "type": "push",
+            "name": "nightly",
+            "push_token": "hunter2hunter2hunter2",
+            "interval": 3600,
+            "maxretries": 2,
+            "retry_interval": 60,
+        }
+    )
+
+    nightly = check(imported, "nightly")
+    assert (nightly.type, nightly.token.name) == ("heartbeat", "KUMA_NIGHTLY_TOKEN")
+    assert (nightly.every, nightly.grace) == (timedelta(hours=1), timedelta(seconds=121))
+    assert "/beat/" in said(imported, Kind.REFERENCE)["monitor 1.push_token"]
+    assert "hunter2" not in imported.text + "".join(remark.as_text() for remark in imported.remarks)
+
+
 @pytest.mark.parametrize(
     "monitor",
     [
-        {"type": "push"},
         {"type": "docker"},
         {"type": "mqtt", "mqtt_password": "hunter2"},
         {"type": "grpc-keyword"},
