@@ -104,11 +104,13 @@ class Taken:
 
     @property
     def rates(self) -> list[float]:
-        """Results a second."""
-        return [
-            count / (after.at - before.at).total_seconds()
-            for (before, after), count in zip(self.windows, self.stored, strict=True)
-        ]
+        """Stored runs a second, by when they began: they are stored in steps of seconds."""
+        found = []
+        for before, after in self.windows:
+            until = min(after.at, self.until)
+            begun = sum(before.at <= at < until for _, at in self.runs)
+            found.append(begun / (until - before.at).total_seconds())
+        return found
 
     @property
     def delays(self) -> list[list[float]]:
