@@ -9,17 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.adapters.memory.availability import MemoryAvailability, MemoryLease, MemoryMonitorStore
-from holdfast.adapters.postgres.availability import (
-    PostgresMaintenance,
-    PostgresMonitorStore,
-    PostgresReadingStore,
-)
+from holdfast.adapters.postgres.availability import PostgresMonitorStore, PostgresReadingStore
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.availability.errors import TimelineError
 from holdfast.availability.histogram import Histogram
 from holdfast.availability.model import Interval, Outcome, Result, State, Timings, Transition
-from holdfast.availability.ports import Batch, LeasedStore, MaintenanceStore, ReadingStore, Resolution, RollUp
+from holdfast.availability.ports import Batch, LeasedStore, ReadingStore, Resolution, RollUp
 from holdfast.availability.verdicts import CheckState, Rules, Shown, heard, retired
 from holdfast.estate.model import Retention
 from holdfast.kernel.clock import ManualClock
@@ -44,7 +40,6 @@ class Stores:
 
     monitor: LeasedStore
     reading: ReadingStore
-    maintenance: MaintenanceStore
     another_monitor: Callable[[], LeasedStore]
 
 
@@ -69,14 +64,9 @@ async def stores(database: "Database | None") -> AsyncIterator[Stores]:
                 return MemoryMonitorStore(shared, lease)
 
             reading: ReadingStore = shared
-            maintenance: MaintenanceStore = shared
         else:
             site = await stack.enter_async_context(open_pool(database.conninfo(Role.SITE), "site"))
             reading = PostgresReadingStore(site)
-            console = await stack.enter_async_context(
-                open_pool(database.conninfo(Role.CONTROLLER), "console")
-            )
-            maintenance = PostgresMaintenance(console)
 
             def another_monitor() -> LeasedStore:
                 return PostgresMonitorStore(database.conninfo(Role.CONTROLLER))
@@ -89,7 +79,7 @@ async def stores(database: "Database | None") -> AsyncIterator[Stores]:
 
         monitor = make()
         assert await monitor.acquire() == 1
-        yield Stores(monitor, reading, maintenance, make)
+        yield Stores(monitor, reading, make)
         for each in made:
             await each.close()
 
@@ -457,54 +447,6 @@ async def test_what_is_past_retention_is_dropped_and_the_rest_stays(stores: Stor
     # What was dropped can be written again: its partition is made anew.
     await stores.monitor.record(Batch([result(NOW - 800 * DAY)]))
     assert len(await stores.reading.results([10], 9)) == 3
-
-
-# --- maintenance
-
-
-async def test_maintenance_is_announced_and_cancelled_once(stores: Stores) -> None:
-    window = Window(NOW + DAY, NOW + DAY + HOUR)
-    planned = await stores.maintenance.plan(window, [API, WEBSITE, API], "New switches", "ann")
-    assert (planned.window, planned.component_ids, planned.title) == (window, {API, WEBSITE}, "New switches")
-    assert planned.cancelled_at is None
-    assert list(await stores.reading.maintenance(window)) == [planned]
-    assert await stores.maintenance.cancel(planned.id, "bob")
-    assert not await stores.maintenance.cancel(planned.id, "bob")
-    assert not await stores.maintenance.cancel(planned.id + 1, "bob")
-    (cancelled,) = await stores.reading.maintenance(window)
-    assert cancelled.cancelled_at is not None
-    assert replace(cancelled, cancelled_at=None) == planned
-
-
-async def test_maintenance_is_found_where_it_overlaps_in_order(stores: Stores) -> None:
-    later = await stores.maintenance.plan(Window(NOW + 2 * HOUR, NOW + 3 * HOUR), [API], "later", "ann")
-    early = await stores.maintenance.plan(Window(NOW, NOW + HOUR), [WEBSITE], "early", "ann")
-
-    async def titles(start: float, end: float) -> list[str]:
-        found = await stores.reading.maintenance(Window(NOW + start * HOUR, NOW + end * HOUR))
-        return [each.title for each in found]
-
-    assert await titles(-1, 9) == [early.title, later.title]
-    assert await titles(-1, 0) == await titles(1, 2) == await titles(3, 4) == []
-    assert await titles(0.5, 0.6) == ["early"]
-    assert await titles(0.5, 2.5) == ["early", "later"]
-
-
-async def test_maintenance_is_found_by_what_it_covers_and_told_whole(stores: Stores) -> None:
-    window = Window(NOW, NOW + HOUR)
-    both = await stores.maintenance.plan(window, [API, WEBSITE], "both", "ann")
-    api = await stores.maintenance.plan(window, [API], "api", "ann")
-    assert list(await stores.reading.maintenance(window, [WEBSITE])) == [both]
-    assert list(await stores.reading.maintenance(window, [API, WEBSITE])) == [both, api]
-    assert list(await stores.reading.maintenance(window, [])) == []
-    assert list(await stores.reading.maintenance(Window(NOW + HOUR, NOW + DAY), [API])) == []
-
-
-async def test_a_title_is_kept_on_one_line(stores: Stores) -> None:
-    planned = await stores.maintenance.plan(Window(NOW, NOW + HOUR), [API], "a\x00b\udc80\nc", "x\x00y\udc80")
-    assert planned.title == "a?b??c"
-    assert list(await stores.reading.maintenance(planned.window)) == [planned]
-    assert await stores.maintenance.cancel(planned.id, "x\x00y\udc80")
 
 
 # --- the lease

@@ -2,7 +2,8 @@
 
 AvailabilityError
 ├── ConditionError    an expectation that is not in the condition language
-└── TimelineError     a write that would change history
+├── TimelineError     a write that would change history
+└── TooMuch           a question beyond all bounds
 """
 
 from holdfast.kernel.errors import HoldfastError
@@ -22,3 +23,7 @@ class ConditionError(AvailabilityError):
 
 class TimelineError(AvailabilityError):
     """Timelines only grow: a transition at or before the newest one is refused."""
+
+
+class TooMuch(AvailabilityError):  # noqa: N818  a state of affairs more than an error
+    """The range, or the number of components, is beyond what one answer may cost."""

@@ -168,7 +168,12 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """A planned window: when it is, when it was announced, and which components it covers."""
+    """Time that was announced at one moment to be left out, and the components that it covers.
+
+    `window` is what counts of it: what was given back, by a late start or an early end, is not in it.
+    `planned_start` is the start that was announced (None: the window's), `of` the id of the maintenance that
+    readers know, which may have several of these: what was added later was announced later.
+    """
 
     id: int
     window: Window
@@ -176,11 +181,16 @@ class Maintenance:
     component_ids: frozenset[int]
     title: str = ""
     cancelled_at: datetime | None = None
+    planned_start: datetime | None = None
+    of: str | None = None
 
     def excludes(self, component_id: int, notice: timedelta) -> bool:
-        """True when this window leaves the counted time of an agreement that asks for `notice`."""
+        """True when this window leaves the counted time of an agreement that asks for `notice`.
+
+        Judged by the start that was announced: beginning late makes no late announcement an early one.
+        """
         return (
             component_id in self.component_ids
             and self.cancelled_at is None
-            and self.announced_at <= self.window.start - notice
+            and self.announced_at <= (self.planned_start or self.window.start) - notice
         )

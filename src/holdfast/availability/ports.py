@@ -138,9 +138,10 @@ class ReadingStore(Protocol):
     async def maintenance(
         self, window: Window, component_ids: Collection[int] | None = None
     ) -> Sequence[Maintenance]:
-        """Maintenance that overlaps `window`, by start, cancelled ones included.
+        """Announced time whose counting part overlaps `window`, by start, cancelled ones included.
 
-        With `component_ids` only what covers at least one of these components.
+        With `component_ids` only what covers at least one of these components. Of work that somebody has to
+        start, nothing counts before that: until then its window begins now at the earliest.
         """
         ...
 
@@ -167,18 +168,4 @@ class MonthStore(Protocol):
 
     async def known_since(self, component_ids: Collection[int]) -> datetime | None:
         """When the first thing was recorded about any of these components; None when nothing ever was."""
-        ...
-
-
-class MaintenanceStore(Protocol):
-    """Where planned maintenance is announced."""
-
-    async def plan(
-        self, window: Window, component_ids: Collection[int], title: str, actor: str
-    ) -> Maintenance:
-        """Announce maintenance. `announced_at` is the database's clock: nobody can back-date a notice."""
-        ...
-
-    async def cancel(self, maintenance_id: int, actor: str) -> bool:
-        """Cancel it; False when there is none, or it was cancelled before."""
         ...

@@ -38,7 +38,8 @@ class ComponentStatus:
     """A component now. `since` is None while nothing is known.
 
     `maintenance` is the planned window that is under way, if any; `state` stays the measured one.
-    `because_of` names the dependencies that explain its state.
+    `because_of` names the dependencies that explain its state. `told` is what people say of it in an open
+    incident, laid over by who shows it; nothing that is measured depends on it.
     """
 
     id: int
@@ -52,6 +53,7 @@ class ComponentStatus:
     maintenance: Maintenance | None = None
     check_ids: tuple[int, ...] = ()
     because_of: tuple[Cause, ...] = ()
+    told: State | None = None
 
     @property
     def identity(self) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from holdfast.availability.reading import Inventory
 from holdfast.availability.vantage import SHORTEST_BEAT_TOKEN, Pulse, sha256_of
 from holdfast.availability.verdicts import Rules
 from holdfast.bootstrap.estates import heartbeats_of, secret_of
+from holdfast.bootstrap.serving import Server, bound
 from holdfast.estate.checks import Check
 from holdfast.estate.model import Estate
 from holdfast.estate.ports import probe_key
@@ -226,34 +227,10 @@ def beat_tokens(estate: Estate, config: Path, tell: Callable[[str, str], None]) 
     return tokens
 
 
-def bound(listen: str) -> socket.socket:
-    """A socket that listens there; raises OSError."""
-    host, _, port = listen.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    listening = socket.socket(family)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host.strip("[]"), int(port)))
-        listening.listen(256)
-    except BaseException:
-        listening.close()
-        raise
-    listening.setblocking(False)
-    return listening
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to the role, which has more to do with them."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @contextlib.asynccontextmanager
 async def _serving(app: object, listening: socket.socket) -> AsyncIterator[asyncio.Task[None]]:
     """Serve for the length of the block; the socket is closed at its end. Raises what ended the server."""
-    server = _Server(
+    server = Server(
         uvicorn.Config(
             app,  # type: ignore[arg-type]
             log_config=None,

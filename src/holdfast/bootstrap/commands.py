@@ -13,27 +13,37 @@ import uvloop
 
 from holdfast.adapters.postgres.agents import PostgresAgents
 from holdfast.adapters.postgres.alerting import PostgresAlerts
-from holdfast.adapters.postgres.availability import PostgresMaintenance, PostgresReadingStore
+from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.adapters.postgres.months import PostgresMonths
 from holdfast.availability.alerting.model import Outcome, Silence
-from holdfast.availability.model import Maintenance
 from holdfast.availability.months import Verified
 from holdfast.availability.reading import Inventory, Reader
 from holdfast.availability.vantage import VantageLogin, fresh_token, sha256_of
 from holdfast.availability.views import AgreementReport, Overview
 from holdfast.bootstrap import interchange, lab, months, running
+from holdfast.bootstrap.accounts import AccountCommands
 from holdfast.bootstrap.alerting import check_pattern, send_test
 from holdfast.bootstrap.connections import try_connections
 from holdfast.bootstrap.database import is_embedded, server_for
 from holdfast.bootstrap.estates import read_estate
+from holdfast.bootstrap.incidents import IncidentCommands
+from holdfast.bootstrap.maintenance import MaintenanceCommands
+from holdfast.bootstrap.reports import requested_report
 from holdfast.estate.model import Estate, VantagePoint
 from holdfast.estate.schema import estate_schema
-from holdfast.estate.scope import declared, matching
 from holdfast.estate.suggest import did_you_mean
 from holdfast.estate.template import render_template
+from holdfast.interfaces.cli.admitting import AccountOutcome, AccountRequest, AccountShown, TokenShown
+from holdfast.interfaces.cli.declaring import IncidentOutcome, IncidentRequest
+from holdfast.interfaces.cli.planning import (
+    MaintenanceRequest,
+    SeriesOutcome,
+    SeriesRequest,
+)
+from holdfast.interfaces.cli.planning import Outcome as MaintenanceOutcome
 from holdfast.interfaces.cli.ports import (
     AgentLogin,
     AgentRequest,
@@ -49,15 +59,13 @@ from holdfast.interfaces.cli.ports import (
     RoleName,
     Running,
 )
+from holdfast.interfaces.cli.reporting import ReportFile, ReportRequest
 from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import HoldfastError
-from holdfast.kernel.windows import Window
 
 T = TypeVar("T")
 STATUS_DAYS = 30
 NEWEST_ALERTS = 100
-LOOK_BACK = timedelta(days=90)
-LOOK_AHEAD = timedelta(days=3650)
 
 
 class UsageError(HoldfastError):
@@ -120,6 +128,38 @@ class LocalCommands:
 
         return _run(_with_database(place, Role.CONTROLLER, revoke))
 
+    def account(self, place: Place, request: AccountRequest) -> AccountOutcome:
+        async def do(pool: Pool, inventory: Inventory) -> AccountOutcome:
+            return await AccountCommands(pool, inventory.estate).do(request)
+
+        return _run(_with_database(place, Role.CONSOLE, do))
+
+    def account_list(self, place: Place) -> Sequence[AccountShown]:
+        async def read(pool: Pool, inventory: Inventory) -> Sequence[AccountShown]:
+            return await AccountCommands(pool, inventory.estate).accounts()
+
+        return _run(_with_database(place, Role.CONSOLE, read))
+
+    def token_create(
+        self, place: Place, name: str, scopes: Sequence[str], lasting: timedelta | None
+    ) -> tuple[TokenShown, str]:
+        async def create(pool: Pool, inventory: Inventory) -> tuple[TokenShown, str]:
+            return await AccountCommands(pool, inventory.estate).create_token(name, scopes, lasting)
+
+        return _run(_with_database(place, Role.CONSOLE, create))
+
+    def token_list(self, place: Place) -> Sequence[TokenShown]:
+        async def read(pool: Pool, inventory: Inventory) -> Sequence[TokenShown]:
+            return await AccountCommands(pool, inventory.estate).tokens()
+
+        return _run(_with_database(place, Role.CONSOLE, read))
+
+    def token_revoke(self, place: Place, name: str) -> None:
+        async def revoke(pool: Pool, inventory: Inventory) -> None:
+            await AccountCommands(pool, inventory.estate).revoke_token(name)
+
+        _run(_with_database(place, Role.CONSOLE, revoke))
+
     def demo(
         self,
         place: Place,
@@ -167,6 +207,12 @@ class LocalCommands:
 
         return _run(_with_database(place, Role.SITE, read))
 
+    def report(self, place: Place, request: ReportRequest) -> ReportFile:
+        async def make(pool: Pool, inventory: Inventory) -> ReportFile:
+            return await requested_report(pool, SystemClock(), inventory, request)
+
+        return _run(_with_database(place, Role.SITE, make))
+
     def sla_verify(self, place: Place, agreement: str | None) -> Sequence[Verified]:
         async def recompute(pool: Pool, inventory: Inventory) -> Sequence[Verified]:
             found = await months.verify(pool, SystemClock(), agreement)
@@ -177,38 +223,59 @@ class LocalCommands:
 
         return _run(_with_database(place, Role.SITE, recompute))
 
-    def maintenance_plan(
-        self, place: Place, components: Sequence[str], start: datetime, end: datetime, title: str
-    ) -> Maintenance:
-        if start >= end:
-            raise UsageError("maintenance ends after it begins", hint="look at --from and --to")
-        if end <= datetime.now(UTC):
-            raise UsageError("maintenance is announced before it is over", hint="look at --to")
+    def incident(self, place: Place, request: IncidentRequest) -> IncidentOutcome:
+        async def do(pool: Pool, inventory: Inventory) -> IncidentOutcome:
+            return await IncidentCommands(pool, inventory).do(request)
 
-        async def plan(pool: Pool, inventory: Inventory) -> Maintenance:
-            ids = [inventory.component_id(*each) for each in _named(components, inventory.estate)]
-            window = Window(start.astimezone(UTC), end.astimezone(UTC))
-            return await PostgresMaintenance(pool).plan(window, ids, title, "command line")
+        return _run(_with_database(place, Role.CONSOLE, do))
 
-        return _run(_with_database(place, Role.CONTROLLER, plan))
+    def incident_list(self, place: Place, *, over: bool) -> Sequence[IncidentOutcome]:
+        async def read(pool: Pool, inventory: Inventory) -> Sequence[IncidentOutcome]:
+            return await IncidentCommands(pool, inventory).listed(over=over)
 
-    def maintenance_list(self, place: Place) -> Sequence[tuple[Maintenance, Sequence[str]]]:
-        async def read(pool: Pool, inventory: Inventory) -> Sequence[tuple[Maintenance, Sequence[str]]]:
-            now = datetime.now(UTC)
-            found = await PostgresReadingStore(pool).maintenance(Window(now - LOOK_BACK, now + LOOK_AHEAD))
-            names = {each: "/".join(key) for key, each in inventory.registered.components.items()}
-            return [
-                (each, sorted(names.get(component, "removed") for component in each.component_ids))
-                for each in found
-            ]
+        return _run(_with_database(place, Role.CONSOLE, read))
+
+    def incident_show(self, place: Place, incident_id: str) -> IncidentOutcome:
+        async def read(pool: Pool, inventory: Inventory) -> IncidentOutcome:
+            return await IncidentCommands(pool, inventory).show(incident_id)
+
+        return _run(_with_database(place, Role.CONSOLE, read))
+
+    def maintenance(self, place: Place, request: MaintenanceRequest) -> MaintenanceOutcome:
+        async def do(pool: Pool, inventory: Inventory) -> MaintenanceOutcome:
+            return await MaintenanceCommands(pool, inventory).do(request)
+
+        return _run(_with_database(place, Role.CONTROLLER, do))
+
+    def maintenance_list(self, place: Place, *, finished: bool) -> Sequence[MaintenanceOutcome]:
+        async def read(pool: Pool, inventory: Inventory) -> Sequence[MaintenanceOutcome]:
+            return await MaintenanceCommands(pool, inventory).listed(finished=finished)
 
         return _run(_with_database(place, Role.SITE, read))
 
-    def maintenance_cancel(self, place: Place, maintenance_id: int) -> bool:
-        async def cancel(pool: Pool, _: Inventory) -> bool:
-            return await PostgresMaintenance(pool).cancel(maintenance_id, "command line")
+    def maintenance_show(self, place: Place, maintenance_id: str) -> MaintenanceOutcome:
+        async def read(pool: Pool, inventory: Inventory) -> MaintenanceOutcome:
+            return await MaintenanceCommands(pool, inventory).show(maintenance_id)
 
-        return _run(_with_database(place, Role.CONTROLLER, cancel))
+        return _run(_with_database(place, Role.SITE, read))
+
+    def series(self, place: Place, request: SeriesRequest) -> SeriesOutcome:
+        async def do(pool: Pool, inventory: Inventory) -> SeriesOutcome:
+            return await MaintenanceCommands(pool, inventory).do_series(request)
+
+        return _run(_with_database(place, Role.CONTROLLER, do))
+
+    def series_list(self, place: Place) -> Sequence[SeriesOutcome]:
+        async def read(pool: Pool, inventory: Inventory) -> Sequence[SeriesOutcome]:
+            return await MaintenanceCommands(pool, inventory).series()
+
+        return _run(_with_database(place, Role.SITE, read))
+
+    def series_show(self, place: Place, series_id: str) -> SeriesOutcome:
+        async def read(pool: Pool, inventory: Inventory) -> SeriesOutcome:
+            return await MaintenanceCommands(pool, inventory).one_series(series_id)
+
+        return _run(_with_database(place, Role.SITE, read))
 
     def alert_list(self, place: Place, *, ended: bool) -> AlertStatus:
         async def read(pool: Pool, _: Inventory) -> AlertStatus:
@@ -284,18 +351,6 @@ async def _demo(
 
 def _no_agreement(key: str, known: Collection[str]) -> UsageError:
     return UsageError(f"there is no agreement {key!r}", hint=f"there are: {', '.join(known) or 'none'}")
-
-
-def _named(patterns: Sequence[str], estate: Estate) -> list[tuple[str, str]]:
-    everything = list(declared(estate))
-    found: list[tuple[str, str]] = []
-    for pattern in patterns:
-        matches = matching(pattern, everything)
-        if not matches:
-            known = ", ".join("/".join(each) for each in everything[:20])
-            raise UsageError(f"{pattern!r} names no component", hint=f"there are: {known}")
-        found += matches
-    return found
 
 
 def _declared_vantage(key: str, estate: Estate) -> None:

@@ -20,10 +20,13 @@ from holdfast.availability.rounds import Watched
 from holdfast.availability.sharing import FIRST_SHARE, SHARES, SharedMonitor
 from holdfast.bootstrap.agents import Agents
 from holdfast.bootstrap.alerting import Alerting
+from holdfast.bootstrap.communication import Communication
 from holdfast.bootstrap.estates import secret_of
 from holdfast.bootstrap.metrics import Metrics
 from holdfast.bootstrap.months import Months
+from holdfast.bootstrap.reports import Reports
 from holdfast.bootstrap.signals import Signals
+from holdfast.bootstrap.upkeep import Maintenances
 from holdfast.estate.errors import EstateError
 from holdfast.estate.model import Estate
 from holdfast.estate.ports import Registered
@@ -47,6 +50,12 @@ _JOURNALLED = {
     "alert_given_up": "alert.given_up",
     "month_frozen": "month.frozen",
     "month_corrected": "month.corrected",
+    "report_posted": "report.posted",
+    "maintenance_overdue": "maintenance.overdue",
+    "maintenance_postponed": "maintenance.postponed",
+    "series_postponed": "series.postponed",
+    "degradation_began": "degradation.began",
+    "degradation_ended": "degradation.ended",
 }
 
 InForce = Callable[[Estate, Registered], None]
@@ -55,7 +64,7 @@ InForce = Callable[[Estate, Registered], None]
 log = structlog.get_logger()
 
 
-async def run_controller(config: Path, conninfo: Conninfo, signals: Signals) -> None:
+async def run_controller(config: Path, data_dir: Path, conninfo: Conninfo, signals: Signals) -> None:
     """Run until `signals.stop`. The database may be away at any time, also at the start."""
     clock = SystemClock()
     journal = _JournalWriter(PostgresJournal(conninfo), clock)
@@ -72,20 +81,29 @@ async def run_controller(config: Path, conninfo: Conninfo, signals: Signals) -> 
     registry = PostgresRegistry(conninfo)
     alerting = Alerting(config, conninfo, clock, leading=lambda: monitor.leading, note=journal.note)
     months = Months(conninfo, clock, leading=lambda: monitor.leading, note=journal.note)
+    reports = Reports(config, data_dir, conninfo, clock, leading=lambda: monitor.leading, note=journal.note)
+    maintenances = Maintenances(conninfo, clock, leading=lambda: monitor.leading, note=journal.note)
     metrics = Metrics(conninfo, probes, clock, leading=lambda: monitor.leading, note=journal.note)
+    communication = Communication(conninfo, clock, leading=lambda: monitor.leading, note=journal.note)
 
     def in_force(estate: Estate, registered: Registered) -> None:
         monitor.watch(watched_checks(estate, registered), estate.retention)
         alerting.put_in_force(Inventory(estate, registered))
         months.put_in_force(Inventory(estate, registered))
+        reports.put_in_force(Inventory(estate, registered))
         metrics.put_in_force(Inventory(estate, registered))
+        maintenances.put_in_force(Inventory(estate, registered))
+        communication.put_in_force(Inventory(estate, registered))
         agents.put_in_force(Inventory(estate, registered))
 
     tasks = [
         asyncio.create_task(monitor.run(), name="monitor"),
         asyncio.create_task(alerting.run(), name="alerting"),
         asyncio.create_task(months.run(), name="months"),
+        asyncio.create_task(reports.run(), name="reports"),
         asyncio.create_task(metrics.run(), name="metrics"),
+        asyncio.create_task(maintenances.run(), name="maintenance"),
+        asyncio.create_task(communication.run(), name="communication"),
         asyncio.create_task(agents.run(), name="agents"),
         asyncio.create_task(_follow_estate(config, registry, in_force, clock, signals), name="estate"),
         asyncio.create_task(journal.write(), name="journal"),

@@ -1,6 +1,7 @@
 """The estate file as every command reads it: with the condition language of the availability context."""
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import structlog
@@ -30,20 +31,29 @@ def secret_of(config: Path, ref: SecretRef) -> str:
 
 def report_links(estate: Estate, config: Path) -> dict[str, str]:
     """The secrets of the report links. One that cannot be had, or is too short, is told of and left out."""
-    links: dict[str, str] = {}
-    for key, agreement in estate.agreements.items():
-        if agreement.report_link is None:
+    return dict(
+        _links({key: each.report_link for key, each in estate.agreements.items()}, config, "report_link")
+    )
+
+
+def page_links(estate: Estate, config: Path) -> dict[str, str]:
+    """The secrets of the customers' private pages, as `report_links`."""
+    return dict(_links({key: each.page_link for key, each in estate.customers.items()}, config, "page_link"))
+
+
+def _links(declared: Mapping[str, SecretRef | None], config: Path, what: str) -> Iterator[tuple[str, str]]:
+    for key, ref in declared.items():
+        if ref is None:
             continue
         try:
-            link = secret_of(config, agreement.report_link)
+            link = secret_of(config, ref)
         except HoldfastError as error:
-            log.warning("report_link_unavailable", agreement=key, error=str(error))
+            log.warning("secret_link_unavailable", link=what, of=key, error=str(error))
             continue
         if len(link) >= SHORTEST_LINK:
-            links[key] = link
+            yield key, link
         else:
-            log.warning("report_link_too_short", agreement=key, at_least=SHORTEST_LINK)
-    return links
+            log.warning("secret_link_too_short", link=what, of=key, at_least=SHORTEST_LINK)
 
 
 def heartbeats_of(estate: Estate) -> list[tuple[str, HeartbeatCheck]]:

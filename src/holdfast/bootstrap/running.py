@@ -1,6 +1,7 @@
 """Running Holdfast: all roles under a supervisor, or one role alone."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +26,13 @@ from holdfast.interfaces.cli.ports import AgentRequest, Place, Progress, Report,
 from holdfast.kernel.errors import HoldfastError, Remedy
 
 READY_WITHIN_S = 60.0
-LOGINS = {"controller": Role.CONTROLLER, "site": Role.SITE}
+LOGINS = {
+    "controller": Role.CONTROLLER,
+    "site": Role.SITE,
+    "console": Role.CONSOLE,
+    "sender": Role.SENDER,
+}
+CONSOLE_WITHIN_S = 20.0
 
 log = structlog.get_logger()
 
@@ -64,7 +71,7 @@ async def up(
 
             async def ready() -> None:
                 await answering(estate.site.listen, place.data_dir)
-                told(Running(site_url(estate), _reports(estate, place.config)))
+                told(Running(site_url(estate), _reports(estate, place.config), await console_url(estate)))
 
             await supervisor.run(signals.stop, signals.reload, ready)
         finally:
@@ -102,10 +109,18 @@ async def _run_role(
         from holdfast.bootstrap.site import run_site  # noqa: PLC0415
 
         await run_site(estate, place.config.absolute(), place.data_dir, conninfo, signals)
+    elif role == "console":
+        from holdfast.bootstrap.console import run_console  # noqa: PLC0415
+
+        await run_console(estate, place.config.absolute(), place.data_dir, conninfo, signals)
+    elif role == "sender":
+        from holdfast.bootstrap.sender import run_sender  # noqa: PLC0415
+
+        await run_sender(estate, place.config.absolute(), place.data_dir, conninfo, signals)
     else:
         from holdfast.bootstrap.controller import run_controller  # noqa: PLC0415
 
-        await run_controller(place.config, conninfo, signals)
+        await run_controller(place.config, place.data_dir, conninfo, signals)
 
 
 async def serve_agent(request: AgentRequest) -> None:
@@ -146,7 +161,23 @@ async def import_sample(estate: Estate, server: Server) -> None:
 
 def site_url(estate: Estate) -> str:
     """Where a browser on this machine finds the site."""
-    host, _, port = estate.site.listen.rpartition(":")
+    return _url_of(estate.site.listen)
+
+
+async def console_url(estate: Estate) -> str | None:
+    """Where a browser finds the console; None when it does not answer, which must not keep the site down."""
+    host, port = _reached(estate.console.listen)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CONSOLE_WITHIN_S):
+            while not await _is_ready(host, port):  # noqa: ASYNC110  it is another process
+                await asyncio.sleep(0.2)
+            return estate.console.url or _url_of(estate.console.listen)
+    log.warning("console_not_answering", listen=estate.console.listen)
+    return None
+
+
+def _url_of(listen: str) -> str:
+    host, _, port = listen.rpartition(":")
     return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}/"  # noqa: S104
 
 
@@ -177,16 +208,21 @@ def check_free(listen: str) -> None:
 
 async def answering(listen: str, data_dir: Path) -> None:
     """Return once the site is ready; raises NotReady when that takes too long."""
-    host, _, port = listen.rpartition(":")
-    host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host.strip("[]")  # noqa: S104
+    host, port = _reached(listen)
     try:
         async with asyncio.timeout(READY_WITHIN_S):
-            while not await _is_ready(host, int(port)):  # noqa: ASYNC110  it is another process
+            while not await _is_ready(host, port):  # noqa: ASYNC110  it is another process
                 await asyncio.sleep(0.2)
     except TimeoutError as error:
         raise NotReady(
             f"the site does not answer on {listen}", hint=f"see the logs in {data_dir / 'log'}"
         ) from error
+
+
+def _reached(listen: str) -> tuple[str, int]:
+    """Where a listener on this machine is reached from it."""
+    host, _, port = listen.rpartition(":")
+    return "127.0.0.1" if host in ("0.0.0.0", "[::]") else host.strip("[]"), int(port)  # noqa: S104
 
 
 async def _is_ready(host: str, port: int) -> bool:

@@ -1,30 +1,38 @@
 """The status site's process. It reads only, with a login that can do nothing else."""
 
 import asyncio
-import contextlib
 import gc
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 import structlog
-import uvicorn
 
 from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.changes import PostgresChanges
-from holdfast.adapters.postgres.connect import open_pool
+from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.estate import PostgresRegistry
+from holdfast.adapters.postgres.incidents import PostgresIncidents
+from holdfast.adapters.postgres.maintenance import PostgresMaintenances
 from holdfast.adapters.postgres.metrics import PostgresMetrics
 from holdfast.adapters.postgres.months import PostgresMonths
+from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
 from holdfast.availability.reading import Inventory, Reader
-from holdfast.bootstrap.estates import report_links
+from holdfast.bootstrap.estates import page_links, report_links
+from holdfast.bootstrap.following import FollowedEstate
+from holdfast.bootstrap.serving import serve_until_stopped
 from holdfast.bootstrap.signals import Signals
+from holdfast.bootstrap.vault import vault_for
+from holdfast.communication.directory import Directory
+from holdfast.communication.model import Channel
+from holdfast.communication.news import NewsReader
+from holdfast.communication.subscribing import SubscriptionDesk
 from holdfast.estate.model import Estate, Site
-from holdfast.estate.ports import Registered
 from holdfast.interfaces.site.app import create_site
+from holdfast.interfaces.site.form_pages import Subscribing
+from holdfast.interfaces.site.readership import Readership, readership_of
 from holdfast.kernel.clock import Clock, SystemClock
-from holdfast.kernel.errors import HoldfastError, Remedy
+from holdfast.kernel.errors import HoldfastError
 
 RETRY_EVERY_S = 1.0
 CALM_COLLECTOR = (10_000, 20, 50)
@@ -34,86 +42,36 @@ as often as Python does by itself takes as long as making them."""
 log = structlog.get_logger()
 
 
-class InventoryUnknown(HoldfastError):  # noqa: N818  a state of affairs more than an error
-    """No estate was applied yet, or the database has been away since this site began."""
+class SiteInventory(FollowedEstate):
+    """The estate in force, with the secrets of its links and who may know of what."""
 
-    remedy = Remedy.TRANSIENT
-
-
-class _Copy(msgspec.Struct):
-    """The site's own copy of the estate in force, for a start while the database is away."""
-
-    estate: dict[str, object]
-    components: list[tuple[str, str, int]]
-    checks: list[tuple[str, str, str, int]]
-    revision: int
-
-
-class SiteInventory:
-    """The estate in force as the database has it, followed through its changes, with a copy on disk."""
-
-    def __init__(self, registry: PostgresRegistry, copy: Path, fallback: Site, config: Path) -> None:
-        self._registry = registry
-        self._copy = copy
-        self._fallback = fallback
+    def __init__(self, registry: PostgresRegistry, copy: Path, fallback: Estate, config: Path) -> None:
         self._config = config
         self._links: Mapping[str, str] = {}
-        self._inventory: Inventory | None = None
-        self._put(self._read_copy())
-
-    def __call__(self) -> Inventory:
-        if self._inventory is None:
-            raise InventoryUnknown("no estate is known yet", hint="it appears once a controller applied one")
-        return self._inventory
+        self._page_links: Mapping[str, str] = {}
+        self._readership = Readership(Directory({}, {}))
+        super().__init__(registry, copy, fallback)
 
     def settings(self) -> Site:
-        return self._fallback if self._inventory is None else self._inventory.estate.site
+        return self.estate.site
 
     def report_links(self) -> Mapping[str, str]:
         """The secret of each agreement that has a report link, by the agreement's key."""
         return self._links
 
-    async def refresh(self) -> None:
-        """Read the estate in force; keeps the old one while the database is away."""
-        try:
-            found = await self._registry.in_force()
-        except HoldfastError as error:
-            log.warning("estate_not_read", error=str(error))
-            return
-        if found is not None:
-            self._put(Inventory(*found))
-            self._write_copy(*found)
+    def page_links(self) -> Mapping[str, str]:
+        """The secret of each customer that has a private page, by the customer's key."""
+        return self._page_links
 
-    def _put(self, inventory: Inventory | None) -> None:
-        self._inventory = inventory
-        if inventory is not None:
-            self._links = report_links(inventory.estate, self._config)
+    def readership(self) -> Readership:
+        """Who may know of what; nobody of anything while no estate is known."""
+        return self._readership
 
-    def _read_copy(self) -> Inventory | None:
-        with contextlib.suppress(OSError, ValueError):
-            copy = msgspec.json.decode(self._copy.read_bytes(), type=_Copy)
-            return Inventory(
-                Estate.model_validate(copy.estate),
-                Registered(
-                    {(cluster, key): each for cluster, key, each in copy.components},
-                    {(cluster, component, key): each for cluster, component, key, each in copy.checks},
-                    copy.revision,
-                ),
-            )
-        return None
-
-    def _write_copy(self, estate: Estate, registered: Registered) -> None:
-        copy = _Copy(
-            estate.model_dump(mode="json"),
-            [(*identity, each) for identity, each in registered.components.items()],
-            [(*identity, each) for identity, each in registered.checks.items()],
-            registered.revision,
-        )
-        fresh = self._copy.with_suffix(".new")
-        with contextlib.suppress(OSError):  # a full disk must not take the site down: the copy is a comfort
-            self._copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh.write_bytes(msgspec.json.encode(copy))
-            fresh.replace(self._copy)
+    def put(self, inventory: Inventory) -> None:
+        super().put(inventory)
+        self._links = report_links(inventory.estate, self._config)
+        self._page_links = page_links(inventory.estate, self._config)
+        self._readership = readership_of(inventory.estate, inventory.registered)
 
 
 async def run_site(
@@ -129,16 +87,9 @@ async def run_site(
     clock = clock or SystemClock()
     gc.set_threshold(*CALM_COLLECTOR)
     registry = PostgresRegistry(conninfo)
-    inventory = SiteInventory(registry, data_dir / "site" / "estate.json", estate.site, config)
+    inventory = SiteInventory(registry, data_dir / "site" / "estate.json", estate, config)
     await inventory.refresh()
     listen = PostgresChanges(conninfo)
-
-    async def changes() -> AsyncIterator[object]:
-        """The estate is read anew before the site hears that it changed."""
-        async for what in listen():
-            if what in ("estate", "reconnected"):
-                await inventory.refresh()
-            yield what
 
     async with open_pool(conninfo, "site", max_size=6) as pool:
         reader = Reader(
@@ -148,55 +99,44 @@ async def run_site(
             reader,
             settings=inventory.settings,
             clock=clock,
-            changes=changes,
+            news=NewsReader(PostgresIncidents(pool), PostgresMaintenances(pool), clock),
+            readership=inventory.readership,
+            changes=lambda: inventory.changes(listen),
             snapshot_file=data_dir / "site" / "snapshot.json",
             report_links=inventory.report_links,
+            page_links=inventory.page_links,
             logo_folder=config.parent,
+            subscribing=subscribing_on(pool, estate, config, data_dir, inventory),
         )
-        server = _Server(_configured(app, estate.site.listen))
-        following = [
-            asyncio.create_task(_stop(server, signals)),
-            asyncio.create_task(_reread_secrets(inventory, signals)),
-        ]
+        rereading = asyncio.create_task(inventory.reread_on_signal(signals))
         try:
-            await server.serve()
+            await serve_until_stopped(app, estate.site.listen, signals)
         finally:
-            for task in following:
-                task.cancel()
+            rereading.cancel()
 
 
-def _configured(app: object, listen: str) -> uvicorn.Config:
-    host, _, port = listen.rpartition(":")
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        host=host.strip("[]"),
-        port=int(port),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=2,
-        limit_concurrency=2000,
-        h11_max_incomplete_event_size=16_384,
+def subscribing_on(
+    pool: Pool, estate: Estate, config: Path, data_dir: Path, inventory: SiteInventory
+) -> Subscribing | None:
+    """What the pages for subscribers work with; None when the key for their addresses cannot be had.
+
+    The site then shows everything else: it is needed most when something is wrong.
+    """
+    try:
+        vault = vault_for(estate, config, data_dir)
+    except (HoldfastError, OSError) as error:
+        log.error("subscriptions_not_offered", error=str(error))  # noqa: TRY400  a person's to put right
+        return None
+    store = PostgresSubscriptions(pool)
+    desk = SubscriptionDesk(
+        store,
+        vault,
+        private_targets=lambda: inventory.estate.communication.subscriptions.private_targets,
     )
+    return Subscribing(desk, vault, lambda: channels_of(inventory.estate))
 
 
-class _Server(uvicorn.Server):
-    """Leaves the signals to the role, which has more to do with them."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-async def _reread_secrets(inventory: SiteInventory, signals: Signals) -> None:
-    """A SIGHUP tells of a changed secret, for which the estate file stays as it is."""
-    while True:
-        await signals.reload.wait()
-        signals.reload.clear()
-        await inventory.refresh()
-
-
-async def _stop(server: uvicorn.Server, signals: Signals) -> None:
-    await signals.stop.wait()
-    server.should_exit = True
+def channels_of(estate: Estate) -> Sequence[Channel]:
+    """Those that visitors are offered: mail only where there is a way to send it."""
+    channels = [Channel(each) for each in estate.communication.subscriptions.channels]
+    return [each for each in channels if each is not Channel.MAIL or estate.mail is not None]

@@ -15,7 +15,8 @@ from holdfast.estate.suggest import did_you_mean
 class Directory:
     """The components in force by id, in the file's order.
 
-    `private` holds those of private clusters, each with the keys of the customers who may know of it.
+    `private` holds those of private clusters, each with the keys of the customers who may know of it; and
+    those that were removed with one, of which nobody may.
     """
 
     places: Mapping[int, Place]
@@ -62,5 +63,5 @@ def directory_of(estate: Estate, registered: Registered) -> Directory:
         component_id: frozenset(covered.get(pair, ()))
         for pair, component_id in registered.components.items()
         if estate.clusters[pair[0]].private
-    }
+    } | dict.fromkeys(registered.hidden, frozenset[str]())
     return Directory(places, private)

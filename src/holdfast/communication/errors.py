@@ -2,6 +2,7 @@
 
 CommunicationError
 ├── NotPossible      the step makes no sense now: resolving what is resolved, merging into itself
+│   └── BadAddress   no mail address that mail can be sent to
 ├── ChangedMeanwhile somebody else changed it since it was read; nothing was stored       read it again
 └── NotThere         no incident, maintenance, template or subscription has that name
 """
@@ -14,6 +15,10 @@ class CommunicationError(HoldfastError):
 
 
 class NotPossible(CommunicationError):  # noqa: N818  states of affairs more than errors
+    pass
+
+
+class BadAddress(NotPossible):
     pass
 
 

@@ -155,7 +155,8 @@ class Maintenance:
     """Planned work. `window` is what is planned now; `began_at` and `ended_at` what really happened.
 
     `starts_by_clock`, `ends_by_clock`: without a person. `remind` is how long before the start readers are
-    reminded, each once. `series` is the recurring plan that it came from. `version` counts stored changes.
+    reminded, each once. `series` is the recurring plan that it came from, `occurs_at` the start that the plan
+    gave it, `series_version` the plan's version that it follows. `version` counts stored changes.
     """
 
     id: str
@@ -174,6 +175,8 @@ class Maintenance:
     began_at: datetime | None = None
     ended_at: datetime | None = None
     series: str | None = None
+    occurs_at: datetime | None = None
+    series_version: int = 0
     changes: tuple[Change, ...] = ()
     version: int = 0
 

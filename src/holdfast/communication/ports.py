@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from holdfast.communication.model import Audience, Incident, Letter, Maintenance, Notice
+from holdfast.communication.series import Series
 from holdfast.kernel.journal import JournalEntry
 from holdfast.kernel.windows import Window
 
@@ -22,28 +23,64 @@ class IncidentStore(Protocol):
         """Newest beginning first: the open ones, and those that ended after `since` (None: all)."""
         ...
 
-    async def record(self, incident: Incident, notices: Sequence[Notice], entry: JournalEntry) -> Incident:
+    async def record(
+        self,
+        incident: Incident,
+        notices: Sequence[Notice],
+        entry: JournalEntry,
+        *,
+        merged: Incident | None = None,
+    ) -> Incident:
         """Store the new value, queue what subscribers are told and the journal's entry, in one transaction.
 
         `incident.version` is that of the value it was made from (0: it is new). Raises ChangedMeanwhile when
-        another was stored since. Returns it as stored, with the database's times and its new version.
+        another was stored since. Returns it as stored, with the database's times and its new version; the
+        notices are queued with it like that. `merged` is one that lives on in it, stored with it.
         """
         ...
 
 
 class MaintenanceStore(Protocol):
-    """Where maintenance is kept; what it takes out of counted time is kept with it, in the same transaction."""
+    """Where maintenance is kept; what it takes out of counted time changes in the same transaction."""
+
+    async def now(self) -> datetime:
+        """The clock that announces: the store's own. Nobody who plans or begins work has another one."""
+        ...
 
     async def maintenance(self, maintenance_id: str) -> Maintenance | None: ...
 
     async def maintenances(self, window: Window) -> Sequence[Maintenance]:
-        """What is planned, was done or was cancelled in `window`, by start."""
+        """What is planned, was done or was cancelled in `window`, by start.
+
+        One that is under way, or should have begun or ended, is always in a window that holds the present.
+        """
+        ...
+
+    async def unfinished(self) -> Sequence[Maintenance]:
+        """All that is neither completed nor cancelled, by start."""
         ...
 
     async def record(
         self, maintenance: Maintenance, notices: Sequence[Notice], entry: JournalEntry
     ) -> Maintenance:
-        """As `IncidentStore.record`. Time that is added now counts as announced now."""
+        """As `IncidentStore.record`. Time that is added now counts as announced now.
+
+        Two that are planned for the same place in a series are one: the later is refused as ChangedMeanwhile.
+        """
+        ...
+
+    async def one_series(self, series_id: str) -> Series | None: ...
+
+    async def all_series(self) -> Sequence[Series]:
+        """Every recurring plan, those that ended too, oldest first."""
+        ...
+
+    async def occurrences(self, series_id: str, since: datetime) -> Sequence[Maintenance]:
+        """What a series made that is not over, or has its place in the series after `since`; by start."""
+        ...
+
+    async def record_series(self, series: Series, entry: JournalEntry) -> Series:
+        """Store the new value, with its own version as `record` has it. Tells nobody."""
         ...
 
 
@@ -58,6 +95,10 @@ class Announcer(Protocol):
 
     async def announce(self, notice: Notice) -> int:
         """Queue it for all whom it concerns, once for its event, subject and time; returns how many."""
+        ...
+
+    async def degradations(self) -> Sequence[Notice]:
+        """The newest notice of a degradation, begun or ended, of each component that ever had one."""
         ...
 
 

@@ -1,5 +1,6 @@
 """How the service talks to its readers, as the operator declares it."""
 
+import re
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -13,6 +14,11 @@ Listen = Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{
 Topic = Literal["incident", "maintenance", "degradation"]
 Channel = Literal["mail", "webhook", "slack", "teams"]
 ConsoleRole = Literal["viewer", "communicator", "operator", "commander", "admin"]
+
+
+TEMPLATE_VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+TEMPLATE_VARIABLES = ("component", "components", "cluster", "state", "since", "cause", "rule")
+"""What is known by itself when a rule uses a template. A person's is told the same but `cause` and `rule`."""
 
 
 class IncidentTemplate(Declared):

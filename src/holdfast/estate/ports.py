@@ -37,12 +37,14 @@ def check_and_vantage(key: str) -> tuple[str, str]:
 class Registered:
     """The ids under which the history of everything declared is kept, as of one revision of the estate.
 
-    `revision` grows by one with every estate that changed anything, and starts at 1.
+    `revision` grows by one with every estate that changed anything, and starts at 1. `hidden` are the
+    components that were removed while their cluster was private: nobody may learn of them now either.
     """
 
     components: Mapping[ComponentIdentity, ComponentId]
     checks: Mapping[CheckIdentity, CheckId]
     revision: int
+    hidden: frozenset[ComponentId] = frozenset()
 
 
 class Registry(Protocol):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from holdfast.estate.alert_rules import alert_rules
 from holdfast.estate.check_rules import ConditionCheck, check_rules, metric_rules
 from holdfast.estate.checks import Check, HeartbeatCheck
+from holdfast.estate.communication_rules import communication_rules
 from holdfast.estate.dependency_rules import dependency_rules
 from holdfast.estate.findings import Finding
 from holdfast.estate.model import Agreement, Cluster, Component, Estate, Metric
@@ -75,6 +76,7 @@ def _rules(estate: Estate, check_condition: ConditionCheck) -> Iterator[Iterator
     yield _report_links(agreements)
     yield _beat_tokens(clusters)
     yield from alert_rules(estate, _nearest_pattern)
+    yield from communication_rules(estate, _nearest_pattern)
     yield from dependency_rules(estate, _nearest_pattern)
 
 

@@ -4,10 +4,14 @@ IdentityError
 ├── Refused        wrong name, password, code, session or token; says no more than that
 ├── LockedOut      too many failures; says when it may be tried again
 ├── NotAllowed     known, but without the right
+├── Unsuitable     a name that is taken, a password that is too weak, the last administrator
+├── Unavailable    too many logins at once, or a provider that is away
 └── NotThere       no such account, token or session
 """
 
-from holdfast.kernel.errors import HoldfastError
+from datetime import datetime
+
+from holdfast.kernel.errors import HoldfastError, Remedy
 
 
 class IdentityError(HoldfastError):
@@ -19,7 +23,11 @@ class Refused(IdentityError):  # noqa: N818  states of affairs more than errors
 
 
 class LockedOut(IdentityError):  # noqa: N818
-    pass
+    remedy = Remedy.TRANSIENT
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(f"too many attempts; try again after {until:%H:%M:%S} UTC")
+        self.until = until
 
 
 class NotAllowed(IdentityError):  # noqa: N818
@@ -28,3 +36,11 @@ class NotAllowed(IdentityError):  # noqa: N818
 
 class NotThere(IdentityError):  # noqa: N818
     pass
+
+
+class Unsuitable(IdentityError):  # noqa: N818
+    pass
+
+
+class Unavailable(IdentityError):  # noqa: N818
+    remedy = Remedy.TRANSIENT

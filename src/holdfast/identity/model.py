@@ -5,8 +5,8 @@ makes tokens or accounts. Nobody is trusted by address, header or age of a sessi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
 
@@ -31,6 +31,7 @@ class Right(StrEnum):
     INCIDENTS = "incidents:write"
     MAINTENANCE = "maintenance:write"
     SUBSCRIBERS = "subscribers:read"
+    AUDIT = "audit:read"
     OPERATE = "operate"
     COMMAND = "command"
     ADMINISTER = "administer"
@@ -41,6 +42,7 @@ NEEDS: Mapping[Right, Role] = {
     Right.INCIDENTS: Role.COMMUNICATOR,
     Right.MAINTENANCE: Role.COMMUNICATOR,
     Right.SUBSCRIBERS: Role.OPERATOR,
+    Right.AUDIT: Role.ADMIN,
     Right.OPERATE: Role.OPERATOR,
     Right.COMMAND: Role.COMMANDER,
     Right.ADMINISTER: Role.ADMIN,
@@ -69,6 +71,11 @@ class Account:
             return False
         return self.role >= NEEDS[right]
 
+    @property
+    def is_vouched_for(self) -> bool:
+        """Logs in through a provider, and has neither password nor second factor here."""
+        return self.issuer is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
@@ -79,3 +86,120 @@ class Actor:
 
     def may(self, right: Right) -> bool:
         return right in self.rights
+
+
+EVERYTHING = frozenset(Right)
+SCOPES = tuple(right for right in Right if right is not Right.ADMINISTER)
+"""What a token may be given: no token makes tokens or accounts."""
+
+
+class Stage(StrEnum):
+    """How far somebody has come with logging in."""
+
+    CODE = "code"
+    """The password was right; the second factor is awaited."""
+    ENROL = "enrol"
+    """The password was right; a second factor must be set up before anything else."""
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the estate asks of those who log in."""
+
+    idle: timedelta = timedelta(minutes=30)
+    longest: timedelta = timedelta(hours=12)
+    second_factor_required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser that is logged in, or about to. Its cookie is known by its SHA-256 only."""
+
+    sha256: bytes = field(repr=False)
+    account_id: str
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    confirmed_at: datetime | None = None
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """Somebody at a browser: who they are, what they may now, and how long yet.
+
+    `csrf` must come with each form. `actor` has no rights before `stage` is OPEN.
+    """
+
+    account: Account
+    actor: Actor
+    csrf: str = field(repr=False)
+    stage: Stage
+    session: Session
+    expires_at: datetime
+
+    @property
+    def confirmed(self) -> bool:
+        return self.stage is Stage.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session with its cookie, and the mark by which this browser is known again at the next login."""
+
+    cookie: str = field(repr=False)
+    view: SessionView
+    device: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A link with which an account's password is set, once. `secret` is known this once."""
+
+    account: str
+    secret: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a program logs in with. Its secret is known by its SHA-256 only."""
+
+    id: str
+    name: str
+    scopes: frozenset[Right]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """Somebody whom an OpenID provider has just vouched for."""
+
+    issuer: str
+    subject: str
+    claims: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleByClaim:
+    """Who has that value in that claim has this role."""
+
+    claim: str
+    value: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One line of the audit trail."""
+
+    id: int
+    at: datetime
+    actor: str
+    event: str
+    facts: Mapping[str, object]

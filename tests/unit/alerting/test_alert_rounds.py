@@ -133,7 +133,7 @@ async def test_what_ended_in_a_silence_is_told_to_those_who_knew() -> None:
 async def test_maintenance_mutes_what_it_covers_and_no_more() -> None:
     estate = await operated()
     covered = estate.inventory.component_id("eu", "api")
-    await estate.availability.plan(Window(T0, T0 + HOUR), [covered], "new switch", "ann")
+    estate.availability.announce(Window(T0, T0 + HOUR), [covered], "new switch")
     await estate.becomes("eu/api", State.MAJOR_OUTAGE)
     await estate.becomes("us/api", State.MAJOR_OUTAGE)
     await estate.rounds_for(MINUTE)
@@ -149,12 +149,12 @@ async def test_maintenance_mutes_what_it_covers_and_no_more() -> None:
 async def test_maintenance_with_notice_burns_no_budget_and_without_it_does() -> None:
     estate = await operated()
     gold = [estate.inventory.component_id("eu", "api")]
-    await estate.availability.plan(Window(T0 + HOUR, T0 + 2 * HOUR), gold, "announced", "ann")
+    estate.availability.announce(Window(T0 + HOUR, T0 + 2 * HOUR), gold, "announced")
     estate.clock.jump_to(T0 + HOUR)
     await estate.becomes("eu/api", State.MAJOR_OUTAGE)
     assert await estate.rounds_for(30 * MINUTE) == ["opened down:eu/api"]
     hasty = await operated()
-    await hasty.availability.plan(Window(T0, T0 + HOUR), gold, "too late", "ann")
+    hasty.availability.announce(Window(T0, T0 + HOUR), gold, "too late")
     await hasty.becomes("eu/api", State.MAJOR_OUTAGE)
     assert "opened burn:gold" in await hasty.rounds_for(30 * MINUTE)
 

@@ -166,7 +166,7 @@ async def _mend_march(scene: Scene) -> None:
     """An hour in March turns out to have been maintenance that was announced in time."""
     was = scene.clock.now()
     scene.clock.jump_to(MARCH_ENDS - 20 * DAY)
-    await scene.store.plan(Window(MARCH_ENDS - 10 * DAY, MARCH_ENDS - 10 * DAY + HOUR), [1], "late", "ann")
+    scene.store.announce(Window(MARCH_ENDS - 10 * DAY, MARCH_ENDS - 10 * DAY + HOUR), [1], "late")
     scene.clock.jump_to(was)
 
 

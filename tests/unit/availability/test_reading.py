@@ -87,7 +87,7 @@ class Scene:
     async def plan(self, window: Window, *components: int, announced: timedelta) -> Maintenance:
         """Maintenance announced that long before it begins."""
         self.clock.jump_to(window.start - announced)
-        planned = await self.store.plan(window, components, "New switches", "ann")
+        planned = self.store.announce(window, components, "New switches")
         self.clock.jump_to(NOW)
         return planned
 
@@ -205,7 +205,7 @@ async def test_maintenance_told_of_only_after_it_began_excludes_nothing(scene: S
 async def test_cancelled_maintenance_is_not_shown(scene: Scene) -> None:
     await scene.line(10, (ago(240), UP))
     planned = await scene.plan(Window(ago(1), NOW + HOUR), WEBSITE, announced=HOUR)
-    await scene.store.cancel(planned.id, "ann")
+    scene.store.withdraw(planned)
     overview = await scene.reader.overview(days=1)
     website = overview.clusters[0].components[0]
     assert list(overview.maintenance) == []

@@ -10,7 +10,7 @@ from estate_files import VALID, edited, load, problems
 from pydantic import BaseModel
 
 from holdfast.availability.conditions import validate
-from holdfast.estate import checks, model, values
+from holdfast.estate import checks, communication, model, values
 from holdfast.estate.loader import parse_estate
 from holdfast.estate.schema import estate_schema
 from holdfast.estate.source import plain, read_tree
@@ -206,6 +206,16 @@ SECTIONS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
     "A channel": (model.AlertChannel, None),
     "A route": (model.AlertRoute, None),
     "What a route matches": (model.AlertMatch, None),
+    "A place of the site": (communication.Publish, None),
+    "`mail`": (communication.Mail, None),
+    "`communication`": (communication.Communication, None),
+    "A template": (communication.IncidentTemplate, None),
+    "A rule": (communication.IncidentRule, None),
+    "`communication.subscriptions`": (communication.Subscriptions, None),
+    "A scheduled report": (communication.ScheduledReport, None),
+    "`console`": (communication.Console, None),
+    "OpenID Connect": (communication.OpenId, None),
+    "Who has which role": (communication.OpenIdRole, None),
 }
 
 

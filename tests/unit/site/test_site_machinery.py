@@ -293,7 +293,7 @@ def test_a_torn_or_foreign_file_counts_as_none(tmp_path: Path, content: bytes) -
 
 def test_a_file_of_another_format_counts_as_none(tmp_path: Path) -> None:
     file = SnapshotFile(tmp_path / "snapshot.json")
-    file.store(Snapshot(overview(1), format=2))
+    file.store(Snapshot(overview(1), format=1))
     assert file.load() is None
 
 

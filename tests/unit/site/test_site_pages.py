@@ -15,7 +15,7 @@ from holdfast.availability.model import State
 from holdfast.availability.views import Cause
 from holdfast.estate.model import Site
 from holdfast.interfaces.site.app import create_site
-from holdfast.interfaces.site.pages import agreement_of
+from holdfast.interfaces.site.secret_pages import named_by
 from holdfast.interfaces.site.snapshot import Snapshot, SnapshotFile
 from holdfast.kernel.clock import ManualClock
 
@@ -31,6 +31,8 @@ PAGES = [
     "/en/history/2026-10",
     "/en/history/2026-10/usa",
     "/de/formula",
+    "/en/incidents",
+    "/de/incidents?month=2026-10",
     f"/en/agreements/{TOKEN}",
     f"/de/agreements/{TOKEN}?month=2026-10",
 ]
@@ -144,7 +146,7 @@ async def test_maintenance_is_shown_over_the_measured_state() -> None:
     ) as site:
         page = text_of(await ask(site, "/en/"))
         assert "Under maintenance: USA Website" in page
-        assert "in progress" in page
+        assert "Maintenance until 22 Nov, 15:23" in page
         status = (await ask(site, "/api/v1/status.json")).json
     component = status["clusters"][2]["components"][0]
     assert (component["state"], component["measured"]) == ("under_maintenance", "major_outage")
@@ -387,11 +389,11 @@ async def test_pages_say_what_trouble_is_because_of() -> None:
 
 def test_a_short_secret_opens_nothing() -> None:
     links = {"a": "s" * 31, "b": "s" * 32, "c": "", "d": "ü" * 40}
-    assert agreement_of("s" * 31, links) is None
-    assert agreement_of("", links) is None
-    assert agreement_of("s" * 32, links) == "b"
-    assert agreement_of("ü" * 40, links) == "d"
-    assert agreement_of("\udcff" * 40, links) is None
+    assert named_by("s" * 31, links) is None
+    assert named_by("", links) is None
+    assert named_by("s" * 32, links) == "b"
+    assert named_by("ü" * 40, links) == "d"
+    assert named_by("\udcff" * 40, links) is None
 
 
 async def test_badges_show_the_state_or_the_availability() -> None:

@@ -1,12 +1,13 @@
 """The availability stores in memory, for tests and simulation. Everything ends with the process."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from holdfast.availability.errors import TimelineError
 from holdfast.availability.histogram import Histogram
-from holdfast.availability.model import Interval, Maintenance, Outcome, Result, Transition, one_line
+from holdfast.availability.model import Interval, Maintenance, Outcome, Result, Transition
 from holdfast.availability.ports import Batch, Resolution, RollUp
 from holdfast.availability.sharing import Present
 from holdfast.availability.timeline import Quorum, intervals_of, quorum_of, worst_of
@@ -20,10 +21,11 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class MemoryAvailability:
-    """MonitorStore, ReadingStore and MaintenanceStore over plain dictionaries.
+    """MonitorStore and ReadingStore over plain dictionaries.
 
-    `component_of` maps every check that there ever was to its component. Where several vantage points run
-    one check, `check_of` maps each of their ids to the check, and `quorums` says how many must agree.
+    `lay_over` says where announced maintenance is read from, if not from what was told to `announce`. `component_of` maps every check that there ever
+    was to its component. Where several vantage points run one check, `check_of` maps each of their ids to the
+    check, and `quorums` says how many must agree.
     """
 
     def __init__(
@@ -42,7 +44,8 @@ class MemoryAvailability:
         self._transitions: dict[int, list[Transition]] = defaultdict(list)
         self._states: dict[int, CheckState] = {}
         self._roll_ups: dict[tuple[Resolution, int, datetime], RollUp] = {}
-        self._maintenance: dict[int, Maintenance] = {}
+        self._announced: list[Maintenance] = []
+        self._maintenance: Callable[[], Iterable[Maintenance]] = lambda: self._announced
 
     async def record(self, batch: Batch) -> None:
         lines = {check: list(line) for check, line in self._transitions.items()}
@@ -135,40 +138,27 @@ class MemoryAvailability:
     ) -> Sequence[Maintenance]:
         found = (
             m
-            for m in self._maintenance.values()
+            for m in self._maintenance()
             if m.window.overlaps(window)
             and (component_ids is None or not m.component_ids.isdisjoint(component_ids))
         )
         return sorted(found, key=lambda m: (m.window.start, m.id))
 
-    async def plan(
-        self, window: Window, component_ids: Collection[int], title: str, actor: str
-    ) -> Maintenance:
-        del actor
-        planned = Maintenance(
-            len(self._maintenance) + 1,
-            window,
-            self._clock.now(),
-            frozenset(component_ids),
-            one_line(title),
-        )
-        self._maintenance[planned.id] = planned
-        return planned
+    def announce(self, window: Window, component_ids: Collection[int], title: str = "") -> Maintenance:
+        """As if maintenance had been announced now, for tests of what reads it."""
+        key = len(self._announced) + 1
+        announced = Maintenance(key, window, self._clock.now(), frozenset(component_ids), title)
+        self._announced.append(announced)
+        return announced
 
-    async def cancel(self, maintenance_id: int, actor: str) -> bool:
-        del actor
-        planned = self._maintenance.get(maintenance_id)
-        if planned is None or planned.cancelled_at is not None:
-            return False
-        self._maintenance[maintenance_id] = Maintenance(
-            planned.id,
-            planned.window,
-            planned.announced_at,
-            planned.component_ids,
-            planned.title,
-            self._clock.now(),
-        )
-        return True
+    def withdraw(self, announced: Maintenance) -> None:
+        """As if it had been cancelled now."""
+        cancelled = replace(announced, cancelled_at=self._clock.now())
+        self._announced[self._announced.index(announced)] = cancelled
+
+    def lay_over(self, maintenance: Callable[[], Iterable[Maintenance]]) -> None:
+        """From now on this is the maintenance that was announced."""
+        self._maintenance = maintenance
 
 
 def _in_force(transitions: Sequence[Transition], window: Window) -> list[Transition]:

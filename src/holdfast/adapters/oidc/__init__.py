@@ -1,1 +1,1 @@
-"""Logging in through an OpenID Connect provider."""
+"""OpenID Connect: logging in through a provider."""

@@ -23,7 +23,6 @@ from holdfast.availability.model import (
     State,
     Timings,
     Transition,
-    one_line,
 )
 from holdfast.availability.ports import Batch, Resolution, RollUp
 from holdfast.availability.sharing import Present
@@ -450,38 +449,6 @@ class PostgresReadingStore:
         async with borrowed(self._pool) as connection:
             rows = await (await connection.execute(SQL.maintenance, parameters)).fetchall()
         return [
-            Maintenance(key, Window(start, end), announced, frozenset(components), title, cancelled)
-            for key, start, end, announced, title, cancelled, components in rows
+            Maintenance(key, Window(start, end), announced, frozenset(components), title, cancelled, *told)
+            for key, start, end, announced, title, cancelled, *told, components in rows
         ]
-
-
-class PostgresMaintenance:
-    """MaintenanceStore over a pool."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    async def plan(
-        self, window: Window, component_ids: Collection[int], title: str, actor: str
-    ) -> Maintenance:
-        covered = sorted(set(component_ids))
-        parameters = {
-            "start": window.start,
-            "end": window.end,
-            "title": one_line(title),
-            "actor": one_line(actor),
-            "components": covered,
-        }
-        async with borrowed(self._pool) as connection, connection.transaction():
-            cursor = await connection.execute(SQL.plan_maintenance, parameters)
-            key, announced = cast("tuple[int, datetime]", await cursor.fetchone())
-            await connection.execute(SQL.announce_change, ("maintenance",))
-        return Maintenance(key, window, announced, frozenset(covered), one_line(title))
-
-    async def cancel(self, maintenance_id: int, actor: str) -> bool:
-        async with borrowed(self._pool) as connection, connection.transaction():
-            cursor = await connection.execute(
-                SQL.cancel_maintenance, {"id": maintenance_id, "actor": one_line(actor)}
-            )
-            await connection.execute(SQL.announce_change, ("maintenance",))
-            return cursor.rowcount == 1

@@ -111,29 +111,24 @@ CROSS JOIN LATERAL (
 ORDER BY r.at DESC;
 
 -- name: maintenance
--- All of it, or what covers one of these components; in both cases with every component that it covers.
-SELECT m.id, m.starts_at, m.ends_at, m.announced_at, m.title, m.cancelled_at,
+-- All of it, or what covers one of these components; in both cases with every component that it covers. The window
+-- is what counts of it: from where it really began to where it really ended. What awaits its start moves on by
+-- whole minutes: with every look it would be another one.
+SELECT m.id, m.starts_at, m.ends_at, m.announced_at, m.title, m.cancelled_at, m.planned_start, m.maintenance_id,
        array_agg(c.component_id) AS component_ids
-FROM availability.maintenance m JOIN availability.maintenance_component c ON c.maintenance_id = m.id
-WHERE m.ends_at > %(start)s AND m.starts_at < %(end)s
+FROM (
+    SELECT id, greatest(starts_at, began_at, CASE WHEN awaits_start AND starts_at <= now()
+                                                  THEN date_trunc('minute', now()) + interval '1 minute' END) AS starts_at,
+           least(ends_at, ended_at) AS ends_at, announced_at, title, cancelled_at, starts_at AS planned_start,
+           maintenance_id
+    FROM availability.maintenance WHERE ends_at > %(start)s
+) m JOIN availability.maintenance_component c ON c.maintenance_id = m.id AND c.withdrawn_at IS NULL
+WHERE m.ends_at > %(start)s AND m.starts_at < %(end)s AND m.starts_at < m.ends_at
   AND (%(components)s::int[] IS NULL OR m.id IN (
-      SELECT maintenance_id FROM availability.maintenance_component WHERE component_id = ANY(%(components)s)))
-GROUP BY m.id ORDER BY m.starts_at, m.id;
-
--- name: plan_maintenance
-WITH planned AS (
-    INSERT INTO availability.maintenance (starts_at, ends_at, title, announced_by)
-    VALUES (%(start)s, %(end)s, %(title)s, %(actor)s)
-    RETURNING id, announced_at
-), covered AS (
-    INSERT INTO availability.maintenance_component (maintenance_id, component_id)
-    SELECT planned.id, component_id FROM planned, unnest(%(components)s::int[]) AS component_id
-)
-SELECT id, announced_at FROM planned;
-
--- name: cancel_maintenance
-UPDATE availability.maintenance SET cancelled_at = clock_timestamp(), cancelled_by = %(actor)s
-WHERE id = %(id)s AND cancelled_at IS NULL;
+      SELECT maintenance_id FROM availability.maintenance_component
+      WHERE component_id = ANY(%(components)s) AND withdrawn_at IS NULL))
+GROUP BY m.id, m.starts_at, m.ends_at, m.announced_at, m.title, m.cancelled_at, m.planned_start, m.maintenance_id
+ORDER BY m.starts_at, m.id;
 
 -- name: folded_until
 SELECT folded_until FROM availability.fold WHERE resolution = %s FOR UPDATE;

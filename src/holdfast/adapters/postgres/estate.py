@@ -41,6 +41,8 @@ class PostgresRegistry:
             if newest is not None and _same(newest[1], document) and changes.is_empty:
                 return await _registered(connection, newest[0])
             await _apply_components(connection, changes.components, at)
+            private = [key for key, cluster in estate.clusters.items() if cluster.private]
+            await connection.execute(SQL.keep_privacy, {"clusters": private})
             await _apply_checks(connection, changes.checks, at)
             await _apply_quorums(connection, estate, at)
             revision = await _one(
@@ -158,10 +160,12 @@ async def _write_down(
 async def _registered(connection: Connection, revision: int) -> Registered:
     components = await (await connection.execute(SQL.living_components)).fetchall()
     checks = await (await connection.execute(SQL.living_checks)).fetchall()
+    hidden = await (await connection.execute(SQL.hidden_components)).fetchall()
     return Registered(
         {(cluster, key): key_id for cluster, key, key_id in components},
         {(cluster, component, key): key_id for cluster, component, key, key_id in checks},
         revision,
+        frozenset(each for (each,) in hidden),
     )
 
 

@@ -36,6 +36,14 @@ WHERE cluster_key = %(cluster_key)s AND key = %(component)s AND removed_at IS NU
 -- name: living_components
 SELECT cluster_key, key, id FROM estate.component WHERE removed_at IS NULL ORDER BY id;
 
+-- name: keep_privacy
+-- It stays as it was when the component is removed: what is told of it stays private.
+UPDATE estate.component SET private = (cluster_key = ANY(%(clusters)s))
+WHERE removed_at IS NULL AND private <> (cluster_key = ANY(%(clusters)s));
+
+-- name: hidden_components
+SELECT id FROM estate.component WHERE removed_at IS NOT NULL AND private;
+
 -- name: living_checks
 SELECT c.cluster_key, c.key, p.key, p.id
 FROM estate.probe p JOIN estate.component c ON c.id = p.component_id

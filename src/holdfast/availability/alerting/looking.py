@@ -190,7 +190,7 @@ def _down(
         summary=summary,
         agreements=agreements,
         components=(name,),
-        muted_by="" if maintenance is None else f"maintenance {maintenance.id}: {maintenance.title}",
+        muted_by="" if maintenance is None else f"maintenance {_name(maintenance)}: {maintenance.title}",
         facts={
             "because_of": because_of,
             "state": state.label,
@@ -234,3 +234,8 @@ def terms_of(scope: Scope) -> Terms:
 def _length(length: timedelta) -> str:
     """To the second, for people."""
     return format_duration(timedelta(seconds=round(length.total_seconds())))
+
+
+def _name(maintenance: Maintenance) -> str:
+    """As commands name it."""
+    return maintenance.of or str(maintenance.id)

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from holdfast.interfaces.cli import agents, alerts, interchange, lab, maintenance, sla
+from holdfast.interfaces.cli import (
+    accounts,
+    agents,
+    alerts,
+    incident,
+    interchange,
+    lab,
+    maintenance,
+    reporting,
+    sla,
+)
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
 from holdfast.interfaces.cli.ports import AgentRequest, Commands, RoleName, Running
@@ -30,9 +40,13 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     add_status(app, commands)
     app.add_typer(lab.build(commands), name="lab")
     app.add_typer(sla.build(commands), name="sla")
+    app.add_typer(reporting.build(commands), name="report")
+    app.add_typer(incident.build(commands), name="incident")
     app.add_typer(maintenance.build(commands), name="maintenance")
     app.add_typer(alerts.build(commands), name="alert")
     app.add_typer(agents.build(commands), name="agent")
+    app.add_typer(accounts.build(commands), name="account")
+    app.add_typer(accounts.build_tokens(commands), name="token")
     app.add_typer(interchange.build_import(commands), name="import")
     app.add_typer(interchange.build_export(commands), name="export")
     app.callback()(_version_option)
@@ -144,7 +158,7 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
 
     @app.command()
     def serve(
-        role: Annotated[str, typer.Argument(help="controller, site or agent")],
+        role: Annotated[str, typer.Argument(help="controller, site, console, sender or agent")],
         config: Config,
         data_dir: DataDir,
         controller: Annotated[
@@ -160,12 +174,17 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
         supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
     ) -> None:
         """Run one role, for scale-out."""
-        known: dict[str, RoleName] = {"controller": "controller", "site": "site"}
+        known: dict[str, RoleName] = {
+            "controller": "controller",
+            "site": "site",
+            "console": "console",
+            "sender": "sender",
+        }
         if role == "agent":
             _serve_agent(commands, controller, token_file, ca_file, data_dir)
             return
         if role not in known:
-            fail(f"there is no role {role!r}", "there are: controller, site, agent")
+            fail(f"there is no role {role!r}", "there are: controller, site, console, sender, agent")
         with told(as_json=False):
             commands().serve(known[role], place(config, data_dir), supervised=supervised)
 
@@ -185,11 +204,16 @@ def _serve_agent(
 
 def _say_running(running: Running, *, as_json: bool, lab: bool = False) -> None:
     if as_json:
-        print_json({"site": running.site_url, "reports": dict(running.report_urls)})
+        reports = dict(running.report_urls)
+        print_json({"site": running.site_url, "reports": reports, "console": running.console_url})
         return
     typer.echo(f"status site   {running.site_url}")
     for name, url in running.report_urls.items():
         typer.echo(f"report        {url}  ({name})")
+    if running.console_url is None:
+        typer.echo("console       does not answer; is another program at console.listen?")
+    else:
+        typer.echo(f"console       {running.console_url}")
     if lab:
         typer.echo("break it      holdfast lab break eu-api     heal it   holdfast lab heal eu-api")
     typer.echo("running; Ctrl-C ends it")

@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from holdfast.availability.alerting.model import Alert, Outcome, Silence, Waiting
-    from holdfast.availability.model import Maintenance
     from holdfast.availability.months import Verified
     from holdfast.availability.views import AgreementReport, Overview
     from holdfast.estate.model import Estate
     from holdfast.interchange.report import Remark
+    from holdfast.interfaces.cli.admitting import AccountOutcome, AccountRequest, AccountShown, TokenShown
+    from holdfast.interfaces.cli.declaring import IncidentOutcome, IncidentRequest
+    from holdfast.interfaces.cli.planning import MaintenanceRequest, SeriesOutcome, SeriesRequest
+    from holdfast.interfaces.cli.planning import Outcome as MaintenanceOutcome
+    from holdfast.interfaces.cli.reporting import ReportFile, ReportRequest
 
 
-RoleName = Literal["controller", "site"]
+RoleName = Literal["controller", "site", "console", "sender"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class Running:
 
     site_url: str
     report_urls: Mapping[str, str] = field(default_factory=dict)
+    console_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +208,22 @@ class Commands(Protocol):
         """False when there was nothing to revoke."""
         ...
 
+    def account(self, place: Place, request: AccountRequest) -> AccountOutcome:
+        """Take one step with an account."""
+        ...
+
+    def account_list(self, place: Place) -> Sequence[AccountShown]: ...
+
+    def token_create(
+        self, place: Place, name: str, scopes: Sequence[str], lasting: timedelta | None
+    ) -> tuple[TokenShown, str]:
+        """Make a token; its secret is returned and kept nowhere."""
+        ...
+
+    def token_list(self, place: Place) -> Sequence[TokenShown]: ...
+
+    def token_revoke(self, place: Place, name: str) -> None: ...
+
     def status(self, place: Place, show: Callable[[Overview], None], *, every_s: float | None) -> None:
         """Hand `show` the estate's status: once, or again and again until interrupted."""
         ...
@@ -231,17 +252,41 @@ class Commands(Protocol):
 
     def sla_report(self, place: Place, agreement: str, moment: datetime | None) -> AgreementReport: ...
 
+    def report(self, place: Place, request: ReportRequest) -> ReportFile:
+        """Make a report, as an operator sees it."""
+        ...
+
     def sla_verify(self, place: Place, agreement: str | None) -> Sequence[Verified]:
         """Every frozen month, or those of one agreement, beside what the stored intervals come to now."""
         ...
 
-    def maintenance_plan(
-        self, place: Place, components: Sequence[str], start: datetime, end: datetime, title: str
-    ) -> Maintenance: ...
+    def incident(self, place: Place, request: IncidentRequest) -> IncidentOutcome:
+        """Take one step with an incident, or find out what it would tell, and whom."""
+        ...
 
-    def maintenance_list(self, place: Place) -> Sequence[tuple[Maintenance, Sequence[str]]]: ...
+    def incident_list(self, place: Place, *, over: bool) -> Sequence[IncidentOutcome]:
+        """The open ones, drafts too; with `over` also those that ended in the last 90 days."""
+        ...
 
-    def maintenance_cancel(self, place: Place, maintenance_id: int) -> bool: ...
+    def incident_show(self, place: Place, incident_id: str) -> IncidentOutcome: ...
+
+    def maintenance(self, place: Place, request: MaintenanceRequest) -> MaintenanceOutcome:
+        """Take one step with planned work, or find out what it would do."""
+        ...
+
+    def maintenance_list(self, place: Place, *, finished: bool) -> Sequence[MaintenanceOutcome]:
+        """What is planned or under way; with `finished` also what was in the last 90 days."""
+        ...
+
+    def maintenance_show(self, place: Place, maintenance_id: str) -> MaintenanceOutcome: ...
+
+    def series(self, place: Place, request: SeriesRequest) -> SeriesOutcome:
+        """Take one step with recurring work."""
+        ...
+
+    def series_list(self, place: Place) -> Sequence[SeriesOutcome]: ...
+
+    def series_show(self, place: Place, series_id: str) -> SeriesOutcome: ...
 
     def alert_list(self, place: Place, *, ended: bool) -> AlertStatus: ...
 

@@ -11,6 +11,14 @@ from holdfast.interfaces.cli.moments import parse_month
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import FAILED, fail, print_json, told
 from holdfast.interfaces.cli.ports import Commands
+from holdfast.interfaces.cli.reporting import (
+    FileFormat,
+    Language,
+    Output,
+    ReportLanguage,
+    requested,
+    write_report,
+)
 
 
 def build(commands: Callable[[], Commands]) -> typer.Typer:
@@ -18,13 +26,25 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
 
     @app.command()
     def report(
-        agreement: Annotated[str, typer.Argument(help="The agreement's key in the estate file.")],
+        agreement: Annotated[str, typer.Argument(help="The agreement's key, or its customer's.")],
         config: Config,
         data_dir: DataDir,
         month: Annotated[str | None, typer.Option(help="Such as 2026-10; now when left out.")] = None,
+        form: Annotated[
+            FileFormat | None, typer.Option("--format", help="The whole report: html, pdf, csv or json.")
+        ] = None,
+        language: Language = ReportLanguage.en,
+        output: Output = None,
         as_json: AsJson = False,
     ) -> None:
         """Show an agreement's figures, by the formula that the agreement names."""
+        if form is not None:
+            chosen = month or datetime.now(UTC).strftime("%Y-%m")
+            request = requested("agreement", agreement, form, language, chosen, None, None)
+            write_report(commands, place(config, data_dir), request, output)
+            return
+        if output is not None:
+            fail("-o writes a report", "say which: --format pdf", as_json=as_json)
         # The middle of a month lies in it whatever the agreement's time zone.
         moment = None if month is None else datetime(*parse_month(month), 15, tzinfo=UTC)
         with told(as_json=as_json):

@@ -7,23 +7,31 @@ then the router, for pages that are made on request. All but streams are complet
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from holdfast.estate.model import Site
+from holdfast.interfaces.reports.desk import NoReports, ReportSource
+from holdfast.interfaces.reports.pages import ReportRoutes
 from holdfast.interfaces.site.cache import PageCache
 from holdfast.interfaces.site.events import Streams
+from holdfast.interfaces.site.form_pages import Subscribing, without_secrets
 from holdfast.interfaces.site.i18n import negotiated
 from holdfast.interfaces.site.machines import Machines
+from holdfast.interfaces.site.news_pages import NewsPages
 from holdfast.interfaces.site.pages import Pages
-from holdfast.interfaces.site.ports import Changes, StatusReader, no_changes
+from holdfast.interfaces.site.ports import Changes, NewsSource, NoNews, StatusReader, no_changes
 from holdfast.interfaces.site.publisher import Publisher, Rhythm
+from holdfast.interfaces.site.readership import Readership
 from holdfast.interfaces.site.responses import Answer
+from holdfast.interfaces.site.secret_pages import SecretPages
+from holdfast.interfaces.site.subscribe import subscribe_pages, takes_forms
 from holdfast.kernel.clock import Clock
 
 MOST_PATH = 512
@@ -44,11 +52,13 @@ class StatusSite(Starlette):
         publisher: Publisher,
         streams: Streams,
         pages: Pages,
-        machines: Machines,
+        routes: list[Route],
         requests: Counter[tuple[str, int]],
+        closing: Sequence[Callable[[], Awaitable[None]]] = (),
+        takes_forms: Callable[[str], bool] = lambda _: False,
     ) -> None:
         super().__init__(
-            routes=[*machines.routes(), *pages.routes()],
+            routes=routes,
             # Starlette would have responses here; an answer is sent the same way.
             exception_handlers={HTTPException: pages.refused, Exception: pages.failed},  # type: ignore[dict-item]
             lifespan=self._life,
@@ -59,6 +69,8 @@ class StatusSite(Starlette):
         self._streams = streams
         self._pages = pages
         self._requests = requests
+        self._closing = (pages.close, *closing)
+        self._takes_forms = takes_forms
 
     def close_streams(self) -> None:
         """End all event streams and accept no more. For the moment when the server begins to shut down."""
@@ -72,13 +84,15 @@ class StatusSite(Starlette):
         finally:
             self.close_streams()
             publishing.cancel()
-            await asyncio.gather(publishing, self._pages.close(), return_exceptions=True)
+            await asyncio.gather(publishing, *(close() for close in self._closing), return_exceptions=True)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        if scope["method"] not in {"GET", "HEAD"}:
+        if scope["method"] not in {"GET", "HEAD"} and not (
+            scope["method"] == "POST" and self._takes_forms(scope["path"])
+        ):
             self._requests["refused", 405] += 1
             await _NOT_ALLOWED(scope, receive, send)
             return
@@ -111,7 +125,7 @@ class StatusSite(Starlette):
             await super().__call__(scope, receive, counting_send)
         except Exception:  # noqa: BLE001
             # The last edge. The router has answered with `Pages.failed` before it let this pass.
-            _log.exception("site_page_failed", path=scope["path"])
+            _log.exception("site_page_failed", path=without_secrets(scope["path"]))
         finally:
             self._requests["made", status] += 1
 
@@ -129,17 +143,25 @@ def create_site(
     *,
     settings: Callable[[], Site],
     clock: Clock,
+    news: NewsSource | None = None,
+    reports: ReportSource | None = None,
+    readership: Callable[[], Readership] = Readership,
     changes: Changes = no_changes,
     snapshot_file: Path | None = None,
     report_links: Callable[[], Mapping[str, str]] = dict,
+    page_links: Callable[[], Mapping[str, str]] = dict,
     logo_folder: Path | None = None,
     rhythm: Rhythm | None = None,
+    subscribing: Subscribing | None = None,
 ) -> StatusSite:
     """The site over `reader`.
 
-    `settings` and `report_links` (agreement key to secret token) are asked anew each time, so that a reload
-    takes effect. `logo_folder` is where `site.logo` is looked up: the estate file's folder.
+    `settings`, `readership`, `report_links` (agreement key to secret token) and `page_links` (customer key to
+    secret token) are asked anew each time, so that a reload takes effect. `logo_folder` is where `site.logo`
+    is looked up: the estate file's folder. Without `subscribing` nobody subscribes here.
     """
+    news = news or NoNews()
+    cache = PageCache(clock)
     streams = Streams()
     requests: Counter[tuple[str, int]] = Counter()
     publisher = Publisher(
@@ -147,11 +169,30 @@ def create_site(
         settings,
         clock,
         streams,
+        news=news,
+        readership=readership,
         changes=changes,
         snapshot_file=snapshot_file,
         logo_folder=logo_folder,
         rhythm=rhythm or Rhythm(),
+        subscribable=(lambda: bool(subscribing.channels())) if subscribing else bool,
     )
-    pages = Pages(reader, publisher, PageCache(clock), clock, report_links)
+    pages = Pages(reader, news, publisher, cache, clock)
+    told = NewsPages(news, publisher, pages, cache, clock)
+    secret = SecretPages(
+        reader,
+        news,
+        publisher,
+        pages,
+        cache,
+        clock,
+        report_links=report_links,
+        page_links=page_links,
+    )
     machines = Machines(publisher, pages, clock, streams, requests)
-    return StatusSite(publisher, streams, pages, machines, requests)
+    reporting = ReportRoutes(reports or NoReports(), publisher, pages, clock, report_links=report_links)
+    routes = [*machines.routes(), *told.routes(), *reporting.routes(), *secret.routes(), *pages.routes()]
+    if subscribing is not None:
+        routes = [*subscribe_pages(subscribing, publisher, readership, clock), *routes]
+    takes = takes_forms if subscribing is not None else lambda _: False
+    return StatusSite(publisher, streams, pages, routes, requests, [reporting.close], takes)

@@ -5,7 +5,7 @@ further down the longer it took, so that a day can be read without telling its c
 without data is a stub. Positions are percentages: the row fits any width without distorting a thing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
@@ -54,8 +54,13 @@ def bar_of(day: Day) -> Bar:
     return Bar(top, tally.of(day.worst) / total, empty=False)
 
 
-def row(days: Sequence[Day], words: Words, label: str) -> Markup:
-    """The days side by side, oldest first, each with its story as its title."""
+Titled = Callable[[Day], str]
+"""What is said of a day: its story, and the incidents that were told of."""
+
+
+def row(days: Sequence[Day], words: Words, label: str, titled: Titled | None = None) -> Markup:
+    """The days side by side, oldest first, each with its title: its story, where none is given."""
+    titled = titled or words.day_title
     count = max(len(days), 1)
     step = 100 / count
     width = f"{step * 0.72:.3g}%"
@@ -63,7 +68,7 @@ def row(days: Sequence[Day], words: Words, label: str) -> Markup:
         f'<svg class="bars n{len(days)}" width=100% height={HEIGHT} role=img aria-label="{escape(label)}">'
     ]
     for place, day in enumerate(days):
-        title = f"<title>{escape(words.day_title(day))}</title>"
+        title = f"<title>{escape(titled(day))}</title>"
         parts.append(_bar(bar_of(day), f"{place * step + step * 0.14:.4g}%", width, title))
     parts += _sample_hatch(days, step)
     parts.append("</svg>")
@@ -106,14 +111,16 @@ class MonthOfDays:
     drawing: Markup
 
 
-def calendar(days: Sequence[Day], words: Words) -> list[MonthOfDays]:
+def calendar(days: Sequence[Day], words: Words, titled: Titled | None = None) -> list[MonthOfDays]:
     """One drawing for each month that the days touch, oldest first. Weeks begin on Monday."""
     months = []
     for _, grouped in groupby(days, key=lambda day: (day.day.year, day.day.month)):
         month = list(grouped)
         first = month[0].day.replace(day=1)
         label = words.t.month(first)
-        months.append(MonthOfDays(first, figure_over(month), _month(month, first, words, label)))
+        months.append(
+            MonthOfDays(first, figure_over(month), _month(month, first, titled or words.day_title, label))
+        )
     return months
 
 
@@ -126,7 +133,7 @@ _MARKS = {
 }
 
 
-def _month(days: Sequence[Day], first: date, words: Words, label: str) -> Markup:
+def _month(days: Sequence[Day], first: date, titled: Titled, label: str) -> Markup:
     offset = first.weekday()
     size = f"0 0 {7 * _CELL} {6 * _CELL}"
     parts = [f'<svg class=month viewBox="{size}" role=img aria-label="{escape(label)}">']
@@ -134,7 +141,7 @@ def _month(days: Sequence[Day], first: date, words: Words, label: str) -> Markup
         week, weekday = divmod(offset + day.day.day - 1, 7)
         bar = bar_of(day)
         place = f'transform="translate({weekday * _CELL} {week * _CELL})"'
-        parts.append(f"<g {place}><title>{escape(words.day_title(day))}</title>")
+        parts.append(f"<g {place}><title>{escape(titled(day))}</title>")
         parts += _cell(bar)
         if day.sample:
             parts.append(f"<rect class=h width={_CELL} height={_CELL} fill=url(#h) />")
@@ -161,6 +168,10 @@ def figure_over(days: Sequence[Day]) -> Figure:
     return Figure(window, sum((day.figure.tally for day in days), Tally()), counted_as)
 
 
-def eventful(days: Sequence[Day]) -> list[Day]:
+def eventful(days: Sequence[Day], told_of: Callable[[date], object] = lambda _: ()) -> list[Day]:
     """The days that have something to tell, newest first: for those who cannot hover."""
-    return [day for day in reversed(days) if not bar_of(day).empty and (day.events or day.maintenance)]
+    return [
+        day
+        for day in reversed(days)
+        if told_of(day.day) or (not bar_of(day).empty and (day.events or day.maintenance))
+    ]

@@ -1,19 +1,16 @@
 """The pages that are made on request: what each address means, what it may cost, and what it answers."""
 
 import asyncio
-import contextlib
-import hashlib
-import hmac
-from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.routing import Route
 
+from holdfast.availability.model import State
 from holdfast.availability.views import ClusterStatus, ComponentHistory, Overview
 from holdfast.interfaces.site.cache import PageCache, TooBusyError
 from holdfast.interfaces.site.i18n import negotiated
-from holdfast.interfaces.site.ports import StatusReader
+from holdfast.interfaces.site.ports import NewsSource, StatusReader
 from holdfast.interfaces.site.publisher import Edition, Publisher
 from holdfast.interfaces.site.ranges import (
     DEFAULT,
@@ -22,28 +19,25 @@ from holdfast.interfaces.site.ranges import (
     month_of,
     named_range,
     requested_range,
-    within_month,
 )
+from holdfast.interfaces.site.readership import (
+    Readership,
+    cut_component,
+    cut_month,
+    public_news,
+)
+from holdfast.interfaces.site.reading import AwayError, GoneError, reading, told_in
 from holdfast.interfaces.site.rendering import Renderer, Staleness
 from holdfast.interfaces.site.reports import ReportRenderer
 from holdfast.interfaces.site.responses import HTML, Answer, Headers, security_headers
-from holdfast.interfaces.site.snapshot import last_days
+from holdfast.interfaces.site.snapshot import Snapshot, last_days
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.errors import HoldfastError, Remedy
 
-LEAST_TOKEN = 32
-_READ_TIMEOUT_S = 15.0
 _FROM_SNAPSHOT = {"7d": 7, "30d": 30}
-_PRIVATE: Headers = [(b"x-robots-tag", b"noindex, nofollow")]
-_PRIVATE_SECURITY = security_headers(referrer="no-referrer")
-
-
-class AwayError(Exception):
-    """The database is away."""
-
-
-class GoneError(Exception):
-    """It is no longer in the estate, though the snapshot still has it."""
+_SECRET = ("/agreements/", "/customers/")
+"""Addresses with one of these in them are secrets."""
+PRIVATE: Headers = [(b"x-robots-tag", b"noindex, nofollow")]
+PRIVATE_SECURITY = security_headers(referrer="no-referrer")
 
 
 class Pages:
@@ -52,16 +46,16 @@ class Pages:
     def __init__(
         self,
         reader: StatusReader,
+        news: NewsSource,
         publisher: Publisher,
         cache: PageCache,
         clock: Clock,
-        report_links: Callable[[], Mapping[str, str]],
     ) -> None:
         self._reader = reader
+        self._news = news
         self._publisher = publisher
         self._cache = cache
         self._clock = clock
-        self._report_links = report_links
 
     def routes(self) -> list[Route]:
         return [
@@ -72,7 +66,6 @@ class Pages:
             Route("/{language}/history", self._history),
             Route("/{language}/history/{month}", self._history),
             Route("/{language}/history/{month}/{cluster}", self._history),
-            Route("/{language}/agreements/{token}", self._agreement),
             Route("/{language}/clusters/{cluster}", self._waiting),
             Route("/{language}/clusters/{cluster}/{component}", self._component),
         ]
@@ -109,14 +102,14 @@ class Pages:
         headers: Headers = [(b"content-language", language.encode())]
         if status in {429, 503}:
             headers.append((b"retry-after", b"30" if status == 503 else b"5"))
-        private = "/agreements/" in request.url.path
+        private = any(each in request.url.path for each in _SECRET)
         return Answer(
             html,
             HTML,
             status=status,
             cache="private, no-store" if private else "no-store",
-            headers=headers + (_PRIVATE if private else []),
-            security=_PRIVATE_SECURITY if private else security_headers(),
+            headers=headers + (PRIVATE if private else []),
+            security=PRIVATE_SECURITY if private else security_headers(),
         )
 
     async def _waiting(self, request: Request) -> Answer:
@@ -131,7 +124,7 @@ class Pages:
     async def _component(self, request: Request) -> Answer:
         found = self._found(request)
         if found is None:
-            return self._missing(request)
+            return self.missing(request)
         renderer, overview, cluster, history = found
         now = self._clock.now()
         report = ReportRenderer(renderer)
@@ -140,7 +133,7 @@ class Pages:
         except RangeError as error:
             default = named_range(DEFAULT, now, renderer.t.zone)
             html = report.bad_range(history.status, cluster, default, error.reason, now)
-            return _html(html, renderer, status=400, cache="no-store")
+            return html_answer(html, renderer, status=400, cache="no-store")
         stale = self._edition.stale(now)
         if stale is None:
             key = (
@@ -151,6 +144,7 @@ class Pages:
                 chosen.name,
                 chosen.first,
                 chosen.last,
+                self._edition.mark,
             )
             try:
                 return await self._cache.get(
@@ -173,15 +167,18 @@ class Pages:
         now: datetime,
     ) -> Answer:
         """As of `now`, where the range ends at the latest: what lasts until then is still going on."""
-        status = known.status
-        async with _reading():
-            report = await self._reader.component(cluster.key, status.key, chosen.window)
-        if report is None:
+        async with reading():
+            report = await self._reader.component(cluster.key, known.status.key, chosen.window)
+        snapshot = self._edition.snapshot
+        if report is None or snapshot is None:
             raise GoneError
+        seen = cut_component(report, known, snapshot.overview if self._readership.has_secrets else None)
 
         def rendered() -> Answer:
-            html = ReportRenderer(renderer).component(report.history, cluster, chosen, now, report=report)
-            return _html(html, renderer)
+            page = ReportRenderer(renderer).component
+            return html_answer(
+                page(seen.history, cluster, chosen, now, report=seen, snapshot=snapshot), renderer
+            )
 
         return await asyncio.to_thread(rendered)
 
@@ -199,15 +196,18 @@ class Pages:
         if days is None:
             return self.problem(request, 503, stale=stale, known=history)
         kept = last_days(history, days)
-        html = report.component(kept, cluster, _as_kept(chosen, kept), stale.at, stale=stale)
+        snapshot = self._edition.snapshot or Snapshot(Overview(stale.at, State.UNKNOWN, ()))
+        html = report.component(
+            kept, cluster, _as_kept(chosen, kept), stale.at, stale=stale, snapshot=snapshot
+        )
         renderer = self._edition.renderers[request.path_params["language"]]
-        return _html(html, renderer, cache="no-store")
+        return html_answer(html, renderer, cache="no-store")
 
     async def _history(self, request: Request) -> Answer:
         language, cluster_key = request.path_params["language"], request.path_params.get("cluster")
         renderer, snapshot = self._edition.renderers.get(language), self._edition.snapshot
         if renderer is None or snapshot is None:
-            return self._missing(request)
+            return self.missing(request)
         overview = snapshot.overview
         cluster = next((each for each in overview.clusters if each.key == cluster_key), None)
         now = self._clock.now()
@@ -218,56 +218,20 @@ class Pages:
 
         async def made() -> Answer:
             at = self._clock.now()
-            async with _reading():
+            async with reading():
                 month = await self._reader.month(first.year, first.month, cluster_key)
-            html = await asyncio.to_thread(ReportRenderer(renderer).month, month, overview, cluster, at)
-            return _html(html, renderer)
+            whole = await told_in(month.window, self._edition.whole, self._news)
+            news = public_news(whole, self._readership)
+            month = cut_month(month, self._readership, overview)
+            html = await asyncio.to_thread(ReportRenderer(renderer).month, month, overview, cluster, at, news)
+            return html_answer(html, renderer)
 
         try:
-            return await self._cache.get(("month", renderer, first, cluster_key), made)
+            return await self._cache.get(("month", renderer, first, cluster_key, self._edition.mark), made)
         except TooBusyError:
             return self.problem(request, 429)
         except AwayError:
             return self.problem(request, 503, stale=self._edition.stale(now))
-
-    async def _agreement(self, request: Request) -> Answer:
-        language = request.path_params["language"]
-        renderer = self._edition.renderers.get(language)
-        key = agreement_of(request.path_params["token"], self._report_links())
-        if renderer is None or key is None:
-            return self.problem(request, 404)
-        now = self._clock.now()
-        asked = request.query_params.get("month")
-        this_month = now.astimezone(renderer.t.zone).date().replace(day=1)
-        first = month_of(asked, now, renderer.t.zone) if asked else this_month
-        if first is None:
-            return self.problem(request, 404)
-        address = f"agreements/{request.path_params['token']}"
-
-        async def made() -> Answer:
-            return await self._agreement_read(renderer, key, first, first == this_month, address)
-
-        try:
-            return await self._cache.get(("agreement", renderer, key, first, address), made)
-        except TooBusyError:
-            return self.problem(request, 429)
-        except GoneError:
-            return self.problem(request, 404)
-        except AwayError:
-            return self.problem(request, 503, stale=self._edition.stale(now))
-
-    async def _agreement_read(
-        self, renderer: Renderer, key: str, first: date, current: bool, address: str
-    ) -> Answer:
-        now = self._clock.now()
-        async with _reading():
-            report = await self._reader.agreement(key, now if current else within_month(first))
-        if report is None:
-            raise GoneError
-        snapshot = self._edition.snapshot
-        names = {each.key: each.name for each in snapshot.overview.clusters} if snapshot else {}
-        html = await asyncio.to_thread(ReportRenderer(renderer).agreement, report, first, address, names, now)
-        return _html(html, renderer, cache="private, no-store", headers=_PRIVATE, security=_PRIVATE_SECURITY)
 
     async def _formula(self, request: Request) -> Answer:
         renderer = self._edition.renderers.get(request.path_params["language"])
@@ -275,12 +239,18 @@ class Pages:
             return self.problem(request, 404)
 
         async def made() -> Answer:
-            return _html(ReportRenderer(renderer).formula(), renderer)
+            return html_answer(ReportRenderer(renderer).formula(), renderer)
 
         try:
             return await self._cache.get(("formula", renderer), made)
         except TooBusyError:
             return self.problem(request, 429)
+
+    @property
+    def _readership(self) -> Readership:
+        """Who may know of what, as it was when the overview was read."""
+        whole = self._edition.whole
+        return whole.readership if whole else Readership()
 
     # What a request is about
 
@@ -297,24 +267,10 @@ class Pages:
                         return renderer, overview, cluster, each
         return None
 
-    def _missing(self, request: Request) -> Answer:
+    def missing(self, request: Request) -> Answer:
         """Not found; or, before the first snapshot, not known yet."""
         known = request.path_params.get("language") in self._edition.renderers
         return self.problem(request, 503 if known and self._edition.snapshot is None else 404)
-
-
-def agreement_of(token: str, links: Mapping[str, str]) -> str | None:
-    """The agreement whose secret link ends in `token`. Takes the same time whichever it is, and for none.
-
-    Digests are compared, so that neither content nor length of a secret shows in the time taken.
-    """
-    given = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-    found = None
-    for key, secret in links.items():
-        same = hmac.compare_digest(hashlib.sha256(secret.encode()).digest(), given)
-        if same and len(secret) >= LEAST_TOKEN:
-            found = key
-    return found
 
 
 def language_of(request: Request, edition: Edition) -> str:
@@ -326,26 +282,12 @@ def language_of(request: Request, edition: Edition) -> str:
     )
 
 
-@contextlib.asynccontextmanager
-async def _reading() -> AsyncIterator[None]:
-    """Bounds a read in time, and turns a database that is away into AwayError."""
-    try:
-        async with asyncio.timeout(_READ_TIMEOUT_S):
-            yield
-    except (TimeoutError, OSError) as error:
-        raise AwayError from error
-    except HoldfastError as error:
-        if error.remedy is Remedy.TRANSIENT:
-            raise AwayError from error
-        raise
-
-
 def _as_kept(chosen: Range, kept: ComponentHistory) -> Range:
     """The range with the dates that the snapshot has, which may end before today."""
     return Range(chosen.name, kept.days[0].day, kept.days[-1].day, kept.window) if kept.days else chosen
 
 
-def _html(
+def html_answer(
     html: str,
     renderer: Renderer,
     *,

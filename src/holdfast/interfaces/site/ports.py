@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Protocol
 
 from holdfast.availability.views import AgreementReport, ComponentReport, MonthHistory, Overview
+from holdfast.communication.model import Incident, Maintenance
+from holdfast.communication.news import News
 from holdfast.kernel.windows import Window
 
 
@@ -26,6 +28,40 @@ class StatusReader(Protocol):
     async def agreement(self, key: str, moment: datetime) -> AgreementReport | None:
         """The agreement's window that contains `moment`; None when there is no such agreement."""
         ...
+
+
+class NewsSource(Protocol):
+    """Reads what is told (`communication.news.NewsReader`). Raises as StatusReader does."""
+
+    async def news(self) -> News:
+        """The last 90 days, and all that is open or planned."""
+        ...
+
+    async def incident(self, incident_id: str) -> Incident | None:
+        """The public incident of that id, or the one that it was merged into."""
+        ...
+
+    async def maintenance(self, maintenance_id: str) -> Maintenance | None: ...
+
+    async def month(self, window: Window) -> News:
+        """What was going on in that window."""
+        ...
+
+
+class NoNews:
+    """Nothing was ever told."""
+
+    async def news(self) -> News:
+        return News()
+
+    async def incident(self, incident_id: str) -> Incident | None:  # noqa: ARG002
+        return None
+
+    async def maintenance(self, maintenance_id: str) -> Maintenance | None:  # noqa: ARG002
+        return None
+
+    async def month(self, window: Window) -> News:  # noqa: ARG002
+        return News()
 
 
 class Changes(Protocol):

@@ -3,23 +3,24 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from holdfast.availability.views import Overview
 from holdfast.estate.model import Site
 from holdfast.interfaces.site.assets import assets_of, favicon
 from holdfast.interfaces.site.events import Streams
-from holdfast.interfaces.site.ports import Changes, StatusReader
+from holdfast.interfaces.site.feeds import feeds_of
+from holdfast.interfaces.site.ports import Changes, NewsSource, StatusReader
+from holdfast.interfaces.site.readership import Readership
 from holdfast.interfaces.site.rendering import Assets, Renderers, Staleness, renderers
 from holdfast.interfaces.site.responses import HTML, Answer
 from holdfast.interfaces.site.snapshot import DAYS, Snapshot, SnapshotFile
 from holdfast.interfaces.site.statusjson import status_json
-from holdfast.interfaces.site.wording import Shown, all_components, shown, worst_shown
+from holdfast.interfaces.site.wording import Shown, all_components, shown, whole_state
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
 
@@ -40,7 +41,11 @@ class Rhythm:
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """All that is served from memory, as of one reading. Replaced as a whole."""
+    """All that is served from memory, as of one reading. Replaced as a whole.
+
+    `snapshot` is what everybody may see. `whole` is what was read, for the pages of customers alone. `mark`
+    is another number whenever anything told has changed: pages kept elsewhere are kept under it.
+    """
 
     site: Site
     assets: Assets
@@ -48,6 +53,8 @@ class Edition:
     pages: dict[str, Answer]
     snapshot: Snapshot | None = None
     away: bool = False
+    whole: Snapshot | None = None
+    mark: int = 0
 
     def stale(self, now: datetime) -> Staleness | None:
         """How old the snapshot is, when the database is away; None while it is current."""
@@ -75,12 +82,17 @@ class Publisher:
         clock: Clock,
         streams: Streams,
         *,
+        news: NewsSource,
+        readership: Callable[[], Readership],
         changes: Changes,
         snapshot_file: Path | None,
         logo_folder: Path | None,
         rhythm: Rhythm,
+        subscribable: Callable[[], bool] = bool,
     ) -> None:
         self._reader = reader
+        self._news = news
+        self._readership = readership
         self._settings = settings
         self._clock = clock
         self._streams = streams
@@ -88,6 +100,7 @@ class Publisher:
         self._file = SnapshotFile(snapshot_file) if snapshot_file else None
         self._logo_folder = logo_folder
         self._rhythm = rhythm
+        self._subscribable = subscribable
         self._poke = asyncio.Event()
         self._signature: object = None
         self._in_use: tuple[Site, Assets, Renderers] | None = None
@@ -118,9 +131,9 @@ class Publisher:
 
     async def turn(self) -> None:
         """Read, render, publish, store: once. Whatever goes wrong is counted, and the site answers on."""
-        overview = await self._read()
-        away = overview is None
-        snapshot = self.edition.snapshot if overview is None else Snapshot(overview)
+        read = await self._read()
+        away = read is None
+        snapshot = self.edition.whole if read is None else read
         try:
             # Rendering and compressing take tens of milliseconds: in a thread, so that no request waits.
             self.edition = await asyncio.to_thread(self._composed, snapshot, away=away)
@@ -135,10 +148,12 @@ class Publisher:
         if not away:
             await self._store(changed)
 
-    async def _read(self) -> Overview | None:
+    async def _read(self) -> Snapshot | None:
         try:
             async with asyncio.timeout(self._rhythm.read_timeout_s):
-                return await self._reader.overview(days=DAYS)
+                overview, news = await self._reader.overview(days=DAYS), await self._news.news()
+                # Asked last: what became private while this was read is private.
+                return Snapshot(overview, news, self._readership())
         except (HoldfastError, TimeoutError, OSError) as error:
             self._failed_reading(str(error) or type(error).__name__)
         except Exception:  # noqa: BLE001
@@ -152,25 +167,32 @@ class Publisher:
         if not self.edition.away:
             _log.warning("site_lost_its_database", error=error)
 
-    def _composed(self, snapshot: Snapshot | None, *, away: bool) -> Edition:
+    def _composed(self, whole: Snapshot | None, *, away: bool) -> Edition:
         site = self._settings()
         assets, pages = assets_of(site, self._logo_folder)
+        assets = replace(assets, subscribable=self._subscribable())
         in_languages = self._renderers(site, assets)
-        edition = Edition(site, assets, in_languages, pages, snapshot, away)
+        if whole and away:
+            # What became private since it was read is private in it, whichever of the two is the newer.
+            whole = replace(whole, readership=whole.readership.stricter(self._readership()))
+        snapshot = whole.for_everybody() if whole else None
+        mark = hash((whole.news.versions, whole.readership.mark)) if whole else 0
+        edition = Edition(site, assets, in_languages, pages, snapshot, away, whole, mark)
         if snapshot is None:
             pages["/favicon.svg"] = favicon(Shown.UNKNOWN)
             return edition
-        overview, stale = snapshot.overview, edition.stale(self._clock.now())
+        overview, news, stale = snapshot.overview, snapshot.news, edition.stale(self._clock.now())
         for language, renderer in in_languages.items():
-            overall = _page(renderer.overall(overview, stale), language)
+            overall = _page(renderer.overall(overview, stale, news), language)
             pages[f"/{language}/"] = pages[f"/{language}"] = overall
             for cluster in overview.clusters:
-                page = _page(renderer.cluster(overview, cluster, stale), language)
+                page = _page(renderer.cluster(overview, cluster, stale, news), language)
                 pages[f"/{language}/clusters/{cluster.key}"] = page
-        everything = [each for _, each in all_components(overview)]
-        state = Shown.UNKNOWN if stale and stale.loud else worst_shown(everything)
+            for kind, feed in feeds_of(snapshot, renderer).items():
+                pages[f"/{language}/feed.{kind}"] = feed
+        state = Shown.UNKNOWN if stale and stale.loud else whole_state(overview, news)
         pages["/favicon.svg"] = favicon(state)
-        pages["/api/v1/status.json"] = status_json(overview, stale)
+        pages["/api/v1/status.json"] = status_json(overview, stale, news)
         return edition
 
     def _renderers(self, site: Site, assets: Assets) -> Renderers:
@@ -189,10 +211,10 @@ class Publisher:
 
     async def _store(self, changed: bool) -> None:
         due = self._clock.monotonic() - self._stored_at >= self._rhythm.store_s
-        if self._file is None or self.edition.snapshot is None or not (changed or due):
+        if self._file is None or self.edition.whole is None or not (changed or due):
             return
         try:
-            await asyncio.to_thread(self._file.store, self.edition.snapshot)
+            await asyncio.to_thread(self._file.store, self.edition.whole)
             self._stored_at = self._clock.monotonic()
         except (OSError, msgspec.MsgspecError) as error:
             self.counts.store_failures += 1
@@ -215,7 +237,10 @@ def _page(html: str, language: str) -> Answer:
 
 
 def _signature(edition: Edition) -> object:
-    """What, when it changes, is worth telling open pages at once. Figures drift without being news."""
+    """What, when it changes, is worth telling open pages at once. Figures drift without being news.
+
+    Nothing private is in it: the moment of a change alone would tell strangers something.
+    """
     overview = edition.snapshot.overview if edition.snapshot else None
     return (
         edition.away,
@@ -234,6 +259,6 @@ def _signature(edition: Edition) -> object:
                 )
                 for cluster, each in all_components(overview)
             ],
-            [(each.id, each.window, each.cancelled_at) for each in overview.maintenance],
+            edition.snapshot and edition.snapshot.news.versions,
         ),
     )

@@ -10,17 +10,27 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from holdfast.availability.model import Maintenance, State
+from holdfast.availability.model import State
 from holdfast.availability.sla import FORMULA, Figure
-from holdfast.availability.views import ClusterStatus, ComponentHistory, ComponentStatus, Event, Overview
+from holdfast.availability.views import (
+    ClusterStatus,
+    ComponentHistory,
+    ComponentStatus,
+    Day,
+    Event,
+    Overview,
+)
+from holdfast.communication.news import News
 from holdfast.estate.model import Site
 from holdfast.interfaces.site import bars, charts
 from holdfast.interfaces.site.i18n import NAMES, Translator, offered
+from holdfast.interfaces.site.telling import Calendar, Links, Named, Teller, about, places_of
 from holdfast.interfaces.site.wording import (
     SHOWN,
     Shown,
     Words,
-    all_components,
+    is_told,
+    measured,
     shown,
     worst_shown,
 )
@@ -33,12 +43,16 @@ _FEW_CLUSTERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Assets:
-    """Where the page finds its stylesheet, its colours, its script and the operator's logo."""
+    """Where the page finds its stylesheet, its colours, its script and the operator's logo.
+
+    `subscribable`: it may offer to subscribe.
+    """
 
     style: str
     theme: str
     script: str
     logo: str | None = None
+    subscribable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +67,26 @@ class Staleness:
         return self.age > timedelta(minutes=2)
 
 
-Told = tuple[str, str, Event]
-"""An event as a list shows it: the component's name, its page, what happened."""
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a set of pages lives: the site for everybody, or what one customer may see.
+
+    `home` is what its addresses begin with, with the language in braces. `site` is the origin of the public
+    site for pages that live on another one. Private pages are for no search engine and send no referrer.
+    """
+
+    home: str = "/{language}"
+    private: bool = False
+    customer: str = ""
+    site: str = ""
+
+    def at(self, language: str) -> str:
+        return self.home.replace("{language}", language)
+
+
+PUBLIC = Frame()
+Told = tuple[str, str, Event, Named | None]
+"""An event as a list shows it: the component's name, its page, what happened, and the incident about it."""
 
 
 @lru_cache
@@ -72,9 +104,10 @@ def _environment(language: str) -> Environment:
     environment.install_gettext_callables(t.gettext, t.ngettext, newstyle=True)  # type: ignore[attr-defined]
     environment.globals.update(
         shown=shown,
+        measured=measured,
+        is_told=is_told,
         worst_shown=worst_shown,
         look=lambda state: SHOWN[state].value,
-        eventful=bars.eventful,
         bar_of=bars.bar_of,
         formula=FORMULA,
         language_names=NAMES,
@@ -91,7 +124,9 @@ def _environment(language: str) -> Environment:
 class Renderer:
     """Renders every page of one site in one language."""
 
-    def __init__(self, language: str, site: Site, assets: Assets) -> None:
+    def __init__(self, language: str, site: Site, assets: Assets, frame: Frame = PUBLIC) -> None:
+        self.frame = frame
+        self.home = frame.at(language)
         self.t = Translator(language, ZoneInfo(site.time_zone))
         self.words = Words(self.t)
         self.site = site
@@ -99,35 +134,55 @@ class Renderer:
         self.languages = offered(site.languages)
         self._environment = _environment(language)
 
-    def overall(self, overview: Overview, stale: Staleness | None = None) -> str:
-        state, headline = self.words.headline(overview)
+    def overall(
+        self,
+        overview: Overview,
+        stale: Staleness | None = None,
+        news: News | None = None,
+        agreements: Mapping[str, str] | None = None,
+    ) -> str:
+        """`agreements`: on a customer's page the addresses of its reports, with their names."""
+        news = news or News()
+        state, headline = self.words.headline(overview, news)
         return self.page(
             "overall.html",
             "",
             section="overall",
             live=True,
             stale=stale,
+            news=news,
             overview=overview,
+            agreements=agreements or {},
             sample=overview.sample,
             state=state,
             headline=headline,
+            measured_headline=self.words.headline(overview, state_of=measured)[1],
             few=len(overview.clusters) <= _FEW_CLUSTERS,
-            **self.planned(overview),
-            recent=self.recent(overview, overview.clusters),
+            **self.told(overview, news),
+            recent=self.recent(overview, overview.clusters, news),
         )
 
-    def cluster(self, overview: Overview, cluster: ClusterStatus, stale: Staleness | None = None) -> str:
+    def cluster(
+        self,
+        overview: Overview,
+        cluster: ClusterStatus,
+        stale: Staleness | None = None,
+        news: News | None = None,
+    ) -> str:
+        news = about(news or News(), {each.status.id for each in cluster.components})
         return self.page(
             "cluster.html",
             f"clusters/{cluster.key}",
             live=True,
             stale=stale,
+            news=news,
+            feeds=[cluster.key],
             overview=overview,
             sample=overview.sample,
             cluster=cluster,
             state=worst_shown(cluster.components),
-            **self.planned(overview, cluster),
-            recent=self.recent(overview, [cluster]),
+            **self.told(overview, news),
+            recent=self.recent(overview, [cluster], news),
             this_month=self.t.local(overview.at).strftime("%Y-%m"),
         )
 
@@ -135,12 +190,21 @@ class Renderer:
         """Any page: `path` is its address without the language, for the language switch."""
         t: Translator = context.pop("t", self.t)
         words = self.words if t is self.t else Words(t)
+        calendar = Calendar(context.pop("news", None) or News(), t)
+
+        def titled(component_id: int) -> bars.Titled:
+            return lambda day: words.day_title(day, calendar.of(component_id, day.day))
+
         base: dict[str, Any] = {
             "section": "",
             "live": False,
             "stale": None,
             "sample": False,
-            "switch": lambda language: f"/{language}/{path}",
+            "feeds": [],
+            "switch": lambda language: f"{self.frame.at(language)}/{path}",
+            "frame": self.frame,
+            "home": self.home,
+            "open": f"{self.frame.site}/{self.t.language}",
         }
         return self._environment.get_template(template).render(
             base
@@ -152,8 +216,11 @@ class Renderer:
                 "languages": self.languages,
                 "path": path,
                 "base_url": (self.site.url or "").rstrip("/"),
-                "day_row": lambda history: bars.row(history.days, words, self.bars_label(history, t)),
-                "calendar": lambda days: bars.calendar(days, words),
+                "day_row": lambda history: bars.row(
+                    history.days, words, self.bars_label(history, t), titled(history.status.id)
+                ),
+                "calendar": lambda history: bars.calendar(history.days, words, titled(history.status.id)),
+                "told_days": lambda history, most: told_days(history, calendar, titled, most),
                 "proportion_bar": lambda figure: self.proportion_bar(figure, words),
                 "breakdown_of": lambda figure: breakdown(figure, words),
             }
@@ -179,43 +246,64 @@ class Renderer:
         label = ", ".join(f"{name} {share}" for _, name, _, share in parts)
         return charts.proportions([(look, length / total) for look, _, length, _ in parts], label)
 
-    def planned(
-        self, overview: Overview, cluster: ClusterStatus | None = None
-    ) -> dict[str, list[tuple[Maintenance, str]]]:
-        """Maintenance `under_way` and still `planned`, with what it covers; of `cluster` alone if given."""
-        names = {
-            each.status.id: f"{where.name} {each.status.name}" for where, each in all_components(overview)
+    def teller(self, overview: Overview, t: Translator | None = None) -> Teller:
+        """Tells of incidents and maintenance, with the names that the overview has."""
+        t = t or self.t
+        words = self.words if t is self.t else Words(t)
+        return Teller(t, words, places_of(overview, self.home), self.home)
+
+    def told(self, overview: Overview, news: News) -> dict[str, list[Any]]:
+        """Open incidents, and maintenance `under_way` and still `planned`."""
+        teller = self.teller(overview)
+        return {
+            "incidents": teller.incidents(news.open_incidents),
+            "under_way": teller.works(news.under_way),
+            "planned": teller.works(news.planned),
         }
-        within = {each.status.id for each in cluster.components} if cluster else set(names)
-        found: dict[str, list[tuple[Maintenance, str]]] = {"under_way": [], "planned": []}
-        for each in sorted(overview.maintenance, key=lambda each: each.window):
-            if each.cancelled_at is None and each.window.end > overview.at and within & each.component_ids:
-                covered = self.t.listing(names[one] for one in names if one in each.component_ids)
-                found["under_way" if each.window.start <= overview.at else "planned"].append((each, covered))
-        return found
 
     def recent(
-        self, overview: Overview, clusters: Sequence[ClusterStatus]
+        self, overview: Overview, clusters: Sequence[ClusterStatus], news: News
     ) -> list[tuple[date, list[Told], int]]:
         """The last seven local days, newest first: the day, its events, and how many more there were."""
         today = self.t.local(overview.at).date()
+        links = self.links(news)
         days: dict[date, list[Told]] = {today - timedelta(days=back): [] for back in range(_RECENT_DAYS)}
         for cluster in clusters:
             for component in cluster.components:
                 for day in component.days[-_RECENT_DAYS:]:
                     told = days.get(day.day)
                     if told is not None and not bars.bar_of(day).empty:
-                        told += [(*self.named(cluster.name, component.status), event) for event in day.events]
+                        told += [
+                            (
+                                *self.named(cluster.name, component.status),
+                                event,
+                                links.of(component.status.id, event.window),
+                            )
+                            for event in day.events
+                        ]
         result = []
         for day_, told in days.items():
             told.sort(key=lambda each: each[2].window.start, reverse=True)
             result.append((day_, told[:MOST_EVENTS_A_DAY], max(0, len(told) - MOST_EVENTS_A_DAY)))
         return result
 
+    def links(self, news: News) -> Links:
+        """The incidents of downtimes, with their pages here."""
+        return Links(news.incidents, lambda _: self.home)
+
     def named(self, cluster_name: str, status: ComponentStatus) -> tuple[str, str]:
         """A component's full name and the address of its page."""
-        href = f"/{self.t.language}/clusters/{status.cluster_key}/{status.key}"
+        href = f"{self.home}/clusters/{status.cluster_key}/{status.key}"
         return f"{cluster_name} {status.name}", href
+
+
+def told_days(
+    history: ComponentHistory, calendar: Calendar, titled: Callable[[int], bars.Titled], most: int
+) -> list[str]:
+    """The titles of the newest days that have something to tell."""
+    component_id = history.status.id
+    eventful: list[Day] = bars.eventful(history.days, lambda day: calendar.of(component_id, day))
+    return [titled(component_id)(day) for day in eventful[:most]]
 
 
 _ORDER = (

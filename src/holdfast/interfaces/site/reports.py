@@ -22,12 +22,15 @@ from holdfast.availability.views import (
     Overview,
     Sample,
 )
+from holdfast.communication.news import News
 from holdfast.interfaces.site import charts
 from holdfast.interfaces.site.frozen import MOST_FROZEN, differs, frozen_rows
 from holdfast.interfaces.site.i18n import NOTHING, Translator
 from holdfast.interfaces.site.quantities import metrics_shown
 from holdfast.interfaces.site.ranges import EARLIEST, Range, neighbours
 from holdfast.interfaces.site.rendering import MOST_EVENTS, Renderer, Staleness, Told
+from holdfast.interfaces.site.snapshot import Snapshot
+from holdfast.interfaces.site.telling import Links, about
 
 _PHASES = ("resolve", "connect", "tls", "first_byte")
 
@@ -48,13 +51,15 @@ class ReportRenderer:
         *,
         report: ComponentReport | None = None,
         stale: Staleness | None = None,
+        snapshot: Snapshot,
     ) -> str:
         """A component over a range. Without `report`, from the snapshot: days and events, but no metrics."""
         t, status = self._t, history.status
+        news = about(snapshot.news, {status.id})
+        links = self._renderer.links(news)
         events = list(report.events) if report else _events_of_days(history)
         samples = report.samples if report else ()
         length = charts.spacing(samples, report.resolution.length) if report else timedelta(hours=1)
-        planned = [each for each in (report.maintenance if report else ()) if not each.cancelled_at]
         return self._renderer.page(
             "component.html",
             f"clusters/{status.cluster_key}/{status.key}{_query(chosen)}",
@@ -67,7 +72,9 @@ class ReportRenderer:
             region=cluster.region,
             report=report,
             at=at,
-            planned=[each for each in planned if each.window.end > at],
+            news=news,
+            feeds=[cluster.key, f"{cluster.key}/{status.key}"],
+            **self._renderer.told(snapshot.overview, news),
             latency=charts.latency(samples, history.window, length, t, self._latency_label(report)),
             metrics=metrics_shown(report.metrics if report else (), history.window, t),
             errors=charts.errors(samples, history.window, length, t, self._errors_label(report)),
@@ -75,7 +82,7 @@ class ReportRenderer:
             row_length=length,
             most_rows=charts.MOST_ROWS,
             share_text=self._share,
-            events=events[:MOST_EVENTS],
+            events=[(each, links.of(status.id, each.window)) for each in events[:MOST_EVENTS]],
             hidden=max(0, len(events) - MOST_EVENTS),
             runs=[
                 (run, self._phases(run), self._phases_told(run)) for run in (report.runs if report else ())
@@ -120,7 +127,7 @@ class ReportRenderer:
                 "1y": _("1 year"),
             },
             "problem": "",
-            "form_action": f"/{self._t.language}/clusters/{status.cluster_key}/{status.key}",
+            "form_action": f"{self._renderer.home}/clusters/{status.cluster_key}/{status.key}",
             "earliest": EARLIEST,
             "today": self._t.local(at).date(),
         }
@@ -185,7 +192,12 @@ class ReportRenderer:
         return " · ".join(told)
 
     def month(
-        self, month: MonthHistory, overview: Overview, cluster: ClusterStatus | None, at: datetime
+        self,
+        month: MonthHistory,
+        overview: Overview,
+        cluster: ClusterStatus | None,
+        at: datetime,
+        news: News,
     ) -> str:
         """A calendar month of all clusters, or of one."""
         t, renderer = self._t, self._renderer
@@ -194,8 +206,15 @@ class ReportRenderer:
         suffix = f"/{cluster.key}" if cluster else ""
         previous, following = neighbours(first, at, t.zone)
         names = {each.key: each.name for each in overview.clusters}
+        if cluster:
+            news = about(news, {each.status.id for each in cluster.components})
+        teller, links = renderer.teller(overview), renderer.links(news)
         told = [
-            (*renderer.named(names.get(status.cluster_key, status.cluster_key), status), interval)
+            (
+                *renderer.named(names.get(status.cluster_key, status.cluster_key), status),
+                interval,
+                links.of(status.id, interval.window),
+            )
             for status, interval in month.events[:MOST_EVENTS]
         ]
         return renderer.page(
@@ -210,28 +229,36 @@ class ReportRenderer:
             month_text=text,
             previous=previous,
             following=following,
-            month_href=lambda each: f"/{t.language}/history/{each:%Y-%m}{suffix}",
+            month_href=lambda each: f"{renderer.home}/history/{each:%Y-%m}{suffix}",
             tables=_tables(month, overview, cluster),
-            maintenance=[each for each in month.maintenance if each.window.overlaps(month.window)],
+            told_incidents=teller.incidents(news.incidents),
+            works=teller.works(news.maintenance),
             days=_by_day(told, t),
             hidden=max(0, len(month.events) - MOST_EVENTS),
         )
 
     def agreement(
-        self, report: AgreementReport, first: date, address: str, names: dict[str, str], at: datetime
+        self, report: AgreementReport, first: date, address: str, known: Snapshot, links: Links, at: datetime
     ) -> str:
-        """A customer's report, in the agreement's time zone. `address` is its own, without language."""
+        """A customer's report, in the agreement's time zone. `address` is its own, without language.
+
+        `known` is the whole of what was read: it names the clusters, and says which of them have a page.
+        """
         t = self._t.in_zone(ZoneInfo(report.agreement.time_zone))
         s, renderer = report.statement, self._renderer
         previous, following = neighbours(first, at, t.zone)
+        names = {each.key: each.name for each in known.overview.clusters}
+
+        def named(status: ComponentStatus) -> tuple[str, str]:
+            name, href = renderer.named(names.get(status.cluster_key, status.cluster_key), status)
+            return name, href if known.readership.is_public(status.id) else ""
+
         events = [
-            (*renderer.named(names.get(status.cluster_key, status.cluster_key), status), interval)
+            (*named(status), interval, links.of(status.id, interval.window))
             for status, interval in sorted(report.events, key=lambda each: each[1].window.start, reverse=True)
         ]
         figures = [
-            (*renderer.named(names.get(each.cluster_key, each.cluster_key), each), s.by_component[each.id])
-            for each in report.components
-            if each.id in s.by_component
+            (*named(each), s.by_component[each.id]) for each in report.components if each.id in s.by_component
         ]
         _ = t.gettext
         return renderer.page(

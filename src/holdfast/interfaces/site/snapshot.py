@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -10,22 +10,50 @@ import msgspec
 
 from holdfast.availability.sla import Figure, Tally
 from holdfast.availability.views import ComponentHistory, Overview
+from holdfast.communication.news import News
+from holdfast.interfaces.site.readership import (
+    Holder,
+    Readership,
+    cut_overview,
+    holders_news,
+    public_news,
+    public_overview,
+    with_told_states,
+)
 from holdfast.kernel.windows import Window
 
-FORMAT = 1
+FORMAT = 2
 DAYS = 90
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was read last. `format` tells which version of the site wrote it."""
+    """What was read last. `format` tells which version of the site wrote it.
+
+    As read it holds what is private too; pages are made of `for_everybody()`, or of `for_holder()`. In those
+    two the components bear what open incidents tell of them.
+    """
 
     overview: Overview
+    news: News = field(default_factory=News)
+    readership: Readership = field(default_factory=Readership)
     format: int = FORMAT
 
     @property
     def at(self) -> datetime:
         return self.overview.at
+
+    def for_everybody(self) -> "Snapshot":
+        """Without anything that is private, and without knowing who may read what."""
+        news = public_news(self.news, self.readership)
+        overview = public_overview(self.overview, self.readership)
+        return Snapshot(with_told_states(overview, news), news)
+
+    def for_holder(self, holder: Holder) -> "Snapshot":
+        """The components of a customer's agreements alone, and what is told of them."""
+        news = holders_news(self.news, self.readership, holder)
+        overview = cut_overview(self.overview, holder.component_ids.__contains__)
+        return Snapshot(with_told_states(overview, news), news)
 
 
 class SnapshotFile:

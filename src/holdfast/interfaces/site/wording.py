@@ -1,11 +1,13 @@
 """What the site says about states, days and the whole, in a few words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from enum import Enum
 
 from holdfast.availability.model import State
 from holdfast.availability.views import ClusterStatus, ComponentHistory, ComponentStatus, Day, Overview
+from holdfast.communication.model import ComponentState, Impact, Incident, Phase, Stage
+from holdfast.communication.news import News
 from holdfast.interfaces.site.i18n import Translator
 
 
@@ -47,14 +49,53 @@ TROUBLE = (State.MAJOR_OUTAGE, State.PARTIAL_OUTAGE, State.DEGRADED, State.UNKNO
 _NAMED_IN_HEADLINE = 3
 
 
-def shown(status: ComponentStatus) -> Shown:
-    """Maintenance under way is shown over whatever was measured."""
+OF_IMPACT = {
+    Impact.NONE: Shown.UNKNOWN,
+    Impact.MINOR: Shown.DEGRADED,
+    Impact.MAJOR: Shown.PARTIAL_OUTAGE,
+    Impact.CRITICAL: Shown.MAJOR_OUTAGE,
+}
+"""How an incident looks while it is open."""
+OF_TOLD = {state: next(each for each in Shown if each.label == state.value) for state in ComponentState}
+
+
+def measured(status: ComponentStatus) -> Shown:
+    """As measured; maintenance under way is shown over whatever that was."""
     return Shown.MAINTENANCE if status.maintenance else SHOWN[status.state]
+
+
+def shown(status: ComponentStatus) -> Shown:
+    """The worse of what is measured and what an open incident tells."""
+    if status.told is None:
+        return measured(status)
+    return max(measured(status), SHOWN[status.told], key=_BADNESS.index)
+
+
+def is_told(status: ComponentStatus) -> bool:
+    """Whether what is shown is what people say, and measurements alone would look better."""
+    return shown(status) is not measured(status)
 
 
 def worst_shown(components: Iterable[ComponentHistory]) -> Shown:
     """The worst of several; UNKNOWN when there are none to judge by."""
-    return max((shown(each.status) for each in components), key=_BADNESS.index, default=Shown.UNKNOWN)
+    return worst_of(shown(each.status) for each in components)
+
+
+def worst_of(states: Iterable[Shown]) -> Shown:
+    return max(states, key=_BADNESS.index, default=Shown.UNKNOWN)
+
+
+def whole_state(overview: Overview, news: News) -> Shown:
+    """The state of the whole: of its worst component, or of an incident with more impact than that shows."""
+    state = worst_shown(each for _, each in all_components(overview))
+    grave = _gravest(news.open_incidents)
+    return state if grave is None else max(state, OF_IMPACT[grave.impact], key=_BADNESS.index)
+
+
+def _gravest(incidents: Iterable[Incident]) -> Incident | None:
+    """The open incident of most impact, the newest of several; None when none is major."""
+    grave = [each for each in incidents if each.impact in {Impact.MAJOR, Impact.CRITICAL}]
+    return max(grave, key=lambda each: (_BADNESS.index(OF_IMPACT[each.impact]), each.began_at), default=None)
 
 
 def all_components(overview: Overview) -> list[tuple[ClusterStatus, ComponentHistory]]:
@@ -74,6 +115,26 @@ class Words:
             Shown.MAJOR_OUTAGE: _("Major outage"),
             Shown.UNKNOWN: _("Unknown"),
             Shown.MAINTENANCE: _("Under maintenance"),
+        }
+        self.impacts = {
+            Impact.NONE: _("No impact"),
+            Impact.MINOR: _("Minor impact"),
+            Impact.MAJOR: _("Major impact"),
+            Impact.CRITICAL: _("Critical impact"),
+        }
+        self.phases = {
+            Phase.INVESTIGATING: _("Investigating"),
+            Phase.IDENTIFIED: _("Identified"),
+            Phase.MONITORING: _("Monitoring"),
+            Phase.RESOLVED: _("Resolved"),
+            Phase.POSTMORTEM: _("Postmortem"),
+        }
+        self.stages = {
+            Stage.SCHEDULED: _("Planned"),
+            Stage.IN_PROGRESS: _("In progress"),
+            Stage.VERIFYING: _("Verifying"),
+            Stage.COMPLETED: _("Completed"),
+            Stage.CANCELLED: _("Cancelled"),
         }
         self._in_a_day = {
             State.MAJOR_OUTAGE: _("major outage"),
@@ -104,13 +165,27 @@ class Words:
         text = ", ".join(parts) if parts else _("no downtime")
         return f"{text} ({_('sample data')})" if day.sample else text
 
-    def day_title(self, day: Day) -> str:
-        return f"{self.t.day(day.day)}: {self.story(day)}"
+    def day_title(self, day: Day, incidents: Sequence[str] = ()) -> str:
+        """`3 November: major outage 12 mins. Incident: Login fails`."""
+        title = f"{self.t.day(day.day)}: {self.story(day)}"
+        told = [self.t.gettext("Incident: %(title)s") % {"title": each} for each in incidents]
+        return ". ".join([title, *told])
 
-    def headline(self, overview: Overview) -> tuple[Shown, str]:
-        """The state of the whole, and the sentence for it: `Major outage: EU API and EU website`."""
+    def headline(
+        self,
+        overview: Overview,
+        news: News | None = None,
+        state_of: Callable[[ComponentStatus], Shown] = shown,
+    ) -> tuple[Shown, str]:
+        """The state of the whole, and the sentence for it: `Major outage: EU API and EU website`.
+
+        An incident that is graver than any component's state speaks for itself: `Incident: Wrong invoices`.
+        """
         everything = all_components(overview)
-        state = worst_shown(component for _, component in everything)
+        state = worst_of(state_of(component.status) for _, component in everything)
+        grave = _gravest(news.open_incidents) if news else None
+        if grave and _BADNESS.index(OF_IMPACT[grave.impact]) > _BADNESS.index(state):
+            return OF_IMPACT[grave.impact], self.t.gettext("Incident: %(title)s") % {"title": grave.title}
         if state is Shown.OPERATIONAL:
             return state, self.t.gettext("All systems operational")
         if not everything:
@@ -118,7 +193,7 @@ class Words:
         hit = [
             f"{cluster.name} {each.status.name}"
             for cluster, each in everything
-            if shown(each.status) is state
+            if state_of(each.status) is state
         ]
         if len(hit) == len(everything) > 1:
             return state, self.t.gettext("%(state)s: all systems") % {"state": self.states[state]}

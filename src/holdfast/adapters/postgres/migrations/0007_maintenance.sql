@@ -14,7 +14,6 @@ CREATE TABLE communication.series (
     remind        interval[] NOT NULL DEFAULT '{}',
     starts_by_clock boolean NOT NULL,
     ends_by_clock   boolean NOT NULL,
-    planned_until timestamptz,
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     created_by    text NOT NULL,
     ended_at      timestamptz,
@@ -41,11 +40,15 @@ CREATE TABLE communication.maintenance (
     announced_by    text NOT NULL,
     series_id       text REFERENCES communication.series,
     occurs_at       timestamptz,
+    series_version  integer NOT NULL DEFAULT 0,
     CHECK (starts_at < ends_at),
     -- Two replicas that plan the next occurrence at once plan one.
     UNIQUE (series_id, occurs_at)
 );
 CREATE INDEX maintenance_by_end ON communication.maintenance (ends_at);
+CREATE INDEX maintenance_unfinished ON communication.maintenance (starts_at)
+    WHERE stage NOT IN ('completed', 'cancelled');
+COMMENT ON COLUMN communication.maintenance.occurs_at IS 'Its place in the series, wherever it was moved to since.';
 
 CREATE TABLE communication.maintenance_component (
     maintenance_id text NOT NULL REFERENCES communication.maintenance,
@@ -82,26 +85,33 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON communication.
     FOR EACH STATEMENT EXECUTE FUNCTION holdfast.refuse_change();
 
 -- The rows that count belong to a maintenance now. One that began later or ended earlier than planned gives
--- back the difference: the window that counts is [greatest(starts_at, began_at), least(ends_at, ended_at)).
+-- back the difference: the window that counts is [greatest(starts_at, began_at), least(ends_at, ended_at)), and
+-- whether it was announced in time is judged by starts_at. Of one that somebody has to start nothing counts
+-- before that. A component that is no longer concerned is withdrawn.
 ALTER TABLE availability.maintenance
     ADD COLUMN maintenance_id text REFERENCES communication.maintenance,
     ADD COLUMN began_at timestamptz,
-    ADD COLUMN ended_at timestamptz;
+    ADD COLUMN ended_at timestamptz,
+    ADD COLUMN awaits_start boolean NOT NULL DEFAULT false;
+ALTER TABLE availability.maintenance_component ADD COLUMN withdrawn_at timestamptz;
 CREATE INDEX counted_of_maintenance ON availability.maintenance (maintenance_id);
 
 -- What was planned before there was more to say about it.
 WITH told AS (
     INSERT INTO communication.maintenance (id, version, title, body, stage, starts_at, ends_at, starts_by_clock,
-                                           ends_by_clock, announced_at, announced_by)
-    SELECT left(md5('maintenance ' || id), 12), 1, left(title, 200), '',
-           CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled' WHEN ends_at <= now() THEN 'completed'
-                WHEN starts_at <= now() THEN 'in_progress' ELSE 'scheduled' END,
-           starts_at, ends_at, true, true, announced_at, announced_by
+                                           ends_by_clock, announced_at, announced_by, began_at, ended_at)
+    SELECT left(md5('maintenance ' || id), 12), 1, coalesce(nullif(btrim(left(title, 200)), ''), 'Planned maintenance'),
+           '', CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled' WHEN ends_at <= now() THEN 'completed'
+                    WHEN starts_at <= now() THEN 'in_progress' ELSE 'scheduled' END,
+           starts_at, ends_at, true, true, announced_at, announced_by,
+           CASE WHEN cancelled_at IS NULL AND starts_at <= now() THEN starts_at END,
+           CASE WHEN cancelled_at IS NULL AND ends_at <= now() THEN ends_at END
     FROM availability.maintenance
     RETURNING id
 )
 INSERT INTO communication.maintenance_component (maintenance_id, component_id)
-SELECT left(md5('maintenance ' || maintenance_id), 12), component_id FROM availability.maintenance_component;
+SELECT left(md5('maintenance ' || c.maintenance_id), 12), c.component_id
+FROM availability.maintenance_component c JOIN told ON told.id = left(md5('maintenance ' || c.maintenance_id), 12);
 UPDATE availability.maintenance SET maintenance_id = left(md5('maintenance ' || id), 12);
 
 DO $$
@@ -114,12 +124,14 @@ BEGIN
                        'communication.maintenance_component, communication.maintenance_update, '
                        'communication.maintenance_change, availability.maintenance, '
                        'availability.maintenance_component TO %I', writer);
-        EXECUTE format('GRANT UPDATE (version, title, body, rule, lasts, component_ids, remind, starts_by_clock, '
-                       'ends_by_clock, planned_until, ended_at, ended_by) ON communication.series TO %I', writer);
+        EXECUTE format('GRANT UPDATE (version, title, body, rule, time_zone, first_at, lasts, component_ids, remind, '
+                       'starts_by_clock, ends_by_clock, ended_at, ended_by) ON communication.series TO %I', writer);
         EXECUTE format('GRANT UPDATE (version, title, body, stage, starts_at, ends_at, starts_by_clock, ends_by_clock, '
-                       'remind, reminded, began_at, ended_at) ON communication.maintenance TO %I', writer);
-        EXECUTE format('GRANT UPDATE (began_at, ended_at, cancelled_at, cancelled_by) '
+                       'remind, reminded, began_at, ended_at, occurs_at, series_version) '
+                       'ON communication.maintenance TO %I', writer);
+        EXECUTE format('GRANT UPDATE (title, began_at, ended_at, awaits_start, cancelled_at, cancelled_by) '
                        'ON availability.maintenance TO %I', writer);
+        EXECUTE format('GRANT UPDATE (withdrawn_at) ON availability.maintenance_component TO %I', writer);
         EXECUTE format('GRANT DELETE ON communication.maintenance_component TO %I', writer);
     END LOOP;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'holdfast_site') THEN

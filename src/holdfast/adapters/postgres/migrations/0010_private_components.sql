@@ -1,0 +1,4 @@
+-- Whether a component's cluster is private, or was when the component was removed: what was told of it then is
+-- still for nobody else.
+
+ALTER TABLE estate.component ADD COLUMN private boolean NOT NULL DEFAULT false;

@@ -1,0 +1,148 @@
+"""Incidents in the processes that need them, and the rules in the controller's."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from holdfast.adapters.postgres.announcements import PostgresAnnouncements
+from holdfast.adapters.postgres.availability import PostgresReadingStore
+from holdfast.adapters.postgres.connect import Pool, open_pool
+from holdfast.adapters.postgres.conninfo import Conninfo
+from holdfast.adapters.postgres.incidents import PostgresIncidents
+from holdfast.availability.model import Interval, State
+from holdfast.availability.ports import ReadingStore
+from holdfast.availability.reading import Inventory
+from holdfast.communication.directory import Directory, directory_of
+from holdfast.communication.incident_desk import IncidentDesk
+from holdfast.communication.model import ComponentState
+from holdfast.communication.rules import TROUBLE, Measured, RuleBook, Stretch
+from holdfast.communication.watching import Note, Watch
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.errors import HoldfastError
+from holdfast.kernel.windows import MICROSECOND, Window
+
+WATCH_EVERY_S = 5.0
+LOOK_BACK = timedelta(days=1)
+LOOK_FAR_BACK = timedelta(days=90)
+"""Only for what has been in trouble for all of LOOK_BACK."""
+
+_IN_TROUBLE = frozenset({State.DEGRADED, State.PARTIAL_OUTAGE, State.MAJOR_OUTAGE})
+
+log = structlog.get_logger()
+
+
+def directory_in(inventory: Inventory) -> Directory:
+    """Which component is which, of the estate in force."""
+    return directory_of(inventory.estate, inventory.registered)
+
+
+def incident_desk(pool: Pool, clock: Clock, directory: Callable[[], Directory]) -> IncidentDesk:
+    """Incidents over a pool, of a login that may write them."""
+    return IncidentDesk(PostgresIncidents(pool), PostgresAnnouncements(pool), clock, directory)
+
+
+class StoredMeasurements:
+    """Measurements out of the availability that is recorded."""
+
+    def __init__(self, store: ReadingStore, inventory: Callable[[], Inventory]) -> None:
+        self._store = store
+        self._inventory = inventory
+
+    async def measured(self, also: Collection[int], now: datetime) -> Mapping[int, Measured]:
+        inventory = self._inventory()
+        known = frozenset(inventory.registered.components.values())
+        ids = sorted(await self._in_trouble(inventory) | (known & frozenset(also)))
+        found = await self._read(ids, Window(now - LOOK_BACK, now), now)
+        long = [
+            each
+            for each, measured in found.items()
+            if (run := measured.run(TROUBLE, now)) is not None and run.start <= now - LOOK_BACK
+        ]
+        return found | await self._read(long, Window(now - LOOK_FAR_BACK, now), now)
+
+    async def _in_trouble(self, inventory: Inventory) -> frozenset[int]:
+        """Components of which any check says so. What their intervals say, which are read next, counts."""
+        states = await self._store.check_states()
+        return frozenset(
+            component_id
+            for pair, component_id in inventory.registered.components.items()
+            if any(
+                check in states and states[check].state in _IN_TROUBLE for check in inventory.check_ids(*pair)
+            )
+        )
+
+    async def _read(self, ids: Sequence[int], window: Window, now: datetime) -> dict[int, Measured]:
+        if not ids:
+            return {}
+        lines = await self._store.intervals(ids, window, now)
+        planned = await self._store.maintenance(Window(window.start, now + MICROSECOND), ids)
+        return {
+            each: Measured(
+                tuple(_stretch(interval) for interval in lines.get(each, ())),
+                tuple(one.window for one in planned if each in one.component_ids and not one.cancelled_at),
+            )
+            for each in ids
+        }
+
+
+def _stretch(interval: Interval) -> Stretch:
+    state = ComponentState(interval.state.label)
+    return Stretch(interval.window.start, interval.window.end, state, interval.reason, interval.sample)
+
+
+class Communication:
+    """Rules that declare and resolve incidents, and notices of degradations, while this controller leads."""
+
+    def __init__(self, conninfo: Conninfo, clock: Clock, *, leading: Callable[[], bool], note: Note) -> None:
+        self._conninfo = conninfo
+        self._clock = clock
+        self._leading = leading
+        self._note = note
+        self._inventory: Inventory | None = None
+        self._book: tuple[RuleBook, timedelta] | None = None
+
+    def put_in_force(self, inventory: Inventory) -> None:
+        """From now on this estate counts. Before the first call there is nothing to look at."""
+        declared = inventory.estate.communication
+        book = RuleBook(declared.rules, declared.templates, directory_in(inventory))
+        self._inventory, self._book = inventory, (book, declared.subscriptions.degradation_after)
+
+    async def run(self) -> None:
+        """Run until cancelled. The database may be away at any time."""
+        async with open_pool(self._conninfo, "communication", max_size=2) as pool:
+            watch = Watch(
+                StoredMeasurements(PostgresReadingStore(pool), self._in_force),
+                incident_desk(pool, self._clock, lambda: self._rules()[0].directory),
+                PostgresAnnouncements(pool),
+                self._clock,
+                self._rules,
+                on_event=self._note,
+            )
+            await self._repeat(watch)
+
+    async def _repeat(self, watch: Watch) -> None:
+        """Again and again. What the database refuses now is told once, and done the next time."""
+        told = ""
+        while True:
+            idle = self._inventory is None or not self._leading()
+            if not idle:
+                try:
+                    await watch.run_once()
+                    told = ""
+                except HoldfastError as error:
+                    if str(error) != told:
+                        told = str(error)
+                        log.warning("rules_postponed", error=told)
+                except Exception as error:  # noqa: BLE001  a fault here must not end the checks with it
+                    log.error("rules_broke", error=f"{type(error).__name__}: {error}")  # noqa: TRY400
+            await asyncio.sleep(1.0 if idle else WATCH_EVERY_S)
+
+    def _in_force(self) -> Inventory:
+        assert self._inventory is not None, "nothing runs before an estate is in force"  # noqa: S101
+        return self._inventory
+
+    def _rules(self) -> tuple[RuleBook, timedelta]:
+        assert self._book is not None, "nothing runs before an estate is in force"  # noqa: S101
+        return self._book

@@ -1,0 +1,1 @@
+"""The REST API: what the console does, for programs."""

@@ -1,0 +1,62 @@
+"""What the API is made of: the desks that it speaks for, and those who tell it what there is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fastapi import Request
+
+from holdfast.communication.directory import Directory
+from holdfast.communication.incident_desk import IncidentDesk
+from holdfast.communication.maintenance_desk import MaintenanceDesk
+from holdfast.communication.subscribing import SubscriptionStore
+from holdfast.estate.model import Estate
+from holdfast.identity.model import Actor, Recorded
+from holdfast.interfaces.api.overviews import Overviews
+from holdfast.interfaces.site.ports import StatusReader
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.journal import Journal
+
+
+class Bearers(Protocol):
+    """Who holds which token."""
+
+    async def actor_of_token(self, token: str) -> Actor:
+        """Raises Refused for one that is unknown, expired or revoked."""
+        ...
+
+
+class Trail(Protocol):
+    """The journal as auditors read it."""
+
+    async def entries(
+        self, *, before: int | None = None, actor: str = "", event: str = "", limit: int = 50
+    ) -> Sequence[Recorded]:
+        """Newest first, of ids below `before`. `event` may be the beginning of one: `incident.`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All of it. `estate` and `directory` are asked anew each time, so that a reload takes effect."""
+
+    bearers: Bearers
+    incidents: IncidentDesk
+    maintenance: MaintenanceDesk
+    subscriptions: SubscriptionStore
+    journal: Journal
+    trail: Trail
+    reader: StatusReader
+    estate: Callable[[], Estate]
+    directory: Callable[[], Directory]
+    clock: Clock
+    overviews: Overviews = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "overviews", Overviews(self.reader, self.clock))
+
+
+def services_of(request: Request) -> Services:
+    """Those of the application that answers this request."""
+    services: Services = request.app.state.services
+    return services

@@ -1,0 +1,1 @@
+"""Where operators log in, and the pages that they work on."""

@@ -1,0 +1,1 @@
+"""What subscribers read: mails, and the bodies that other channels get."""

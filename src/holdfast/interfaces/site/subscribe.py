@@ -1,0 +1,182 @@
+"""The pages where visitors ask to be told: a form without script, cookie or login.
+
+    ask --a message to the address--> confirm --> manage --> ended      (the rest is in subscriptions.py)
+
+Whoever asks is answered the same, whether the address is known or not, was reached or not, or was asked too
+often.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from holdfast.communication.errors import BadAddress, NotPossible
+from holdfast.communication.model import Channel, Scope
+from holdfast.interfaces.site.choices import choices_of, scope_of
+from holdfast.interfaces.site.form_pages import (
+    AwayError,
+    FormPages,
+    Subscribing,
+    name_of,
+    page_of,
+    see,
+    within,
+)
+from holdfast.interfaces.site.forms import Fields, FormRefused, Sealed, fields_of, first, is_from_our_pages
+from holdfast.interfaces.site.limits import client_of, unnamed
+from holdfast.interfaces.site.publisher import Publisher
+from holdfast.interfaces.site.readership import Readership
+from holdfast.interfaces.site.rendering import Renderer
+from holdfast.interfaces.site.responses import Answer
+from holdfast.interfaces.site.subscriptions import SubscriptionPages
+from holdfast.kernel.clock import Clock
+
+SUBSCRIBE = "/{language}/subscribe"
+SENT = "/{language}/subscribe/sent"
+WEBHOOKS = "/{language}/subscribe/webhooks"
+LONGEST_ADDRESS = 2000
+MOST_TICKED = 50
+"""Boxes that a link of ours ticks beforehand."""
+_POSTED = re.compile(
+    r"/[a-z]{2,3}/(subscribe|subscriptions/(confirm|manage|unsubscribe)/[\w-]{1,100})", re.ASCII
+)
+
+
+def subscribe_pages(
+    subscribing: Subscribing, publisher: Publisher, readership: Callable[[], Readership], clock: Clock
+) -> list[Route]:
+    """All pages about subscriptions."""
+    return [
+        *AskPages(subscribing, publisher, readership, clock).routes(),
+        *SubscriptionPages(subscribing, publisher, readership, clock).routes(),
+    ]
+
+
+def takes_forms(path: str) -> bool:
+    """Whether a form may be posted to this address."""
+    return _POSTED.fullmatch(path) is not None
+
+
+@dataclass(slots=True)
+class _Filled:
+    """What a visitor had filled in when the form comes back, and why it does."""
+
+    address: str = ""
+    scope: Scope = field(default_factory=Scope)
+    error: str = ""
+
+
+class AskPages(FormPages):
+    """The router's endpoints for everybody."""
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(SUBSCRIBE, self._subscribe, methods=["GET", "POST"]),
+            Route(SENT, self._sent),
+            Route(WEBHOOKS, self._webhooks),
+        ]
+
+    async def _subscribe(self, request: Request) -> Answer:
+        renderer, channels = self.renderer(request), self.channels()
+        if renderer is None or not channels:
+            return self.problem(request, 404)
+        if request.method != "POST":
+            channel = _channel(request.query_params.get("channel", ""), channels)
+            return self._form(renderer, channel, _Filled(scope=self._asked_for(request)))
+        try:
+            fields = await fields_of(request)
+        except FormRefused as error:
+            return self.problem(request, error.status)
+        if not is_from_our_pages(request, renderer.site.url):
+            return self.problem(request, 403)
+        return await self._asked(request, renderer, _channel(first(fields, "channel"), channels), fields)
+
+    async def _asked(self, request: Request, renderer: Renderer, channel: Channel, fields: Fields) -> Answer:
+        _ = renderer.t.gettext
+        address = first(fields, "address").strip()[: LONGEST_ADDRESS + 1]
+        filled = _Filled(address, scope_of(self.overview(None), fields))
+        sent = see(SENT.format(language=renderer.t.language), channel=channel.value)
+        if first(fields, "website"):
+            return sent  # only programs see that field
+        if self.seal.judge(first(fields, "seal")) is not Sealed.GOOD:
+            filled.error = _("Please check what you entered, and send the form once more.")
+        elif not filled.scope.topics:
+            filled.error = _("Choose at least one kind of message.")
+        if filled.error:
+            return self._form(renderer, channel, filled)
+        if not self.limits.asking.allows(client_of(request.scope)):
+            return self.problem(request, 429)
+        return await self._ask(request, renderer, channel, filled) or sent
+
+    async def _ask(
+        self, request: Request, renderer: Renderer, channel: Channel, filled: _Filled
+    ) -> Answer | None:
+        """The answer when something is wrong. That an address was asked often enough is nobody's business."""
+        if not self.limits.target.allows(unnamed(filled.address)):
+            return None
+        if not self.limits.everybody.allows("everybody"):
+            return self.problem(request, 429)
+        try:
+            await within(self.desk.subscribe(channel, filled.address, renderer.t.language, filled.scope))
+        except BadAddress:
+            filled.error = _wrong(channel, renderer)
+        except NotPossible:
+            filled.error = renderer.t.gettext("Too many components: choose whole clusters, or everything.")
+        except AwayError:
+            return self.problem(request, 503)
+        return self._form(renderer, channel, filled) if filled.error else None
+
+    def _form(self, renderer: Renderer, channel: Channel, filled: _Filled) -> Answer:
+        html = renderer.page(
+            "subscribe.html",
+            f"subscribe?{urlencode({'channel': channel.value})}",
+            section="subscribe",
+            offered=[(each.value, name_of(each, renderer)) for each in self.channels()],
+            channel=channel.value,
+            choices=choices_of(self.overview(None), filled.scope),
+            filled=filled,
+            seal=self.seal.fresh(),
+        )
+        return page_of(html, renderer, status=400 if filled.error else 200)
+
+    async def _sent(self, request: Request) -> Answer:
+        renderer = self.renderer(request)
+        if renderer is None:
+            return self.problem(request, 404)
+        channel = _channel(request.query_params.get("channel", ""), tuple(Channel))
+        path = f"subscribe/sent?{urlencode({'channel': channel.value})}"
+        html = renderer.page("subscribe_sent.html", path, section="subscribe", channel=channel.value)
+        return page_of(html, renderer)
+
+    async def _webhooks(self, request: Request) -> Answer:
+        renderer = self.renderer(request)
+        if renderer is None:
+            return self.problem(request, 404)
+        return page_of(renderer.page("subscribe_webhooks.html", "subscribe/webhooks"), renderer)
+
+    def _asked_for(self, request: Request) -> Scope:
+        """The boxes that a link of ours ticks beforehand."""
+        names = ("cluster", "component", "topic")
+        fields = {name: request.query_params.getlist(name)[:MOST_TICKED] for name in names}
+        scope = scope_of(self.overview(None), fields)
+        return scope if scope.topics else Scope(Scope().topics, scope.component_ids, scope.cluster_keys)
+
+
+def _channel(text: str, channels: Sequence[Channel]) -> Channel:
+    return next((each for each in channels if each.value == text), channels[0])
+
+
+def _wrong(channel: Channel, renderer: Renderer) -> str:
+    _ = renderer.t.gettext
+    return {
+        Channel.MAIL: _("This is no mail address: it looks like name@example.org."),
+        Channel.WEBHOOK: _(
+            "This address cannot be used: it must begin with https:// and lead to the open Internet."
+        ),
+        Channel.SLACK: _("This is no incoming webhook of Slack: it begins with https://hooks.slack.com/."),
+        Channel.TEAMS: _("This is no webhook of Microsoft Teams: copy the address of a workflow there."),
+    }[channel]
