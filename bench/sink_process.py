@@ -54,9 +54,9 @@ class Sink(asyncio.Protocol):
         if not self._buffer.endswith(_END):
             return
         found = _MESSAGE_ID.search(self._buffer)
+        name = bytes(found[1]) if found else b"?"
         self._buffer.clear()
         self._in_data = False
-        name = found[1] if found else b"?"
         if self._delay_s:
             asyncio.get_running_loop().call_later(self._delay_s, self._accept, name)
         else:

@@ -48,4 +48,5 @@ SUBJECTS = (
     Subject("sustained", "20,000 checks a minute on one core: start delay, memory per check"),
     Subject("reading", "a year of 2,000 components: agreement report, component page"),
     Subject("overall", "the overall page of 50 components: requests per second, size"),
+    Subject("mailing", "an incident to 10,000 subscribers by mail, the sender killed twice"),
 )

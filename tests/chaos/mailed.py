@@ -30,9 +30,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ESTATE = """\
 version: 1
 site: {{listen: 127.0.0.1:{site}, url: https://status.example.org}}
+console: {{listen: 127.0.0.1:{console}}}
 regions: {{here: {{name: Here}}}}
 clusters:
-  eu: {{name: Europe, region: here, components: {{api: {{name: API}}}}}}
+  eu:
+    name: Europe
+    region: here
+    components: {{api: {{name: API, checks: {{smtp: {{type: tcp, host: 127.0.0.1, port: {smtp}}}}}}}}}
 mail: {{host: 127.0.0.1, port: {smtp}, security: none, sender: status@example.org, connections: 4}}
 """
 

@@ -20,7 +20,7 @@ def test_a_sender_killed_twice_loses_no_mail_and_doubles_next_to_none(tmp_path: 
     dice = random.Random(SEED)
     print(f"seed {SEED}")  # noqa: T201
     with sink(tmp_path / "mails", delay_ms=10) as mails:
-        estate = ESTATE.format(site=free_port(), smtp=mails.port)
+        estate = ESTATE.format(site=free_port(), console=free_port(), smtp=mails.port)
         with installed(tmp_path / "sending", estate) as installation:
             installation.up()
             key = installation.data_dir / "keys" / "encryption.key"

@@ -1,6 +1,10 @@
 """One demo and one browser, shared by all end-to-end tests; both are gone when the last of them is done."""
 
+import asyncio
+import contextlib
+import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -32,6 +36,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         up = installation.up("--listen", listen, "--sample-history", command="demo")
         demo = Demo(installation, up)
         demo.until_whole()
+        demo.tell()
         yield demo
 
 
@@ -60,3 +65,21 @@ async def visit(browser: Browser, demo: Demo) -> AsyncIterator[Callable[..., Any
     yield visitor
     for context in contexts:
         await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def frozen(demo: Demo) -> AsyncIterator[None]:
+    """The database is there and does nothing: nobody starts it again, and nobody gets an answer from it."""
+    installation = demo.installation
+    stopped = [installation.postmaster, *installation.backends()]
+    pids = [pid for pid in stopped if pid is not None]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in reversed(pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        await asyncio.to_thread(demo.until_whole, "measured")

@@ -3,8 +3,8 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ class Demo:
 
     installation: Installation
     up: Started
+    told: dict[str, str] = field(default_factory=dict)
+    """What was told when it began: pages that stay, by what they are, below their language."""
 
     @property
     def site(self) -> str:
@@ -50,6 +52,8 @@ class Demo:
             "component": f"/{language}/clusters/eu/api",
             "component, a year": f"/{language}/clusters/usa/website?range=1y",
             "history": f"/{language}/history",
+            "incidents": f"/{language}/incidents",
+            **{what: f"/{language}/{path}" for what, path in self.told.items()},
             "formula": f"/{language}/formula",
             "agreement": self.report_path("Premium SLA, EU", language),
             "problem": f"/{language}/no-such-page",
@@ -67,6 +71,36 @@ class Demo:
     def heal(self, part: str) -> None:
         self.run("lab", "heal", part)
 
+    def incident(self, step: str, *arguments: str) -> Any:
+        """What `holdfast incident` comes to."""
+        return self.run("incident", step, *arguments, "--config", str(self.config))
+
+    def tell(self) -> None:
+        """An incident that is over, with an edit in its record, and work that is planned for next week."""
+        texts = ("--title", "Anmeldung gestört", "--body", "Wir *suchen* die Ursache.")
+        made = self.incident("declare", *texts, "--impact", "minor", "--component", "eu/website=degraded")
+        told, first = made["id"], made["updates"][0]["id"]
+        self.incident("edit", told, "--update", first, "--body", "Wir **kennen** die Ursache.")
+        self.incident("resolve", told, "--body", "Ein Zertifikat war abgelaufen.")
+        self.told["incident"] = f"incidents/{told}"
+        start = datetime.now(UTC) + timedelta(days=7)
+        times = [moment.isoformat(timespec="seconds") for moment in (start, start + timedelta(hours=2))]
+        planned = self.run(
+            *(
+                "maintenance",
+                "plan",
+                "usa/*",
+                "--from",
+                times[0],
+                "--to",
+                times[1],
+                "--title",
+                "Neue Platten",
+            ),
+            *("--text", "Sie sind *schneller*.", "--config", str(self.config)),
+        )
+        self.told["maintenance"] = f"maintenance/{planned['id']}"
+
     def report(self, agreement: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.run("sla", "report", agreement, "--config", str(self.config))
         return found
@@ -77,20 +111,24 @@ class Demo:
         found: Mapping[str, Any] = json.loads(body) if code == 200 else {}
         return found
 
-    def shown(self) -> dict[str, str]:
+    def shown(self, what: str = "state") -> dict[str, str]:
         """Each component's state on the site."""
         return {
-            f"{cluster['key']}/{each['key']}": each["state"]
+            f"{cluster['key']}/{each['key']}": each[what]
             for cluster in self.status().get("clusters", ())
             for each in cluster["components"]
         }
 
-    def until_whole(self) -> None:
-        """Wait until every component is operational on the site, and the site is current."""
+    def until_whole(self, what: str = "state") -> None:
+        """Wait until every component is operational on the site, and the site is current.
+
+        `what`: as shown (`state`), or as `measured` whatever an open incident tells of it.
+        """
         try:
             eventually(
                 lambda: (
-                    self.shown() == dict.fromkeys(COMPONENTS, "operational") and not self.status()["stale"]
+                    self.shown(what) == dict.fromkeys(COMPONENTS, "operational")
+                    and not self.status()["stale"]
                 ),
                 "all components are operational",
             )

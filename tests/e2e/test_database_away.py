@@ -1,15 +1,13 @@
 """The site while its database is away, and what is left when it is back."""
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from e2e.demo import Demo
 from installation import eventually, fetch
@@ -43,24 +41,6 @@ async def test_a_killed_database_is_started_again_and_has_lost_nothing(
     )
     assert recorded <= set(installation.query(RESULTS))
     await asyncio.to_thread(demo.until_whole)
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def frozen(demo: Demo) -> AsyncIterator[None]:
-    """The database is there and does nothing: nobody starts it again, and nobody gets an answer from it."""
-    installation = demo.installation
-    stopped = [installation.postmaster, *installation.backends()]
-    pids = [pid for pid in stopped if pid is not None]
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in reversed(pids):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-        await asyncio.to_thread(demo.until_whole)
 
 
 @pytest.mark.usefixtures("frozen")

@@ -11,12 +11,14 @@ from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.incidents import PostgresIncidents
+from holdfast.adapters.postgres.maintenance import PostgresMaintenances
 from holdfast.availability.model import Interval, State
 from holdfast.availability.ports import ReadingStore
 from holdfast.availability.reading import Inventory
 from holdfast.communication.directory import Directory, directory_of
 from holdfast.communication.incident_desk import IncidentDesk
-from holdfast.communication.model import ComponentState
+from holdfast.communication.model import ComponentState, Maintenance, Stage
+from holdfast.communication.ports import MaintenanceStore
 from holdfast.communication.rules import TROUBLE, Measured, RuleBook, Stretch
 from holdfast.communication.watching import Note, Watch
 from holdfast.kernel.clock import Clock
@@ -44,10 +46,13 @@ def incident_desk(pool: Pool, clock: Clock, directory: Callable[[], Directory]) 
 
 
 class StoredMeasurements:
-    """Measurements out of the availability that is recorded."""
+    """Measurements out of the availability that is recorded, and the work that was really done meanwhile."""
 
-    def __init__(self, store: ReadingStore, inventory: Callable[[], Inventory]) -> None:
+    def __init__(
+        self, store: ReadingStore, maintenance: MaintenanceStore, inventory: Callable[[], Inventory]
+    ) -> None:
         self._store = store
+        self._maintenance = maintenance
         self._inventory = inventory
 
     async def measured(self, also: Collection[int], now: datetime) -> Mapping[int, Measured]:
@@ -77,14 +82,24 @@ class StoredMeasurements:
         if not ids:
             return {}
         lines = await self._store.intervals(ids, window, now)
-        planned = await self._store.maintenance(Window(window.start, now + MICROSECOND), ids)
+        known = await self._maintenance.maintenances(Window(window.start, now + MICROSECOND))
+        work = [(one.component_ids, worked) for one in known if (worked := _worked(one, now)) is not None]
         return {
             each: Measured(
                 tuple(_stretch(interval) for interval in lines.get(each, ())),
-                tuple(one.window for one in planned if each in one.component_ids and not one.cancelled_at),
+                tuple(worked for concerned, worked in work if each in concerned),
             )
             for each in ids
         }
+
+
+def _worked(maintenance: Maintenance, now: datetime) -> Window | None:
+    """When it was really worked on, which may be longer than what counts; None when it was not, or not yet."""
+    if not (maintenance.is_under_way or maintenance.stage is Stage.COMPLETED):
+        return None
+    start = maintenance.began_at or maintenance.window.start
+    end = now + MICROSECOND if maintenance.is_under_way else maintenance.ended_at or maintenance.window.end
+    return Window(start, max(start, end))
 
 
 def _stretch(interval: Interval) -> Stretch:
@@ -113,7 +128,7 @@ class Communication:
         """Run until cancelled. The database may be away at any time."""
         async with open_pool(self._conninfo, "communication", max_size=2) as pool:
             watch = Watch(
-                StoredMeasurements(PostgresReadingStore(pool), self._in_force),
+                StoredMeasurements(PostgresReadingStore(pool), PostgresMaintenances(pool), self._in_force),
                 incident_desk(pool, self._clock, lambda: self._rules()[0].directory),
                 PostgresAnnouncements(pool),
                 self._clock,

@@ -16,6 +16,7 @@ from holdfast.adapters.postgres.connect import Pool, borrowed, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.adapters.postgres.identity import PostgresIdentity, PostgresTrail
+from holdfast.bootstrap.api import rest_api
 from holdfast.bootstrap.estates import secret_of
 from holdfast.bootstrap.following import FollowedEstate
 from holdfast.bootstrap.serving import bound, serve_until_stopped
@@ -25,6 +26,7 @@ from holdfast.estate.communication import Console, OpenId
 from holdfast.estate.model import Estate
 from holdfast.identity.desk import IdentityDesk
 from holdfast.identity.model import Role, RoleByClaim, Terms
+from holdfast.interfaces.api.problems import ROOT as API
 from holdfast.interfaces.console.app import create_console
 from holdfast.interfaces.console.login_pages import Gateway
 from holdfast.interfaces.console.shell import ConsolePage
@@ -86,8 +88,7 @@ def _pages(pool: Pool, clock: Clock, inventory: FollowedEstate) -> Sequence[Cons
 
 def _mounts(pool: Pool, clock: Clock, inventory: FollowedEstate, identity: IdentityDesk) -> Mapping[str, Any]:
     """What answers beside the pages, by path."""
-    del pool, clock, inventory, identity
-    return {}
+    return {API: rest_api(pool, clock, inventory, identity)}
 
 
 def terms_of(declared: Console) -> Terms:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import structlog
 
-from holdfast.adapters.notify.mail import MailCourier, Relay
+from holdfast.adapters.notify.mail import Relay
 from holdfast.adapters.notify.mime import Letterhead
 from holdfast.adapters.notify.outbound import Outbound
+from holdfast.adapters.notify.postman import PostmanCourier
 from holdfast.adapters.notify.webhook import WebhookCourier
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
@@ -57,14 +58,17 @@ def links_of(estate: Estate) -> Links:
 
 @contextlib.asynccontextmanager
 async def couriers_of(
-    estate: Estate, config: Path, pool: Pool, vault: Vault, clock: Clock
+    estate: Estate, config: Path, pool: Pool, vault: Vault, clock: Clock, notes: Path
 ) -> AsyncIterator[Mapping[Channel, Way]]:
-    """A courier for each channel, closed at the end. One that cannot be had is told of and left out."""
+    """A courier for each channel, closed at the end. One that cannot be had is told of and left out.
+
+    `notes` is where the postman notes what was accepted.
+    """
     async with contextlib.AsyncExitStack() as stack:
         ways: dict[Channel, Way] = {}
         if estate.mail is not None:
             try:
-                courier = mail_courier(estate.mail, estate.site.title, config)
+                courier = mail_courier(estate.mail, estate.site.title, config, notes)
             except HoldfastError as error:
                 # Its password, say, is not there yet: what waits for it goes on waiting.
                 log.error("mail_not_sent", error=str(error), hint=error.hint)  # noqa: TRY400
@@ -82,14 +86,15 @@ def posted_ways(estate: Estate, pool: Pool, vault: Vault, clock: Clock) -> dict[
     return {channel: Way(courier, at_once) for channel, at_once in POSTED_AT_ONCE.items()}
 
 
-def mail_courier(mail: Mail, title: str, config: Path) -> MailCourier:
+def mail_courier(mail: Mail, title: str, config: Path, notes: Path) -> PostmanCourier:
     """Raises SecretError."""
     head = Letterhead(mail.sender, title, mail.reply_to or "")
-    return MailCourier(relay_of(mail, config), head, mail.connections)
+    return PostmanCourier(relay_of(mail, config), head, mail.connections, notes)
 
 
 def relay_of(mail: Mail, config: Path) -> Relay:
     """Raises SecretError. A CA file is looked for beside the estate file."""
     password = None if mail.password is None else secret_of(config, mail.password)
     ca_file = None if mail.ca_file is None else config.absolute().parent / mail.ca_file
-    return Relay(mail.host, mail.port, mail.security, mail.username, password, ca_file)
+    known = None if ca_file is None else str(ca_file)
+    return Relay(mail.host, mail.port, mail.security, mail.username, password, known)

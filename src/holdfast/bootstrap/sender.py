@@ -11,6 +11,7 @@ from uuid import uuid4
 import structlog
 
 from holdfast.adapters.notify.accepted import AcceptedFile, accepted_file
+from holdfast.adapters.notify.postman import noted_by_the_last
 from holdfast.adapters.postgres.changes import CHANGED, OUTBOX, PostgresChanges
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
@@ -36,10 +37,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What one sender has to itself for as long as it lives: its name, and what it noted as accepted."""
+    """What one sender has to itself for as long as it lives: its name, and what was noted as accepted.
 
-    holder: Holder
+    `posted` are the notes of its postman, who may outlive it for a moment.
+    """
+
+    name: str
     accepted: AcceptedFile
+    posted: Path
 
 
 async def run_sender(
@@ -51,7 +56,7 @@ async def run_sender(
     """
     vault = vault_for(estate, config, data_dir)
     with own_desk(data_dir / "sender") as desk:
-        log.info("sender_started", holder=desk.holder.name)
+        log.info("sender_started", desk=desk.name)
         async with open_pool(conninfo, "sender", max_size=4) as pool:
             process = SenderProcess(estate, config, conninfo, pool, desk, vault)
             working = asyncio.create_task(process.run(signals))
@@ -110,9 +115,13 @@ class SenderProcess:
 
     @contextlib.asynccontextmanager
     async def _sending(self) -> AsyncIterator[Sender]:
-        clock = SystemClock()
+        clock, desk = SystemClock(), self._desk
         composer = composer_of(self._estate)
-        async with couriers_of(self._estate, self._config, self._pool, self._vault, clock) as ways:
+        # A postman whose sender was killed is waited for: then it is known what it has handed over.
+        await noted_by_the_last(desk.posted, into=desk.accepted)
+        async with couriers_of(
+            self._estate, self._config, self._pool, self._vault, clock, desk.posted
+        ) as ways:
             log.info("sender_ready", channels=[each.value for each in ways])
             yield Sender(
                 Office(
@@ -120,8 +129,8 @@ class SenderProcess:
                     composer,
                     self._vault,
                     clock,
-                    self._desk.holder,
-                    self._desk.accepted,
+                    Holder(desk.name, str(uuid4())),
+                    desk.accepted,
                     _tell,
                 ),
                 ways,
@@ -182,7 +191,7 @@ def own_desk(folder: Path) -> Iterator[Desk]:
             except BlockingIOError:
                 continue
             name = f"{_kept_name(place / 'name')}@{socket.gethostname()}"
-            yield Desk(Holder(name, str(uuid4())), accepted)
+            yield Desk(name, accepted, place / "posted")
             return
     raise HoldfastError(f"{MOST_DESKS} senders run in {folder} already", hint="stop some of them")
 

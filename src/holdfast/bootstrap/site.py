@@ -21,6 +21,7 @@ from holdfast.availability.reading import Inventory, Reader
 from holdfast.bootstrap.estates import page_links, report_links
 from holdfast.bootstrap.following import FollowedEstate
 from holdfast.bootstrap.serving import serve_until_stopped
+from holdfast.bootstrap.reports import report_desk
 from holdfast.bootstrap.signals import Signals
 from holdfast.bootstrap.vault import vault_for
 from holdfast.communication.directory import Directory
@@ -100,6 +101,7 @@ async def run_site(
             settings=inventory.settings,
             clock=clock,
             news=NewsReader(PostgresIncidents(pool), PostgresMaintenances(pool), clock),
+            reports=report_desk(pool, clock, inventory),
             readership=inventory.readership,
             changes=lambda: inventory.changes(listen),
             snapshot_file=data_dir / "site" / "snapshot.json",

@@ -93,14 +93,14 @@ def recount(
 
 def _added(
     held: Mapping[int, Sequence[Window]], target: Window, now: datetime
-) -> list[tuple[Window, frozenset[int]]]:
+) -> tuple[tuple[Window, frozenset[int]], ...]:
     """What of `target` is not held yet. What is over cannot be announced any more."""
     missing: dict[Window, set[int]] = defaultdict(set)
     for component, windows in held.items():
         for gap in _gaps(windows, target):
             if gap.end > now:
                 missing[gap].add(component)
-    return [(window, frozenset(missing[window])) for window in sorted(missing)]
+    return tuple((window, frozenset(missing[window])) for window in sorted(missing))
 
 
 def _gaps(windows: Iterable[Window], target: Window) -> list[Window]:

@@ -237,6 +237,9 @@ def posted(
                 hint="start it first, or leave the stage",
             )
         before = replace(maintenance, stage=stage)
+    if len(maintenance.updates) >= MOST_UPDATES:
+        # The steps themselves are few, and are possible however much was said.
+        raise NotPossible(f"it has {MOST_UPDATES} updates", hint="finish it and plan another one")
     state = ComponentState.UNDER_MAINTENANCE if before.is_under_way else None
     after = _said(before, update_id, stage, text, actor, now, state)
     return Decided(after, "maintenance.updated", Event.MAINTENANCE_UPDATED, {"stage": stage.value})
@@ -327,8 +330,6 @@ def _said(
     now: datetime,
     state: ComponentState | None,
 ) -> Maintenance:
-    if len(maintenance.updates) >= MOST_UPDATES:
-        raise NotPossible(f"it has {MOST_UPDATES} updates", hint="finish it and plan another one")
     at = max([now, *(each.at for each in maintenance.updates[-1:])])
     affected = {} if state is None else dict.fromkeys(sorted(maintenance.component_ids), state)
     said = Update(update_id, at, stage.value, _body(body), actor, affected)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
+from holdfast.communication.errors import NotPossible
 from holdfast.communication.incident_steps import NewUpdate
 from holdfast.communication.model import LONGEST_TITLE, ComponentState, Impact, Phase, Place
 from holdfast.communication.templates import listed, moment, written
@@ -30,9 +31,12 @@ def impact_of(states: Iterable[ComponentState]) -> Impact:
 
 
 def opening(template: IncidentTemplate | None, known: Mapping[str, str]) -> tuple[str, str]:
-    """Title and body."""
+    """Title and body. Where a template cannot be filled in, plain words are better than none."""
     used = _OWN if template is None else template
-    title, body = written(used if used.title else used.model_copy(update={"title": _TITLE}), known)
+    try:
+        title, body = written(used if used.title else used.model_copy(update={"title": _TITLE}), known)
+    except NotPossible:
+        title, body = written(_OWN, known)
     return title if len(title) <= LONGEST_TITLE else title[: LONGEST_TITLE - 1] + "…", body
 
 

@@ -45,6 +45,7 @@ def communication_rules(estate: Estate, nearest: Nearest) -> Iterator[Iterator[F
         yield _subscriptions(communication)
         for key, report in getattr(communication, "reports", {}).items():
             yield _agreement(("communication", "reports", key), report.agreement, estate)
+            yield _closing(("communication", "reports", key), report.agreement, estate)
             yield _twice(("communication", "reports", key, "to"), getattr(report, "to", ()))
     if getattr(estate, "mail", None) is not None:
         yield _mail(estate.mail)
@@ -119,6 +120,14 @@ def _agreement(path: Path, key: str, estate: Estate) -> Iterator[Finding]:
     if key not in estate.agreements:
         hint = did_you_mean(key, estate.agreements, otherwise="declare it under `agreements`")
         yield Finding((*path, "agreement"), f"no agreement is called `{key}`", hint)
+
+
+def _closing(path: Path, key: str, estate: Estate) -> Iterator[Finding]:
+    """A report is mailed once its month is frozen, and a rolling window never closes."""
+    agreement = estate.agreements.get(key)
+    if agreement is not None and agreement.window != "calendar_month":
+        hint = "schedule reports for agreements whose window is calendar_month"
+        yield Finding((*path, "agreement"), f"`{key}` has a rolling window, of which no month closes", hint)
 
 
 def _mail(mail: Mail | None) -> Iterator[Finding]:

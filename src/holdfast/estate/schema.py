@@ -42,7 +42,7 @@ def _property(key: str, schema: dict[str, Any]) -> dict[str, Any]:
         closed["default"] = format_duration(TypeAdapter(timedelta).validate_python(closed["default"]))
     if "patternProperties" in closed:
         closed["additionalProperties"] = False
-    elif key in ("headers", "metadata"):
+    elif key in ("headers", "metadata", "options"):
         closed["patternProperties"] = {_HEADER_NAMES: closed["additionalProperties"]}
         closed["additionalProperties"] = False
     return closed

@@ -255,12 +255,12 @@ class IdentityDesk:
         return account
 
     def _attempts(self, kind: str, name: str, address: str, device: str) -> tuple[Attempt, ...]:
+        # What was typed as a name may be anything, also what has no bytes.
+        known = name.encode("utf-8", "replace").decode()
         nonce = device.partition(".")[0]
-        genuine = bool(nonce) and hmac.compare_digest(
-            device.encode("utf-8", "surrogatepass"),
-            self.device_of(name, nonce).encode("utf-8", "surrogatepass"),
-        )
-        return attempts_at(kind, name, address, nonce if genuine else None)
+        genuine = nonce.isascii() and device.isascii() and bool(nonce)
+        genuine = genuine and hmac.compare_digest(device, self.device_of(known, nonce))
+        return attempts_at(kind, known, address, nonce if genuine else None)
 
     async def _admit(self, attempts: Sequence[Attempt]) -> None:
         until = await self._store.attempt(attempts, self._clock.now())
@@ -270,7 +270,7 @@ class IdentityDesk:
     async def _is_right(self, kept: Kept | None, password: str) -> bool:
         """The same work whether or not there is anything to compare with."""
         hashed = None if kept is None else kept.password_hash
-        fits = len(password) <= passwords.LONGEST
+        fits = len(password) <= passwords.LONGEST and passwords.has_bytes(password)
         return await self._hashing.verify(
             hashed if fits else None, passwords.prepared(password) if fits else ""
         )

@@ -30,6 +30,11 @@ def prepared(password: str) -> str:
     return unicodedata.normalize("NFC", password)
 
 
+def has_bytes(text: str) -> bool:
+    """False for half a character, as a broken client may send it: no password has one."""
+    return not any(0xD800 <= ord(each) <= 0xDFFF for each in text)
+
+
 def trouble_with(password: str, name: str, full_name: str = "") -> str | None:
     """Why that password will not do, in words for who chose it; None when it will."""
     if len(password) < SHORTEST:
@@ -41,9 +46,9 @@ def trouble_with(password: str, name: str, full_name: str = "") -> str | None:
     folded = password.casefold()
     if _is_monotonous(folded):
         return "this password repeats, or counts up; four words that do not belong together are better"
-    core = re.sub(r"[\W\d_]+", "", folded.translate(_LEET)) or folded
     plain = re.sub(r"[\W\d_]+", "", folded)
-    if any(_consists_of(each, word) for each in (core, plain) for word in _COMMON):
+    inner = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded).translate(_LEET)
+    if any(_consists_of(each, word) for each in (plain, re.sub(r"[\W\d_]+", "", inner)) for word in _COMMON):
         return "this password is among the first that are tried; four words are better"
     own = {part for part in re.split(r"[\W_]+", f"{name} {full_name}".casefold()) if len(part) >= 3}
     rest = folded
@@ -66,7 +71,9 @@ def _is_monotonous(text: str) -> bool:
         return True
     if any(text == (text[:size] * len(text))[: len(text)] for size in range(1, len(text) // 2 + 1)):
         return True
-    steps = {ord(after) - ord(before) for before, after in pairwise(text)}
+    # In tens, so that a nought after a nine is the next one.
+    size = 10 if text.isdecimal() else 0x110000
+    steps = {(ord(after) - ord(before)) % size for before, after in pairwise(text)}
     return len(steps) == 1
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import unescape
 from types import TracebackType
+from typing import Self
 
 import httpx
 import pyotp
@@ -96,7 +97,7 @@ class Browser:
         )
         self.page: httpx.Response
 
-    async def __aenter__(self) -> "Browser":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -114,14 +115,10 @@ class Browser:
         """As a form on a page of that origin sends it, with no token but what is in `fields`."""
         said = {"origin": self.origin, "sec-fetch-site": "same-origin"}
         said |= {name.replace("_", "-"): text for name, text in headers.items()}
-        self.page = await self.http.post(
-            path, data=dict(fields or {}), headers=said, follow_redirects=follow
-        )
+        self.page = await self.http.post(path, data=dict(fields or {}), headers=said, follow_redirects=follow)
         return self.page
 
-    async def submit(
-        self, action: str = "", *, follow: bool = True, **fields: object
-    ) -> httpx.Response:
+    async def submit(self, action: str = "", *, follow: bool = True, **fields: object) -> httpx.Response:
         """Send the form of the page that is shown, with its hidden fields and what is typed into it."""
         path, hidden = self.form(action)
         return await self.post(path, {**hidden, **fields}, follow=follow)
@@ -136,6 +133,12 @@ class Browser:
                 hidden = re.findall(r'<input type="hidden" name="(\w+)"[^>]*value="([^"]*)"', found[2])
                 return path, {name: unescape(text) for name, text in hidden}
         raise AssertionError(f"no form for {action!r} on this page: {main[:500]}")
+
+    def form_to(self, ending: str) -> str:
+        """Where the first form goes whose action ends so."""
+        main = self.page.text.partition("<main")[2]
+        actions: list[str] = re.findall(r'<form method="post" action="([^"]*)"', main)
+        return next(unescape(each) for each in actions if each.endswith(ending))
 
     @property
     def csrf(self) -> str:

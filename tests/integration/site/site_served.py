@@ -5,6 +5,7 @@ import asyncio
 import uvicorn
 from site_client import SETTINGS, TOKEN
 from site_estates import NOW, FakeReader, agreement, overview
+from site_news import FakeNews
 
 from holdfast.interfaces.site.app import StatusSite, create_site
 from holdfast.interfaces.site.publisher import Rhythm
@@ -17,11 +18,13 @@ class ServedSite:
     def __init__(self) -> None:
         self.reader = FakeReader(overview(10))
         self.reader.agreements["premium"] = agreement()
+        self.news = FakeNews()
         self.clock = ManualClock(NOW)
         self.site: StatusSite = create_site(
             self.reader,
             settings=lambda: SETTINGS,
             clock=self.clock,
+            news=self.news,
             report_links=lambda: {"premium": TOKEN},
             rhythm=Rhythm(refresh_s=3600),
         )

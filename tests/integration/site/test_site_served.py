@@ -7,6 +7,7 @@ import brotli
 from playwright.async_api import Page, async_playwright
 from site_client import TOKEN
 from site_estates import overview
+from site_news import MAJOR, edited, incident, maintenance
 from site_served import ServedSite
 
 from holdfast.availability.model import State
@@ -97,9 +98,8 @@ async def test_an_open_page_follows_without_losing_its_place(served: ServedSite,
                 await asyncio.sleep(0.01)
         served.reader.now_overview = overview(10, states=BROKEN)
         await served.site.publisher.turn()
-        await page.wait_for_function(
-            "document.querySelector('h1').textContent.includes('Major outage: EU API')"
-        )
+        # Not `wait_for_function`: it evaluates text in the page, which the site's policy rightly forbids.
+        await page.wait_for_selector("h1:has-text('Major outage: EU API')")
         assert await page.evaluate("window.sameDocument")
         assert await page.evaluate("document.querySelector('#c-usa').open") is False
         assert await page.evaluate("document.activeElement.parentElement.id") == "c-eu2"
@@ -112,6 +112,10 @@ async def test_an_open_page_follows_without_losing_its_place(served: ServedSite,
 
 async def test_no_page_is_wider_than_a_small_phone(served: ServedSite, chromium: str) -> None:
     served.reader.now_overview = overview(10, states=BROKEN, maintained=("usa", "website"), sample=True)
+    long = f"It is `{'x' * 200}` and https://example.test/{'y' * 200}\n\n    {'z' * 300}\n"
+    wide = incident(title="Donaudampfschifffahrtsgesellschaft" * 4, body=long, affected={1: MAJOR, 2: MAJOR})
+    served.news.incidents = [edited(wide)]
+    served.news.works = [maintenance(title="Instandhaltungsmaßnahme" * 6, body=long)]
     await served.site.publisher.turn()
     async with async_playwright() as play:
         browser = await play.chromium.launch(executable_path=chromium, args=BROWSER)
@@ -125,6 +129,9 @@ async def test_no_page_is_wider_than_a_small_phone(served: ServedSite, chromium:
             "/de/clusters/eu/api?from=x",
             "/de/history",
             "/de/formula",
+            "/de/incidents",
+            "/de/incidents/abcdefghijkl",
+            "/de/maintenance/mmmmmmmmmmmm",
             f"/de/agreements/{TOKEN}",
             "/de/nowhere",
         ):

@@ -1,6 +1,6 @@
 """The REST API in memory: two public clusters, a private one, agreements, templates, tokens."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from holdfast.adapters.memory.availability import MemoryAvailability
 from holdfast.adapters.memory.identity import MemoryIdentity
 from holdfast.adapters.memory.incidents import MemoryIncidents
 from holdfast.adapters.memory.maintenance import MemoryMaintenances
+from holdfast.adapters.memory.subscriptions import Kept, MemorySubscriptions, Row
 from holdfast.availability.model import State, Transition
 from holdfast.availability.ports import Batch
 from holdfast.availability.reading import Inventory, Reader
@@ -64,9 +65,9 @@ ESTATE = Estate.model_validate(
                 "customer": "acme",
                 "name": "Acme Premium",
                 "components": ["eu/*"],
-                "objective": 99.9,
+                "objective": 99.99,
                 "time_zone": "Europe/Berlin",
-                "credits": [{"below": 99.9, "credit": 10}],
+                "credits": [{"below": 99.99, "credit": 10}],
             },
             "secret": {
                 "customer": "bureau",
@@ -92,29 +93,6 @@ PAIRS = [(cluster, key) for cluster, each in ESTATE.clusters.items() for key in 
 COMPONENTS = {pair: number for number, pair in enumerate(PAIRS, 1)}
 REGISTERED = Registered(COMPONENTS, {(*pair, "up"): 100 + each for pair, each in COMPONENTS.items()}, 1)
 DIRECTORY = directory_of(ESTATE, REGISTERED)
-
-
-class Subscriptions:
-    """What of a SubscriptionStore the API uses, over a dictionary."""
-
-    def __init__(self) -> None:
-        self.kept = {each.id: each for each in _subscribed()}
-
-    async def subscription(self, subscription_id: str) -> Subscription | None:
-        return self.kept.get(subscription_id)
-
-    async def end(self, subscription_id: str) -> bool:
-        return self.kept.pop(subscription_id, None) is not None
-
-    async def subscriptions(
-        self, *, standings: Collection[Standing] = (), limit: int = 200
-    ) -> Sequence[Subscription]:
-        found = [each for each in self.kept.values() if not standings or each.standing in standings]
-        return sorted(found, key=lambda each: each.created_at, reverse=True)[:limit]
-
-    async def counts(self) -> Mapping[tuple[Channel, Standing], int]:
-        pairs = [(each.channel, each.standing) for each in self.kept.values()]
-        return {pair: pairs.count(pair) for pair in pairs}
 
 
 def subscriber_id(number: int) -> str:
@@ -162,8 +140,12 @@ class Served:
         self.clock = ManualClock(NOW)
         self.identity = MemoryIdentity()
         self.tokens = TokenDesk(self.identity, self.clock)
-        self.subscriptions = Subscriptions()
-        self.announcements = MemoryAnnouncements(lambda: list(self.subscriptions.kept.values()))
+        self.kept = Kept(self.clock)
+        for each in _subscribed():
+            self.kept.rows[each.id] = Row(each, b"sealed", each.id.encode(), [NOW])
+        self.announcements = MemoryAnnouncements(
+            lambda: [row.subscription for row in self.kept.rows.values()]
+        )
         self.incidents = MemoryIncidents(self.clock, self.announcements)
         self.maintenance = MemoryMaintenances(self.clock, self.announcements)
         self.availability = MemoryAvailability({100 + each: each for each in COMPONENTS.values()}, self.clock)
@@ -172,7 +154,7 @@ class Served:
             self,
             IncidentDesk(self.incidents, self.announcements, self.clock, self.directory),
             MaintenanceDesk(self.maintenance, self.announcements, self.clock, self.directory),
-            self.subscriptions,  # type: ignore[arg-type]
+            MemorySubscriptions(self.kept),
             Journal(self.identity),
             self.identity,
             self.reader,

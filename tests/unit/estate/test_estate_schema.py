@@ -57,8 +57,8 @@ def _holds(key: str, limit: Any, value: Any, schema: dict[str, Any], root: dict[
             return not number or value <= limit
         case "minLength" | "minItems" | "minProperties":
             return not isinstance(value, (str, list, dict)) or len(value) >= limit
-        case "maxLength":
-            return not isinstance(value, str) or len(value) <= limit
+        case "maxLength" | "maxItems":
+            return not isinstance(value, (str, list)) or len(value) <= limit
         case "items":
             return not isinstance(value, list) or all(matches(item, limit, root) for item in value)
         case "required":
@@ -173,6 +173,18 @@ def test_the_settings_that_the_template_offers_in_comments_are_right() -> None:
     assert len(health.conditions) == 1
     assert isinstance(health.headers["Authorization"], values.SecretRef)
     assert estate.retention == model.Retention()
+
+
+def test_what_the_template_says_about_readers_is_right() -> None:
+    template = render_template()
+    begin = template.index("# communication:")
+    text, rest = template[:begin], template[begin:]
+    section, _, after = rest.partition("# How long each resolution")
+    text += re.sub(r"^# (?=communication:|mail:|console:| )", "", section, flags=re.MULTILINE)
+    estate = parse_estate(f"{text}# {after}".encode(), Path("holdfast.yaml"), validate)
+    assert estate.communication.rules["outages"].template == "outage"
+    assert estate.mail is not None
+    assert estate.console.url == "https://console.example.com"
 
 
 SECTIONS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from xml.etree import ElementTree as ET
 
+import icalendar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -207,6 +208,33 @@ async def test_pages_lead_to_their_feeds() -> None:
             "/en/clusters/eu/feed.exe",
         ):
             assert (await ask(site, address)).status == 404
+
+
+@pytest.mark.parametrize("path", ["/en", "/de/clusters/eu", "/en/clusters/eu/api"])
+async def test_maintenance_is_a_calendar(path: str) -> None:
+    source = news()
+    source.works.append(maintenance("uuuuuuuuuuuu", "Far away", component_ids=(9,)))
+    async with running(FakeReader(overview(10)), news=source, settings=lambda: WITH_URL) as site:
+        answer = await ask(site, f"{path}/maintenance.ics")
+        again = await ask(site, f"{path}/maintenance.ics", if_none_match=answer.headers["etag"])
+    assert (answer.status, again.status) == (200, 304)
+    assert answer.headers["content-type"] == "text/calendar; charset=utf-8"
+    events = icalendar.Calendar.from_ical(answer.text).walk("VEVENT")
+    assert len(events) == (3 if path == "/en" else 2)
+    first = next(each for each in events if str(each["uid"]).startswith("mmmm"))
+    assert first["url"] == f"{URL}/{path[1:3]}/maintenance/mmmmmmmmmmmm"
+    assert "EU API" in first["description"]
+
+
+async def test_feeds_are_made_again_only_for_a_change() -> None:
+    source, of = news(), FakeReader(overview(10))
+    async with running(of, news=source) as site:
+        first = site.publisher.edition.pages["/en/feed.atom"]
+        await site.publisher.turn()
+        assert site.publisher.edition.pages["/en/feed.atom"] is first
+        of.now_overview = overview(10, name="Renamed")
+        await site.publisher.turn()
+        assert "Renamed: Major outage" in (await ask(site, "/en/feed.atom")).text
 
 
 @settings(max_examples=80, deadline=None)

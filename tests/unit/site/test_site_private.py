@@ -36,6 +36,7 @@ ADDRESSES = (
     *("/en/clusters/eu/api?range=1y", "/en/history", "/de/history/2026-11", "/en/history/2026-11/eu"),
     *("/en/incidents", "/de/incidents?month=2026-10", "/en/incidents/pppppppppppp", "/en/formula"),
     *("/en/feed.atom", "/de/feed.rss", "/en/clusters/eu/feed.atom", "/en/clusters/eu/api/feed.rss"),
+    *("/en/maintenance.ics", "/de/clusters/eu/maintenance.ics", "/api/v2/summary.json"),
     *("/api/v1/status.json", "/metrics", "/badges/eu.svg", "/badges/eu/api.svg", "/favicon.svg"),
     *("/en/nowhere", "/robots.txt", "/health/ready"),
 )
@@ -124,7 +125,9 @@ def assert_tells_nothing(address: str, answer: Response) -> None:
 @pytest.mark.parametrize("address", ADDRESSES)
 async def test_nothing_private_is_on_any_public_page(address: str) -> None:
     async with site_with_secrets() as site:
-        assert_tells_nothing(address, await ask(site, address))
+        answer = await ask(site, address)
+        assert_tells_nothing(address, answer)
+        assert answer.status == (200 if "nowhere" not in address else 404)
 
 
 @pytest.mark.parametrize("address", GUESSES)

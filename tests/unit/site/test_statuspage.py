@@ -113,6 +113,9 @@ def test_clusters_are_groups_that_list_their_components() -> None:
         assert group["components"] == [each["id"] for each in children]
         assert [each["position"] for each in children] == [1, 2, 3]
     assert listed[1]["id"] == component_id_of("eu", "website")
+    assert [each["name"] for each in listed[1:3]] == ["EU Website", "EU API"]
+    names = [each["name"] for each in listed]
+    assert len(set(names)) == len(names)
 
 
 def test_ids_survive_new_names_and_another_database() -> None:
@@ -184,7 +187,7 @@ def test_updates_come_newest_first_with_how_the_components_changed() -> None:
         ("major_outage", "degraded_performance")
     ]
     assert oldest["affected_components"][0]["old_status"] == "operational"
-    assert oldest["affected_components"][0]["name"] == "EU - Website"
+    assert oldest["affected_components"][0]["name"] == "EU Website"
     assert told["monitoring_at"] == newest["display_at"] == moment_text(NOW - timedelta(minutes=5))
     assert told["shortlink"] == "https://status.example.com/incidents/openincident"
 

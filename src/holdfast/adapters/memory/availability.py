@@ -23,9 +23,9 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 class MemoryAvailability:
     """MonitorStore and ReadingStore over plain dictionaries.
 
-    `lay_over` says where announced maintenance is read from, if not from what was told to `announce`. `component_of` maps every check that there ever
-    was to its component. Where several vantage points run one check, `check_of` maps each of their ids to the
-    check, and `quorums` says how many must agree.
+    Maintenance is what was told to `announce`, or what `lay_over` says. `component_of` maps every check that
+    there ever was to its component. Where several vantage points run one check, `check_of` maps each of their
+    ids to the check, and `quorums` says how many must agree.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class MemoryIdentity:
         return found[::-1][:limit]
 
     async def prune(self, *, sessions_before: datetime, attempts_before: datetime) -> None:
-        living = {key: each for key, each in self._sessions.items() if each.expires_at >= sessions_before}
+        living = {key: each for key, each in self._sessions.items() if each.expires_at > sessions_before}
         self._sessions = living
         self._attempts = {k: each for k, each in self._attempts.items() if each.last_at >= attempts_before}
 

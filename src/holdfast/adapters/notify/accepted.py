@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 _KEY_BYTES = 16
-_LONGEST = 64 * 1024
+LONGEST = 64 * 1024
 """A file that long is begun anew as soon as all in it is settled."""
 
 
@@ -41,10 +41,26 @@ class AcceptedFile:
 
     def settle(self, keys: Sequence[str]) -> None:
         self._open.difference_update(keys)
-        if not self._open and self._size >= _LONGEST:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, 0)
-                self._size = 0
+        if not self._open and self.is_long:
+            self.clear()
+
+    def take_over(self, keys: Sequence[str]) -> None:
+        """Note what another file held. It is left like what was in this one."""
+        for key in keys:
+            self.add(key)
+        self._left += keys
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._open.clear()
+        self._left.clear()
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            self._size = 0
+
+    @property
+    def is_long(self) -> bool:
+        return self._size >= LONGEST
 
     def left(self) -> Sequence[str]:
         left, self._left = self._left, []
@@ -54,10 +70,23 @@ class AcceptedFile:
 @contextlib.contextmanager
 def accepted_file(path: Path) -> Iterator[AcceptedFile]:
     """The file at `path`, made when there is none; raises BlockingIOError while another process has it."""
+    descriptor = locked(path)
+    try:
+        yield AcceptedFile(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def locked(path: Path) -> int:
+    """A descriptor that holds the file's lock, as does every process that inherits it.
+
+    Raises BlockingIOError.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield AcceptedFile(descriptor)
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor

@@ -18,7 +18,6 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import aiosmtplib
 from aiosmtplib import SMTP
@@ -46,7 +45,7 @@ class Relay:
     security: str
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    ca_file: Path | None = None
+    ca_file: str | None = None
     connect_within_s: float = CONNECT_WITHIN_S
     answer_within_s: float = ANSWER_WITHIN_S
     accept_within_s: float = ACCEPT_WITHIN_S
@@ -176,29 +175,43 @@ class Conversation:
             self._smtp = None
 
 
-class MailCourier:
-    """A `Courier` with as many connections as mails may be on their way at once."""
+class Conversations:
+    """As many connections to one relay as mails may be on their way at once."""
 
-    def __init__(self, relay: Relay, head: Letterhead, connections: int) -> None:
-        self._head = head
+    def __init__(self, relay: Relay, connections: int) -> None:
         self._all = [Conversation(relay) for _ in range(connections)]
+        # The one that was used last first: the others may be ended by the relay.
         self._idle: asyncio.LifoQueue[Conversation] = asyncio.LifoQueue()
         for each in self._all:
             self._idle.put_nowait(each)
+
+    async def send(self, sender: str, recipient: str, mail: bytes) -> Outcome:
+        conversation = await self._idle.get()
+        try:
+            return await conversation.send(sender, recipient, mail)
+        finally:
+            self._idle.put_nowait(conversation)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(each.close() for each in self._all))
+
+
+class MailCourier:
+    """A `Courier` that holds its conversations itself."""
+
+    def __init__(self, relay: Relay, head: Letterhead, connections: int) -> None:
+        self._head = head
+        self._conversations = Conversations(relay, connections)
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         try:
             mail, recipient = mail_of(delivery, self._head), usable(delivery.address)
         except Unfit as error:
             return Outcome(ok=False, error=str(error))
-        conversation = await self._idle.get()
-        try:
-            return await conversation.send(self._head.address, recipient, mail)
-        finally:
-            self._idle.put_nowait(conversation)
+        return await self._conversations.send(self._head.address, recipient, mail)
 
     async def close(self) -> None:
-        await asyncio.gather(*(each.close() for each in self._all))
+        await self._conversations.close()
 
 
 async def try_relay(relay: Relay) -> str:
@@ -235,8 +248,8 @@ def _told(what: str, error: BaseException) -> str:
     return error_line(f"{what}: {str(error) or type(error).__name__}")
 
 
-def _context(ca_file: Path | None) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca_file)
 
 
 def _own_name() -> str:

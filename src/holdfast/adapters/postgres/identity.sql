@@ -126,7 +126,7 @@ DELETE FROM identity.session WHERE sha256 = %s;
 DELETE FROM identity.session WHERE account_id = %(id)s AND sha256 IS DISTINCT FROM %(keep)s;
 
 -- name: prune_sessions
-DELETE FROM identity.session WHERE expires_at < %s;
+DELETE FROM identity.session WHERE expires_at <= %s;
 
 -- name: prune_attempts
 DELETE FROM identity.attempt WHERE last_at < %s;

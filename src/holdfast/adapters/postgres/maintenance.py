@@ -32,7 +32,7 @@ class PostgresMaintenances:
 
     async def now(self) -> datetime:
         async with borrowed(self._pool) as connection:
-            return await _now(connection)
+            return await _moment(connection, SQL.now)
 
     async def maintenance(self, maintenance_id: str) -> Maintenance | None:
         found = await self._found(SQL.one, id=maintenance_id)
@@ -51,12 +51,12 @@ class PostgresMaintenances:
         self, maintenance: Maintenance, notices: Sequence[Notice], entry: JournalEntry
     ) -> Maintenance:
         async with borrowed(self._pool) as connection, connection.transaction():
-            now = await _now(connection)
+            now = await _moment(connection, SQL.moment)
             before = await _held(connection, maintenance)
             after = settled(maintenance, before, now)
             if before is not None:
                 await connection.execute(SQL.move_on, _columns(after))
-            elif not await _rows(connection, SQL.add, **_columns(after), now=now):
+            elif not await _rows(connection, SQL.add, **_columns(after)):
                 raise _changed(after)
             await _write_what_was_said(connection, after, before, now)
             await _count(connection, after, entry.actor, now)
@@ -98,10 +98,10 @@ async def _rows(connection: Connection, statement: Any, **parameters: object) ->
     return await (await connection.execute(statement, parameters)).fetchall()
 
 
-async def _now(connection: Connection) -> datetime:
-    ((now,),) = await _rows(connection, SQL.now)
-    moment: datetime = now
-    return moment
+async def _moment(connection: Connection, statement: str) -> datetime:
+    ((moment,),) = await _rows(connection, statement)
+    found: datetime = moment
+    return found
 
 
 def _changed(maintenance: Maintenance) -> ChangedMeanwhile:

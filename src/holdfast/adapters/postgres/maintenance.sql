@@ -4,13 +4,17 @@
 -- name: now
 SELECT clock_timestamp();
 
+-- name: moment
+-- The transaction's: whatever is announced in it is announced then.
+SELECT now();
+
 -- name: add
 -- None when somebody has that id, or that place in the series.
 INSERT INTO communication.maintenance (id, version, title, body, stage, starts_at, ends_at, starts_by_clock,
-                                       ends_by_clock, remind, reminded, began_at, ended_at, announced_at,
+                                       ends_by_clock, remind, reminded, began_at, ended_at,
                                        announced_by, series_id, occurs_at, series_version)
 VALUES (%(id)s, 1, %(title)s, %(body)s, %(stage)s, %(starts_at)s, %(ends_at)s, %(starts_by_clock)s,
-        %(ends_by_clock)s, %(remind)s, %(reminded)s, %(began_at)s, %(ended_at)s, %(now)s, %(announced_by)s,
+        %(ends_by_clock)s, %(remind)s, %(reminded)s, %(began_at)s, %(ended_at)s, %(announced_by)s,
         %(series)s, %(occurs_at)s, %(series_version)s)
 ON CONFLICT DO NOTHING
 RETURNING id;
@@ -67,8 +71,8 @@ WHERE maintenance_id = %(claim)s AND component_id = ANY (%(components)s::integer
 
 -- name: add_claim
 WITH counted AS (
-    INSERT INTO availability.maintenance (starts_at, ends_at, title, announced_at, announced_by, maintenance_id)
-    VALUES (%(start)s, %(end)s, %(title)s, %(now)s, %(actor)s, %(id)s)
+    INSERT INTO availability.maintenance (starts_at, ends_at, title, announced_by, maintenance_id)
+    VALUES (%(start)s, %(end)s, %(title)s, %(actor)s, %(id)s)
     RETURNING id
 )
 INSERT INTO availability.maintenance_component (maintenance_id, component_id)

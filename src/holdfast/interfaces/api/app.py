@@ -45,7 +45,7 @@ from holdfast.kernel.errors import HoldfastError
 _DESCRIPTION = (
     "Incidents, maintenance, subscribers, status and agreements, for programs.\n\n"
     "Every call carries a token with the scopes that the operation names: "
-    "`Authorization: Bearer hf_...`. Tokens are made with `holdfast token add` or in the console.\n\n"
+    "`Authorization: Bearer hf_...`. Tokens are made with `holdfast token create` or in the console.\n\n"
     "Times are RFC 3339 with an offset in requests, and in UTC in answers. Texts are Markdown. Components "
     "are named cluster/component, with * for all, or by number. Lists come in pages: `next` of one is the "
     "`cursor` of the next. Names in this document stay within v1; answers may get more fields.\n\n"
@@ -111,7 +111,7 @@ def described(app: FastAPI) -> dict[str, Any]:
 
 
 def _describing(app: FastAPI) -> list[Route]:
-    """What it says of itself, to anybody: the same text is in the documentation. Made when it is asked for."""
+    """What it says of itself, to anybody. Made when it is asked for: that takes a while."""
 
     @cache
     def document() -> dict[str, Any]:

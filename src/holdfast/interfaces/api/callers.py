@@ -9,23 +9,31 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from holdfast.identity.errors import Refused
 from holdfast.identity.model import Actor, Right
 from holdfast.interfaces.agents.limits import RateLimit
-from holdfast.interfaces.api.problems import NOT_ALLOWED, Problem, too_often, unauthorised
+from holdfast.interfaces.api.problems import (
+    INVALID,
+    MOST_FAULTS,
+    NOT_ALLOWED,
+    Fault,
+    Problem,
+    too_often,
+    unauthorised,
+)
 from holdfast.interfaces.api.services import Services, services_of
 from holdfast.kernel.clock import Clock
 
 LONGEST_TOKEN = 256
 _BEARER = HTTPBearer(
-    scheme_name="token", description="An API token: `holdfast token add NAME --scope ...`", auto_error=False
+    scheme_name="token", description="An API token: `holdfast token create NAME --scope ...`", auto_error=False
 )
 
 
 class Gate:
     """How often each token may call, and each address guess."""
 
-    def __init__(self, clock: Clock, *, per_second: float = 10, burst: int = 120) -> None:
+    def __init__(self, clock: Clock, *, per_second: float = 10, burst: int = 120, guesses: int = 20) -> None:
         self._clock = clock
         self._calls = RateLimit(per_second=per_second, burst=burst)
-        self._misses = RateLimit(per_second=0.2, burst=20)
+        self._misses = RateLimit(per_second=0.2, burst=guesses)
 
     async def admit(self, services: Services, token: str, address: str) -> Actor:
         """The holder of the token. Raises Problem: 401 for one that is worth nothing, 429 for too often."""
@@ -60,7 +68,22 @@ async def caller(
     if missing:
         detail = f"this token lacks the scope {', '.join(missing)}"
         raise Problem(NOT_ALLOWED, detail, hint="ask an administrator for one that has it")
+    _only_known_parameters(request)
     return actor
+
+
+def _only_known_parameters(request: Request) -> None:
+    """A parameter that is misspelt must not be taken for one that was left out. Raises Problem."""
+    known = {each.alias for each in request.scope["route"].dependant.query_params}
+    faults = [
+        Fault(where=f"query/{each[:40]}", detail="there is no such parameter here")
+        for each in dict.fromkeys(request.query_params)
+        if each not in known
+    ]
+    if faults:
+        hint = f"there are: {', '.join(sorted(known))}" if known else "there are none"
+        detail = f"{faults[0].where}: {faults[0].detail}"
+        raise Problem(INVALID, detail, hint=hint, errors=faults[:MOST_FAULTS])
 
 
 Reader = Annotated[Actor, Security(caller, scopes=[Right.READ.value])]

@@ -60,6 +60,7 @@ PRECONDITION_FAILED = Kind(
     "It is not as it was when it was read",
     "read it again, and send its ETag as If-Match",
 )
+MISDIRECTED = Kind("misdirected", HTTPStatus.MISDIRECTED_REQUEST, "There is no API by that host's name here")
 TOO_LARGE = Kind("too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large")
 TOO_LONG = Kind("address-too-long", HTTPStatus.REQUEST_URI_TOO_LONG, "The address is too long")
 UNSUPPORTED = Kind(
@@ -88,6 +89,7 @@ KINDS = (
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     TOO_SLOW,
+    MISDIRECTED,
     CONFLICT,
     CHANGED_MEANWHILE,
     PRECONDITION_FAILED,
@@ -100,6 +102,19 @@ KINDS = (
     INTERNAL,
     UNAVAILABLE,
 )
+ALWAYS = (
+    BAD_REQUEST,
+    UNAUTHORISED,
+    NOT_ALLOWED,
+    TOO_SLOW,
+    TOO_LARGE,
+    TOO_LONG,
+    UNSUPPORTED,
+    INVALID,
+    TOO_OFTEN,
+    UNAVAILABLE,
+)
+"""What any call may meet."""
 _BY_STATUS = {each.status: each for each in reversed(KINDS)}
 
 
@@ -159,8 +174,7 @@ def answer(problem: Problem) -> Response:
 
 def described(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     """These kinds as OpenAPI responses, and those that every call may meet."""
-    always = (BAD_REQUEST, UNAUTHORISED, NOT_ALLOWED, TOO_LARGE, UNSUPPORTED, INVALID, TOO_OFTEN, UNAVAILABLE)
-    told = responses(*kinds, *always)
+    told = responses(*kinds, *ALWAYS)
     return dict(sorted(told.items()))
 
 
@@ -206,6 +220,11 @@ def unauthorised() -> Problem:
 
 def too_often() -> Problem:
     return Problem(TOO_OFTEN, headers={"retry-after": str(AGAIN_IN_S)})
+
+
+def refused(status: int, detail: str) -> Response:
+    """The answer to a request that whatever stands before the API refuses."""
+    return answer(Problem(_BY_STATUS.get(HTTPStatus(status), BAD_REQUEST), detail))
 
 
 async def on_problem(_: Request, problem: Exception) -> Response:

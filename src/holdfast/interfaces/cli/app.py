@@ -10,6 +10,7 @@ from holdfast.interfaces.cli import (
     accounts,
     agents,
     alerts,
+    api,
     incident,
     interchange,
     lab,
@@ -47,6 +48,7 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     app.add_typer(agents.build(commands), name="agent")
     app.add_typer(accounts.build(commands), name="account")
     app.add_typer(accounts.build_tokens(commands), name="token")
+    app.add_typer(api.build(), name="api")
     app.add_typer(interchange.build_import(commands), name="import")
     app.add_typer(interchange.build_export(commands), name="export")
     app.callback()(_version_option)

@@ -1,8 +1,10 @@
 """The console as an ASGI application: the shell's pages, other helpers' pages, and the API beside them."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,6 +27,8 @@ from holdfast.kernel.vault import Vault
 
 OVERVIEW, CUSTOMER = "/", "/customer"
 
+log = structlog.get_logger()
+
 
 def create_console(
     identity: IdentityDesk,
@@ -44,9 +48,9 @@ def create_console(
     """The console over `identity`.
 
     `settings`, `site`, `gateway` and `customers` (names by key) are asked anew each time, so that a reload
-    takes effect. `pages` come first in the navigation, and replace pages of the console's own that have the same path: `/` is the
-    overview, `/customer` what an account that is bound to a customer sees. `mounts` are ASGI applications by
-    path, which see to their own security: `{"/api/v1": api}`.
+    takes effect. `pages` come first in the navigation, and replace pages of the console's own that have the
+    same path: `/` is the overview, `/customer` what an account that is bound to a customer sees. `mounts` are
+    ASGI applications by path, which see to their own security: `{"/api/v1": api}`.
     """
     given = {(each.path, method) for each in pages for method in each.methods}
     own = [
@@ -61,10 +65,11 @@ def create_console(
         *assets.routes(),
         Route("/health/live", _live),
         Route("/health/ready", _readiness(ready)),
-        *(Mount(path, app=app) for path, app in (mounts or {}).items()),
+        *(_mounted(path, app) for path, app in (mounts or {}).items()),
         *routes_of(everything),
     ]
-    app = Starlette(
+    app = GuardedConsole(
+        settings,
         routes=routes,
         exception_handlers={HTTPException: refused, Exception: failed},
         lifespan=lifespan,
@@ -72,8 +77,31 @@ def create_console(
     # A redirect would repeat the Host header.
     app.router.redirect_slashes = False
     app.state.shell = Shell(identity, clock, settings, site, everything)
-    app.add_middleware(Guard, settings=settings)
     return app
+
+
+class GuardedConsole(Starlette):
+    """With the guard around everything, also around answers about our own faults."""
+
+    def __init__(self, settings: Callable[[], Console], **how: Any) -> None:
+        super().__init__(**how)
+        self._guard = Guard(super().__call__, settings)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self._guard(scope, receive, send)
+        except Exception:
+            # The last edge: `failed` has answered before this came by. Outside of requests it is fatal.
+            log.exception("console_broke", path=scope.get("path"))
+            if scope["type"] != "http":
+                raise
+
+
+def _mounted(path: str, app: Any) -> Mount:
+    """Everything below that path, also what has a line feed in it, is for the mounted one to refuse."""
+    mount = Mount(path, app=app)
+    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
+    return mount
 
 
 async def _overview(request: Request) -> Response:

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 
 from holdfast.estate.communication import Console
+from holdfast.interfaces.api.problems import refused
 
 MOST_PATH = 512
 MOST_QUERY = 4096
@@ -71,7 +72,8 @@ class Guard:
 
         if trouble is not None and not (api and trouble[0] in {403, 405}):
             # A program with a token has no cookies that somebody else could use.
-            await PlainTextResponse(f"{trouble[1]}\n", trouble[0])(scope, receive, guarded_send)
+            refusal = refused(*trouble) if api else PlainTextResponse(f"{trouble[1]}\n", trouble[0])
+            await refusal(scope, receive, guarded_send)
             return
         await self._app(scope, receive, guarded_send)
 

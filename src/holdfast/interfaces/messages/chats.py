@@ -22,6 +22,8 @@ LONGEST_HEADER = 150
 LONGEST_TEXT = 2_900
 """Slack takes 3,000 characters in a part, Teams 28 KB in all."""
 MOST_COMPONENTS = 30
+MOST_PARAGRAPHS = 20
+"""What is beyond them stands in the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def teams(card: Card) -> Json:
     body: list[Json] = [_rich(cut(card.headline, LONGEST_HEADER), size="Large", weight="Bolder")]
     body += [_rich(cut(text), label=name) for name, text in card.lines]
     if card.body:
-        body += [_rich(each) for each in cut(card.body).split("\n\n") if each]
+        body += [_rich(each) for each in cut(card.body).split("\n\n", MOST_PARAGRAPHS) if each]
     if card.footer:
         body.append(_rich(cut(card.footer), size="Small"))
     content: Json = {

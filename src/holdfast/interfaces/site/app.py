@@ -193,6 +193,6 @@ def create_site(
     reporting = ReportRoutes(reports or NoReports(), publisher, pages, clock, report_links=report_links)
     routes = [*machines.routes(), *told.routes(), *reporting.routes(), *secret.routes(), *pages.routes()]
     if subscribing is not None:
-        routes = [*subscribe_pages(subscribing, publisher, readership, clock), *routes]
+        routes = [*subscribe_pages(subscribing, publisher, readership, clock, page_links), *routes]
     takes = takes_forms if subscribing is not None else lambda _: False
     return StatusSite(publisher, streams, pages, routes, requests, [reporting.close], takes)

@@ -60,7 +60,7 @@ class FormPages:
         self.seal = subscribing.seal or FormSeal(subscribing.vault, clock)
         self.limits = subscribing.limits or throttles(clock)
         self._publisher = publisher
-        self._readership = readership
+        self.readership = readership
 
     def renderer(self, request: Request) -> Renderer | None:
         """None for a language that the site does not speak."""
@@ -71,7 +71,7 @@ class FormPages:
         edition = self._publisher.edition
         if customer is None or edition.whole is None:
             return edition.snapshot.overview if edition.snapshot else None
-        holder = self._readership().holders.get(customer)
+        holder = self.readership().holders.get(customer)
         theirs = holder.component_ids if holder else frozenset[int]()
         return cut_overview(edition.whole.overview, lambda each: each in theirs)
 
@@ -163,5 +163,5 @@ def name_of(channel: Channel, renderer: Renderer) -> str:
 
 
 def without_secrets(path: str) -> str:
-    """A path that may be logged: the token of a subscription is its owner's."""
-    return re.sub(r"(/subscriptions/\w+/)[^/]+", r"\1...", path)
+    """A path that may be logged: what a secret link holds is its owner's."""
+    return re.sub(r"(/(?:subscriptions/\w+|customers|agreements)/)[^/]+", r"\1...", path)

@@ -12,6 +12,7 @@ from holdfast.interfaces.site.metrics import metrics
 from holdfast.interfaces.site.pages import Pages
 from holdfast.interfaces.site.publisher import Publisher
 from holdfast.interfaces.site.responses import Answer
+from holdfast.interfaces.site.statuspage import NOT_FOUND, NOT_YET
 from holdfast.kernel.clock import Clock
 
 _LIVE_WITHIN_S = 120.0
@@ -41,6 +42,7 @@ class Machines:
             Route("/metrics", self._metrics),
             Route("/health/live", self._live),
             Route("/health/ready", self._ready),
+            Route("/api/v2/{path:path}", self._statuspage),
             Route("/badges/{cluster}.svg", self._badge),
             Route("/badges/{cluster}/{component}.svg", self._badge),
         ]
@@ -56,6 +58,10 @@ class Machines:
             len(self._streams),
             self._clock.now(),
         )
+
+    async def _statuspage(self, _: Request) -> Answer:
+        """What is there is in memory, and was answered before this was asked."""
+        return NOT_FOUND if self._publisher.edition.snapshot else NOT_YET
 
     async def _live(self, _: Request) -> Answer:
         idle_s = self._clock.monotonic() - self._publisher.counts.turned_at

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from holdfast.communication.news import News
 from holdfast.interfaces.site.cache import PageCache, TooBusyError
+from holdfast.interfaces.site.feed_shelf import calendar_answer
 from holdfast.interfaces.site.feeds import feeds_of
 from holdfast.interfaces.site.news_rendering import NewsRenderer
 from holdfast.interfaces.site.pages import Pages, html_answer
@@ -23,6 +24,8 @@ from holdfast.interfaces.site.snapshot import Snapshot
 from holdfast.interfaces.site.telling import about
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.windows import month_window
+
+_FEEDS = {("feed", "atom"), ("feed", "rss"), ("maintenance", "ics")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,8 @@ class NewsPages:
             Route("/{language}/incidents", self._month),
             Route("/{language}/incidents/{id}", self._incident),
             Route("/{language}/maintenance/{id}", self._maintenance),
-            Route("/{language}/clusters/{cluster}/feed.{kind}", self._feed),
-            Route("/{language}/clusters/{cluster}/{component}/feed.{kind}", self._feed),
+            Route("/{language}/clusters/{cluster}/{file}.{kind}", self._feed),
+            Route("/{language}/clusters/{cluster}/{component}/{file}.{kind}", self._feed),
         ]
 
     def _asked(self, request: Request) -> _Asked | None:
@@ -150,7 +153,7 @@ class NewsPages:
         """From memory alone: a feed is asked for every few minutes by every one who follows it."""
         asked, kind = self._asked(request), request.path_params["kind"]
         cluster_key, key = request.path_params["cluster"], request.path_params.get("component")
-        if asked is None or kind not in {"atom", "rss"}:
+        if asked is None or (request.path_params["file"], kind) not in _FEEDS:
             return self._pages.missing(request)
         overview = asked.snapshot.overview
         cluster = next((each for each in overview.clusters if each.key == cluster_key), None)
@@ -164,6 +167,9 @@ class NewsPages:
 
         async def made() -> Answer:
             news: News = about(asked.snapshot.news, {each.id for each in chosen})
+            if kind == "ics":
+                work = news.maintenance
+                return await asyncio.to_thread(calendar_answer, work, overview, asked.renderer, name)
             part = Snapshot(overview, news)
             made_of_both = await asyncio.to_thread(feeds_of, part, asked.renderer, path, name)
             return made_of_both[kind]

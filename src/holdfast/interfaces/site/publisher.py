@@ -13,13 +13,14 @@ import structlog
 from holdfast.estate.model import Site
 from holdfast.interfaces.site.assets import assets_of, favicon
 from holdfast.interfaces.site.events import Streams
-from holdfast.interfaces.site.feeds import feeds_of
+from holdfast.interfaces.site.feed_shelf import FeedShelf
 from holdfast.interfaces.site.ports import Changes, NewsSource, StatusReader
 from holdfast.interfaces.site.readership import Readership
 from holdfast.interfaces.site.rendering import Assets, Renderers, Staleness, renderers
 from holdfast.interfaces.site.responses import HTML, Answer
 from holdfast.interfaces.site.snapshot import DAYS, Snapshot, SnapshotFile
 from holdfast.interfaces.site.statusjson import status_json
+from holdfast.interfaces.site.statuspage import StatuspageShelf
 from holdfast.interfaces.site.wording import Shown, all_components, shown, whole_state
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
@@ -103,6 +104,8 @@ class Publisher:
         self._subscribable = subscribable
         self._poke = asyncio.Event()
         self._signature: object = None
+        self._feeds = FeedShelf()
+        self._statuspage = StatuspageShelf()
         self._in_use: tuple[Site, Assets, Renderers] | None = None
         self._stored_at = float("-inf")
         self.counts = Counts(turned_at=clock.monotonic())
@@ -188,8 +191,8 @@ class Publisher:
             for cluster in overview.clusters:
                 page = _page(renderer.cluster(overview, cluster, stale, news), language)
                 pages[f"/{language}/clusters/{cluster.key}"] = page
-            for kind, feed in feeds_of(snapshot, renderer).items():
-                pages[f"/{language}/feed.{kind}"] = feed
+        pages |= self._feeds.pages(snapshot, in_languages)
+        pages |= self._statuspage.pages(overview, news, site, unknown=bool(stale and stale.loud))
         state = Shown.UNKNOWN if stale and stale.loud else whole_state(overview, news)
         pages["/favicon.svg"] = favicon(state)
         pages["/api/v1/status.json"] = status_json(overview, stale, news)

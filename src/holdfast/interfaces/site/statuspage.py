@@ -191,9 +191,12 @@ class Statuspage:
         code = component_id_of(cluster.key, status.key)
         words = [_UNKNOWN] if unknown else []
         description = " ".join([*words, status.description]).strip() or None
-        json = self._entry(code, status.name, state_name(state), place, history.window.start, status.since)
+        # With its cluster: many readers know components by name alone, and two of one name would be one to
+        # them, of which the outage of the first is never seen.
+        name = f"{cluster.name} {status.name}"
+        json = self._entry(code, name, state_name(state), place, history.window.start, status.since)
         json |= {"description": description, "group_id": cluster_id_of(cluster.key)}
-        return _Component(code, f"{cluster.name} - {status.name}", state_name(state), json)
+        return _Component(code, name, state_name(state), json)
 
     def _group(self, cluster: ClusterStatus, place: int, children: Sequence[_Component]) -> Json:
         statuses = [each.status for each in children]

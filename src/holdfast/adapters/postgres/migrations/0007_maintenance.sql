@@ -36,7 +36,7 @@ CREATE TABLE communication.maintenance (
     reminded        interval[] NOT NULL DEFAULT '{}',
     began_at        timestamptz,
     ended_at        timestamptz,
-    announced_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    announced_at    timestamptz NOT NULL DEFAULT now(),
     announced_by    text NOT NULL,
     series_id       text REFERENCES communication.series,
     occurs_at       timestamptz,
@@ -94,6 +94,8 @@ ALTER TABLE availability.maintenance
     ADD COLUMN ended_at timestamptz,
     ADD COLUMN awaits_start boolean NOT NULL DEFAULT false;
 ALTER TABLE availability.maintenance_component ADD COLUMN withdrawn_at timestamptz;
+-- What begins by being announced begins at that very moment, which the transaction's time is for all of it.
+ALTER TABLE availability.maintenance ALTER COLUMN announced_at SET DEFAULT now();
 CREATE INDEX counted_of_maintenance ON availability.maintenance (maintenance_id);
 
 -- What was planned before there was more to say about it.
@@ -120,10 +122,17 @@ DECLARE
 BEGIN
     FOREACH writer IN ARRAY ARRAY['holdfast_controller', 'holdfast_console'] LOOP
         CONTINUE WHEN NOT EXISTS (SELECT FROM pg_roles WHERE rolname = writer);
-        EXECUTE format('GRANT SELECT, INSERT ON communication.series, communication.maintenance, '
-                       'communication.maintenance_component, communication.maintenance_update, '
-                       'communication.maintenance_change, availability.maintenance, '
+        EXECUTE format('GRANT SELECT ON communication.maintenance, availability.maintenance TO %I', writer);
+        EXECUTE format('GRANT SELECT, INSERT ON communication.series, communication.maintenance_component, '
+                       'communication.maintenance_update, communication.maintenance_change, '
                        'availability.maintenance_component TO %I', writer);
+        -- Without announced_at: nobody says when something was announced but this database.
+        EXECUTE format('REVOKE INSERT ON availability.maintenance FROM %I', writer);
+        EXECUTE format('GRANT INSERT (starts_at, ends_at, title, announced_by, maintenance_id) '
+                       'ON availability.maintenance TO %I', writer);
+        EXECUTE format('GRANT INSERT (id, version, title, body, stage, starts_at, ends_at, starts_by_clock, '
+                       'ends_by_clock, remind, reminded, began_at, ended_at, announced_by, series_id, occurs_at, '
+                       'series_version) ON communication.maintenance TO %I', writer);
         EXECUTE format('GRANT UPDATE (version, title, body, rule, time_zone, first_at, lasts, component_ids, remind, '
                        'starts_by_clock, ends_by_clock, ended_at, ended_by) ON communication.series TO %I', writer);
         EXECUTE format('GRANT UPDATE (version, title, body, stage, starts_at, ends_at, starts_by_clock, ends_by_clock, '

@@ -44,7 +44,7 @@
     const footer = document.querySelector("footer"), nextFooter = fresh.querySelector("footer");
     if (footer && nextFooter && !footer.contains(document.activeElement)) footer.replaceWith(nextFooter);
     const icon = document.querySelector("link[rel=icon]");
-    if (icon) icon.href = "/favicon.svg?" + Date.now();
+    if (icon) icon.href = icon.href.split("?")[0] + "?" + Date.now();
     const after = heard(now);
     if (before !== after && news) news.textContent = news.dataset.text + " " + after;
   }
@@ -77,9 +77,11 @@
     });
   }
 
+  // A copy of the site has nobody who could tell it of changes: it looks now and then.
+  const told = main.dataset.live !== "poll";
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) { source.close(); clearTimeout(retry); } else { refresh(); listen(); }
+    if (document.hidden) { if (told) { source.close(); clearTimeout(retry); } } else { refresh(); if (told) listen(); }
   });
   setInterval(() => { if (!document.hidden) refresh(); }, POLL_MS);
-  listen();
+  if (told) listen();
 })();
