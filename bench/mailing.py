@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import psycopg
 
@@ -90,7 +91,6 @@ def measure(options: Options) -> Sequence[Measurement]:
             "",
             [each.doubled for each in rounds],
             at_most(0),
-            note="allowed by RFC 1047: one for each connection and kill",
         ),
         Measurement(
             "  CPU of the sender for each mail", "ms", [1000 * each.sender_cpu_s / count for each in rounds]
@@ -195,7 +195,7 @@ class _Sending:
         self._again_at: float | None = None
         self.cpu_s = 0.0
 
-    def __enter__(self) -> "_Sending":
+    def __enter__(self) -> Self:
         self._start()
         return self
 

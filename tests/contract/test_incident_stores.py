@@ -305,6 +305,19 @@ async def test_the_newest_come_first_and_drafts_and_merged_ones_are_no_news(stor
     assert await ids(since=NOW - 80 * MINUTE) == [one.id]
 
 
+async def test_pages_follow_each_other_without_gap_or_repetition(stored: Stored) -> None:
+    for number in range(5):
+        await stored.declare(f"incident {number}", began_at=NOW - (number // 2) * MINUTE)
+    whole = await stored.another.incidents()
+    paged: list[str] = []
+    after = None
+    while page := await stored.another.incidents(limit=2, after=after):
+        paged += [each.id for each in page]
+        after = page[-1].began_at, page[-1].id
+    assert paged == [each.id for each in whole]
+    assert len(paged) == 5
+
+
 async def test_readers_never_see_what_a_draft_once_said(stored: Stored) -> None:
     draft = await stored.declare("Ben broke it", draft=True)
     desk = stored.desk

@@ -426,6 +426,24 @@ async def test_components_come_and_go_each_with_their_own_notice(stored: Stored)
     assert list(await stored.reading.maintenance(everything, [WEB])) == [counted]
 
 
+async def test_what_counts_is_found_where_it_overlaps_and_told_whole(stored: Stored) -> None:
+    now = await stored.store.now()
+    both = await stored.plan(HOUR, 2 * HOUR, API, WEB, title="both")
+    api = await stored.plan(3 * HOUR, 4 * HOUR, API, title="api")
+
+    async def titles(start: datetime, end: datetime, components: list[int] | None = None) -> list[str]:
+        return [each.title for each in await stored.reading.maintenance(Window(start, end), components)]
+
+    assert await titles(now, now + DAY) == ["both", "api"]
+    assert await titles(now, both.window.start) == await titles(both.window.end, api.window.start) == []
+    assert await titles(both.window.start, both.window.start + MICROSECOND) == ["both"]
+    assert await titles(both.window.end - MICROSECOND, api.window.start + MICROSECOND) == ["both", "api"]
+    assert await titles(now, now + DAY, [WEB]) == ["both"]
+    assert await titles(now, now + DAY, []) == []
+    (found, _) = await stored.counted()
+    assert found.component_ids == {API, WEB}
+
+
 async def test_a_new_title_is_shown_where_it_counts(stored: Stored) -> None:
     made = await stored.plan(DAY, DAY + HOUR)
     await stored.record(again(made, "Quite another"))

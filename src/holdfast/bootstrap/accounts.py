@@ -7,6 +7,7 @@ from datetime import timedelta
 from holdfast.adapters.hashing.argon import Argon2
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.identity import PostgresIdentity
+from holdfast.bootstrap.running import url_of
 from holdfast.estate.model import Estate
 from holdfast.estate.suggest import did_you_mean
 from holdfast.identity.accounts import AccountDesk
@@ -100,7 +101,7 @@ class AccountCommands:
 
     def _console(self) -> str:
         declared = self._estate.console
-        return (declared.url or f"http://{declared.listen}").rstrip("/")
+        return (declared.url or url_of(declared.listen)).rstrip("/")
 
     def _check_customer(self, customer: str | None) -> None:
         if customer is not None and customer not in self._estate.customers:

@@ -16,6 +16,7 @@ from holdfast.bootstrap.maintenance import maintenance_desk
 from holdfast.communication.directory import Directory
 from holdfast.identity.desk import IdentityDesk
 from holdfast.interfaces.api.app import create_api
+from holdfast.interfaces.api.callers import Gate
 from holdfast.interfaces.api.services import Services
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.journal import JournalEntry
@@ -32,7 +33,14 @@ class PooledJournal:
             await journal(connection, entry)
 
 
-def rest_api(pool: Pool, clock: Clock, inventory: FollowedEstate, identity: IdentityDesk) -> FastAPI:
+def rest_api(
+    pool: Pool,
+    clock: Clock,
+    inventory: FollowedEstate,
+    identity: IdentityDesk,
+    *,
+    gate: Gate | None = None,
+) -> FastAPI:
     """The application for `/api/v1`, for the estate that `inventory` has in force at each call."""
 
     def directory() -> Directory:
@@ -51,4 +59,4 @@ def rest_api(pool: Pool, clock: Clock, inventory: FollowedEstate, identity: Iden
         directory,
         clock,
     )
-    return create_api(services)
+    return create_api(services, gate=gate)

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvloop
 
@@ -30,8 +30,8 @@ from holdfast.bootstrap.connections import try_connections
 from holdfast.bootstrap.database import is_embedded, server_for
 from holdfast.bootstrap.estates import read_estate
 from holdfast.bootstrap.incidents import IncidentCommands
-from holdfast.bootstrap.maintenance import MaintenanceCommands
-from holdfast.bootstrap.reports import requested_report
+from holdfast.bootstrap.logs import configure_logs
+from holdfast.bootstrap.maintenance import MaintenanceCommands, check_times
 from holdfast.estate.model import Estate, VantagePoint
 from holdfast.estate.schema import estate_schema
 from holdfast.estate.suggest import did_you_mean
@@ -62,6 +62,9 @@ from holdfast.interfaces.cli.ports import (
 from holdfast.interfaces.cli.reporting import ReportFile, ReportRequest
 from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from holdfast.interfaces.staticsite.exporting import Exported as SiteExported
 
 T = TypeVar("T")
 STATUS_DAYS = 30
@@ -208,10 +211,18 @@ class LocalCommands:
         return _run(_with_database(place, Role.SITE, read))
 
     def report(self, place: Place, request: ReportRequest) -> ReportFile:
+        from holdfast.bootstrap.reports import requested_report  # noqa: PLC0415  templates and all
+
         async def make(pool: Pool, inventory: Inventory) -> ReportFile:
             return await requested_report(pool, SystemClock(), inventory, request)
 
         return _run(_with_database(place, Role.SITE, make))
+
+    def site_export(self, place: Place, folder: Path, months: int, report: Report) -> "SiteExported":
+        from holdfast.bootstrap.exporting import export_site  # noqa: PLC0415  the whole site
+
+        configure_logs("export")
+        return _run(export_site(place, folder, months, report))
 
     def sla_verify(self, place: Place, agreement: str | None) -> Sequence[Verified]:
         async def recompute(pool: Pool, inventory: Inventory) -> Sequence[Verified]:
@@ -245,6 +256,7 @@ class LocalCommands:
         async def do(pool: Pool, inventory: Inventory) -> MaintenanceOutcome:
             return await MaintenanceCommands(pool, inventory).do(request)
 
+        check_times(request)
         return _run(_with_database(place, Role.CONTROLLER, do))
 
     def maintenance_list(self, place: Place, *, finished: bool) -> Sequence[MaintenanceOutcome]:

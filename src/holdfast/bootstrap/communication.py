@@ -94,11 +94,13 @@ class StoredMeasurements:
 
 
 def _worked(maintenance: Maintenance, now: datetime) -> Window | None:
-    """When it was really worked on, which may be longer than what counts; None when it was not, or not yet."""
+    """When it was really worked on, which may be longer than what counts; None when it was not."""
     if not (maintenance.is_under_way or maintenance.stage is Stage.COMPLETED):
         return None
     start = maintenance.began_at or maintenance.window.start
-    end = now + MICROSECOND if maintenance.is_under_way else maintenance.ended_at or maintenance.window.end
+    end = maintenance.ended_at or maintenance.window.end
+    if maintenance.is_under_way:
+        end = now + MICROSECOND
     return Window(start, max(start, end))
 
 

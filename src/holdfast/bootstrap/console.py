@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.adapters.postgres.identity import PostgresIdentity, PostgresTrail
 from holdfast.bootstrap.api import rest_api
+from holdfast.bootstrap.desks import desk_pages
 from holdfast.bootstrap.estates import secret_of
 from holdfast.bootstrap.following import FollowedEstate
 from holdfast.bootstrap.serving import bound, serve_until_stopped
@@ -29,7 +30,6 @@ from holdfast.identity.model import Role, RoleByClaim, Terms
 from holdfast.interfaces.api.problems import ROOT as API
 from holdfast.interfaces.console.app import create_console
 from holdfast.interfaces.console.login_pages import Gateway
-from holdfast.interfaces.console.shell import ConsolePage
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import HoldfastError
 
@@ -60,7 +60,7 @@ async def run_console(
             site=lambda: inventory.estate.site,
             gateway=Gateways(lambda: inventory.estate.console.openid, config, clock),
             customers=lambda: {key: each.name for key, each in inventory.estate.customers.items()},
-            pages=_pages(pool, clock, inventory),
+            pages=desk_pages(pool, clock, inventory),
             mounts=_mounts(pool, clock, inventory, identity),
             ready=lambda: _is_ready(pool),
         )
@@ -78,12 +78,6 @@ async def run_console(
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-
-
-def _pages(pool: Pool, clock: Clock, inventory: FollowedEstate) -> Sequence[ConsolePage]:
-    """The pages on which operators work."""
-    del pool, clock, inventory
-    return []
 
 
 def _mounts(pool: Pool, clock: Clock, inventory: FollowedEstate, identity: IdentityDesk) -> Mapping[str, Any]:

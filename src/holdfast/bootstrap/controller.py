@@ -22,9 +22,9 @@ from holdfast.bootstrap.agents import Agents
 from holdfast.bootstrap.alerting import Alerting
 from holdfast.bootstrap.communication import Communication
 from holdfast.bootstrap.estates import secret_of
+from holdfast.bootstrap.mailing import Reports
 from holdfast.bootstrap.metrics import Metrics
 from holdfast.bootstrap.months import Months
-from holdfast.bootstrap.reports import Reports
 from holdfast.bootstrap.signals import Signals
 from holdfast.bootstrap.upkeep import Maintenances
 from holdfast.estate.errors import EstateError

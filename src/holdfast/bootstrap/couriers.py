@@ -30,7 +30,7 @@ from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.vault import Vault
 
-POSTED_AT_ONCE = {Channel.WEBHOOK: 32, Channel.SLACK: 8, Channel.TEAMS: 8}
+POSTED_AT_ONCE = {Channel.WEBHOOK: 100, Channel.SLACK: 8, Channel.TEAMS: 8}
 """A receiver may take ten seconds to answer: many of those must not hold up the others for long."""
 
 log = structlog.get_logger()

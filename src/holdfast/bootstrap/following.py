@@ -35,6 +35,22 @@ class _Copy(msgspec.Struct):
     hidden: list[int] = []
 
 
+def stored_inventory(path: Path) -> Inventory | None:
+    """The estate in force as a process wrote it down; None when there is none that can be read."""
+    with contextlib.suppress(OSError, ValueError):
+        copy = msgspec.json.decode(path.read_bytes(), type=_Copy)
+        return Inventory(
+            Estate.model_validate(copy.estate),
+            Registered(
+                {(cluster, key): each for cluster, key, each in copy.components},
+                {(cluster, component, key): each for cluster, component, key, each in copy.checks},
+                copy.revision,
+                frozenset(copy.hidden),
+            ),
+        )
+    return None
+
+
 class FollowedEstate:
     """The estate in force as the database has it, followed through its changes, with a copy on disk.
 
@@ -46,7 +62,7 @@ class FollowedEstate:
         self._copy = copy
         self._fallback = fallback
         self._inventory: Inventory | None = None
-        known = self._read_copy()
+        known = stored_inventory(copy)
         if known is not None:
             self.put(known)
 
@@ -98,20 +114,6 @@ class FollowedEstate:
     def put(self, inventory: Inventory) -> None:
         """From now on this one counts."""
         self._inventory = inventory
-
-    def _read_copy(self) -> Inventory | None:
-        with contextlib.suppress(OSError, ValueError):
-            copy = msgspec.json.decode(self._copy.read_bytes(), type=_Copy)
-            return Inventory(
-                Estate.model_validate(copy.estate),
-                Registered(
-                    {(cluster, key): each for cluster, key, each in copy.components},
-                    {(cluster, component, key): each for cluster, component, key, each in copy.checks},
-                    copy.revision,
-                    frozenset(copy.hidden),
-                ),
-            )
-        return None
 
     def _write_copy(self, estate: Estate, registered: Registered) -> None:
         copy = _Copy(

@@ -15,7 +15,7 @@ def configure_logs(role: str) -> None:
     """Set logging up for this process. Every line carries the role and a UTC time."""
     readable = sys.stderr.isatty()
     # Beside a person's progress bar only trouble is worth a line; a collector of logs gets everything.
-    quiet = readable and role == "up"
+    quiet = readable and role in {"up", "export"}
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

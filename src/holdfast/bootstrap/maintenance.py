@@ -262,6 +262,14 @@ class MaintenanceCommands:
         )
 
 
+def check_times(request: MaintenanceRequest) -> None:
+    """Raises NotPossible for times that make no sense, whatever is stored."""
+    if request.step == "plan":
+        window = _window(_given(request.start, "--from"), _given(request.end, "--to"))
+        if window.end <= datetime.now(UTC):
+            raise NotPossible("maintenance is announced before it is over", hint="look at --to")
+
+
 def _told(preview: Preview) -> Mapping[str, int]:
     return {channel.value: number for channel, number in preview.audience.by_channel.items()}
 

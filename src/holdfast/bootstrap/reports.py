@@ -1,17 +1,14 @@
-"""Reports in the processes that make them: for the command line, and mailed by the leading controller."""
+"""Reports in the processes that make them: the site, the command line, and what mails them."""
 
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from holdfast.adapters.postgres.availability import PostgresReadingStore
-from holdfast.adapters.postgres.connect import Pool, open_pool
-from holdfast.adapters.postgres.conninfo import Conninfo
-from holdfast.adapters.postgres.deliveries import PostgresLetterbox
+from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.incidents import PostgresIncidents
 from holdfast.adapters.postgres.months import PostgresMonths
 from holdfast.availability.freezing import month_name
@@ -19,7 +16,6 @@ from holdfast.availability.ports import MonthStore
 from holdfast.availability.reading import Inventory
 from holdfast.availability.reviewing import Reviewer
 from holdfast.bootstrap.communication import directory_in
-from holdfast.bootstrap.vault import vault_for
 from holdfast.communication.model import Attachment
 from holdfast.communication.ports import Letterbox
 from holdfast.communication.reporting import DueReport, due_reports, letters_of
@@ -39,8 +35,6 @@ from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.windows import Window, month_window
 
-MAIL_EVERY_S = 60.0
-LOOK_EVERY_S = 1.0
 MOST_COMPONENT_DAYS_OF_SITE = 40_000
 """What anybody may ask for: five years of twenty components. An operator may ask for ten times that."""
 
@@ -212,55 +206,3 @@ class Mailing:
             }
             self._note("report_posted", facts)
         return posted
-
-
-class Reports:
-    """Mails reports while this controller leads."""
-
-    def __init__(
-        self,
-        config: Path,
-        data_dir: Path,
-        conninfo: Conninfo,
-        clock: Clock,
-        *,
-        leading: Callable[[], bool],
-        note: Note,
-    ) -> None:
-        self._config = config
-        self._data_dir = data_dir
-        self._conninfo = conninfo
-        self._clock = clock
-        self._leading = leading
-        self._note = note
-        self._inventory: Inventory | None = None
-
-    def put_in_force(self, inventory: Inventory) -> None:
-        """From now on this estate counts. Before the first call there is nothing to mail."""
-        self._inventory = inventory
-
-    async def run(self) -> None:
-        """Run until cancelled. The database may be away at any time."""
-        async with open_pool(self._conninfo, "reports", max_size=2) as pool:
-            mailing: Mailing | None = None
-            while True:
-                if self._inventory is None or not self._leading():
-                    await asyncio.sleep(LOOK_EVERY_S)
-                    continue
-                try:
-                    if self._inventory.estate.communication.reports:
-                        mailing = mailing or self._mailing(pool)
-                        await mailing.post_due()
-                except HoldfastError as error:
-                    log.warning("reports_postponed", error=str(error))
-                await asyncio.sleep(MAIL_EVERY_S)
-
-    def _mailing(self, pool: Pool) -> Mailing:
-        estate = self._in_force().estate
-        letterbox = PostgresLetterbox(pool, vault_for(estate, self._config, self._data_dir))
-        desk = report_desk(pool, self._clock, self._in_force)
-        return Mailing(desk, PostgresMonths(pool), letterbox, self._clock, self._in_force, self._note)
-
-    def _in_force(self) -> Inventory:
-        assert self._inventory is not None, "nothing runs before an estate is in force"  # noqa: S101
-        return self._inventory

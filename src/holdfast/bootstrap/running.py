@@ -161,7 +161,7 @@ async def import_sample(estate: Estate, server: Server) -> None:
 
 def site_url(estate: Estate) -> str:
     """Where a browser on this machine finds the site."""
-    return _url_of(estate.site.listen)
+    return url_of(estate.site.listen)
 
 
 async def console_url(estate: Estate) -> str | None:
@@ -171,12 +171,13 @@ async def console_url(estate: Estate) -> str | None:
         async with asyncio.timeout(CONSOLE_WITHIN_S):
             while not await _is_ready(host, port):  # noqa: ASYNC110  it is another process
                 await asyncio.sleep(0.2)
-            return estate.console.url or _url_of(estate.console.listen)
+            return estate.console.url or url_of(estate.console.listen)
     log.warning("console_not_answering", listen=estate.console.listen)
     return None
 
 
-def _url_of(listen: str) -> str:
+def url_of(listen: str) -> str:
+    """Where a browser on this machine finds what listens there."""
     host, _, port = listen.rpartition(":")
     return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}/"  # noqa: S104
 

@@ -20,8 +20,9 @@ from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
 from holdfast.availability.reading import Inventory, Reader
 from holdfast.bootstrap.estates import page_links, report_links
 from holdfast.bootstrap.following import FollowedEstate
-from holdfast.bootstrap.serving import serve_until_stopped
+from holdfast.bootstrap.publishing import Publishing
 from holdfast.bootstrap.reports import report_desk
+from holdfast.bootstrap.serving import serve_until_stopped
 from holdfast.bootstrap.signals import Signals
 from holdfast.bootstrap.vault import vault_for
 from holdfast.communication.directory import Directory
@@ -96,10 +97,12 @@ async def run_site(
         reader = Reader(
             PostgresReadingStore(pool), clock, inventory, PostgresMonths(pool), PostgresMetrics(pool)
         )
+        publishing = Publishing(config, clock, inventory.settings)
         app = create_site(
             reader,
             settings=inventory.settings,
             clock=clock,
+            copies=publishing.ages,
             news=NewsReader(PostgresIncidents(pool), PostgresMaintenances(pool), clock),
             reports=report_desk(pool, clock, inventory),
             readership=inventory.readership,
@@ -110,11 +113,16 @@ async def run_site(
             logo_folder=config.parent,
             subscribing=subscribing_on(pool, estate, config, data_dir, inventory),
         )
-        rereading = asyncio.create_task(inventory.reread_on_signal(signals))
+        beside = [
+            asyncio.create_task(inventory.reread_on_signal(signals)),
+            asyncio.create_task(publishing.run(app)),
+        ]
         try:
             await serve_until_stopped(app, estate.site.listen, signals)
         finally:
-            rereading.cancel()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
 
 def subscribing_on(

@@ -159,10 +159,18 @@ class IncidentDesk:
         return found
 
     async def incidents(
-        self, *, since: datetime | None = None, limit: int = 200, public_only: bool = False
+        self,
+        *,
+        since: datetime | None = None,
+        limit: int = 200,
+        public_only: bool = False,
+        after: tuple[datetime, str] | None = None,
     ) -> Sequence[Incident]:
-        """Newest beginning first: the open ones, and those that ended after `since` (None: all)."""
-        return await self._store.incidents(since=since, limit=limit, public_only=public_only)
+        """Newest beginning first: the open ones, and those that ended after `since` (None: all).
+
+        `after` is the beginning and the id of the last one of the page before.
+        """
+        return await self._store.incidents(since=since, limit=limit, public_only=public_only, after=after)
 
     def _declared(self, new: NewIncident, incident_id: str, actor: str) -> Decided:
         ids = (incident_id, self._make_id())

@@ -6,7 +6,7 @@
 What holds of every incident that these functions made (property tests hold them to it):
 - began_at <= the time of the first update <= ... <= the time of the last one, and none lies in the future.
 - The phase, and the components' states, are those of the last update; resolved_at is the time of the update
-  that resolved it last, and there while it is over only. One that is merged ended as itself then, if not before.
+  that resolved it last, and there while it is over only. One that is merged ended as itself by then.
 - No update, revision or change that was there is ever gone, and an edit adds exactly one revision.
 - Nobody is told of a draft, of an edit, or of a change of title, impact or beginning: these show on the page,
   with their trail.

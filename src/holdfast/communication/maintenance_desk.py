@@ -209,12 +209,23 @@ class MaintenanceDesk:
 
     # --- recurring work
 
-    async def plan_series(self, new: NewSeries, actor: str) -> Series:
-        """Plan it again and again. What falls into the time ahead is planned now, and told in one message."""
+    async def plan_series(self, new: NewSeries, actor: str, *, series_id: str | None = None) -> Series:
+        """Plan it again and again. What falls into the time ahead is planned now, and told in one message.
+
+        With `series_id`, made by the caller, the same planned twice is planned once.
+        """
+        if series_id is not None:
+            _checked(series_id, "series")
         now = await self._store.now()
-        made = series_of(new, self._directory(), self._make_id(), actor, now)
+        made = series_of(new, self._directory(), series_id or self._make_id(), actor, now)
         entry = JournalEntry(now, actor, "series.planned", {"series": made.id, "rule": made.plan.rule})
-        stored = await self._store.record_series(made, entry)
+        try:
+            stored = await self._store.record_series(made, entry)
+        except ChangedMeanwhile:
+            known = None if series_id is None else await self._store.one_series(series_id)
+            if known is None or known.created_by != actor:
+                raise
+            stored = known
         await self.follow(stored)
         return stored
 

@@ -49,7 +49,8 @@ class News:
     @property
     def versions(self) -> tuple[tuple[str, int], ...]:
         """Another value whenever anything that is told has changed."""
-        return tuple((each.id, each.version) for each in (*self.incidents, *self.maintenance))
+        told = [(each.id, each.version) for each in self.incidents]
+        return tuple(told + [(each.id, each.version) for each in self.maintenance])
 
     def incident(self, incident_id: str) -> Incident | None:
         return next((each for each in self.incidents if each.id == incident_id), None)

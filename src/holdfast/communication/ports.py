@@ -18,9 +18,17 @@ class IncidentStore(Protocol):
         ...
 
     async def incidents(
-        self, *, since: datetime | None = None, limit: int = 200, public_only: bool = True
+        self,
+        *,
+        since: datetime | None = None,
+        limit: int = 200,
+        public_only: bool = True,
+        after: tuple[datetime, str] | None = None,
     ) -> Sequence[Incident]:
-        """Newest beginning first: the open ones, and those that ended after `since` (None: all)."""
+        """Newest beginning first: the open ones, and those that ended after `since` (None: all).
+
+        `after` is the beginning and the id of the last one of the page before: only what follows it.
+        """
         ...
 
     async def record(

@@ -5,14 +5,15 @@ Each channel has a lane of its own, so that a slow receiver of one holds up no o
     claim a batch, under a lease -> compose -> courier -> note in a file -> mark a batch in the database
 
 The note is written in the same step in which the courier's answer arrives, and outlives kill -9; the marks
-follow within MARK_EVERY_S. So what a dying sender may double is what was accepted but not answered yet: at
-most one delivery for each of the courier's connections, under the key that it had before.
+follow a moment later. So what a dying sender may double is what was accepted but not answered yet: at most
+one delivery for each of the courier's connections, under the key that it had before. (For mail not even that:
+see adapters/notify/postman.py.)
 """
 
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -43,14 +44,8 @@ from holdfast.kernel.vault import Vault
 
 LEASE = timedelta(minutes=5)
 """Longer than any courier takes. Our own next run does not wait for it."""
-LOOK_EVERY_S = 2.0
-"""Retries fall due without anybody saying so."""
-MARK_EVERY_S = 0.05
-MARK_AGAIN_S = 1.0
 BATCH_EACH = 8
 """So many deliveries are taken for each that is on its way."""
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
 KEPT_ANNOUNCEMENTS = 32
 
 Tell = Callable[[str, Mapping[str, object]], None]
@@ -81,6 +76,21 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How often things are done, in seconds.
+
+    Retries fall due without anybody saying so: somebody has to look. While our own way out is closed, the
+    pauses grow from the first to the longest.
+    """
+
+    look_every_s: float = 2.0
+    mark_every_s: float = 0.05
+    mark_again_s: float = 1.0
+    first_pause_s: float = 1.0
+    longest_pause_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Office:
     """What every lane of a sender shares."""
 
@@ -91,6 +101,7 @@ class Office:
     holder: Holder
     accepted: Accepted
     on_event: Tell
+    pace: Pace = field(default_factory=Pace)
 
 
 class Sender:
@@ -142,6 +153,7 @@ class Marks:
         self._store = office.store
         self._accepted = office.accepted
         self._tell = office.on_event
+        self._pace = office.pace
         self._on_marked = marked
         self._waiting: list[str] = []
         self._something = asyncio.Event()
@@ -162,13 +174,13 @@ class Marks:
     async def run(self) -> None:
         while True:
             await self._something.wait()
-            await asyncio.sleep(MARK_EVERY_S)
+            await asyncio.sleep(self._pace.mark_every_s)
             self._something.clear()
             await self._flush()
 
     async def _flush(self) -> None:
         while not await self.flush_once():  # noqa: ASYNC110  it is the database that is waited for
-            await asyncio.sleep(MARK_AGAIN_S)
+            await asyncio.sleep(self._pace.mark_again_s)
 
     async def flush_once(self) -> bool:
         """False when the database could not be reached."""
@@ -274,6 +286,7 @@ class Lane:
 
     async def close(self) -> None:
         """Give back what was not begun, and give up what is under way: it is delivered again, same key."""
+        self._is_closed = True  # what ends now makes room for nothing
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
@@ -313,7 +326,7 @@ class Lane:
 
     async def _rest(self) -> None:
         try:
-            async with asyncio.timeout(LOOK_EVERY_S):
+            async with asyncio.timeout(self._office.pace.look_every_s):
                 await self._woken.wait()
         except TimeoutError:
             self._more = True
@@ -323,7 +336,8 @@ class Lane:
         if self._under_way:
             await asyncio.wait(self._under_way)
         await self._give_back()
-        self._pause_s = min(max(2 * self._pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        pace = self._office.pace
+        self._pause_s = min(max(2 * self._pause_s, pace.first_pause_s), pace.longest_pause_s)
         await asyncio.sleep(self._pause_s)
         self._is_closed, self._more = False, True
 

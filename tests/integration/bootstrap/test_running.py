@@ -122,12 +122,68 @@ def test_maintenance_leaves_counted_time_only_where_its_notice_was_kept(running:
     assert running.report("without-notice")["components"]["main/api"]["excluded_maintenance_s"] == 0
     assert running.report("with-notice")["total"]["excluded_maintenance_s"] == 0
 
-    run("maintenance", "cancel", str(planned["id"]))
-    assert running.report("without-notice")["total"]["excluded_maintenance_s"] == 0
+    assert run("maintenance", "show", planned["id"], "--json").json["stage"] == "in_progress"
+    over = run("maintenance", "cancel", planned["id"], "--reason", "It went wrong.", "--json").json
+    assert over["stage"] == "completed", "under way, it ends early"
     eventually(lambda: running.shown()["web"] == "operational", "the site shows no maintenance any more")
-    again = run("maintenance", "cancel", str(planned["id"]), code=1)
-    assert "no maintenance" in again.err
-    assert next(each for each in run("maintenance", "list", "--json").json)["cancelled_at"]
+    left = running.report("without-notice")["components"]["main/web"]["excluded_maintenance_s"]
+    assert 0 < left < 3600
+    assert running.report("without-notice")["components"]["main/web"]["excluded_maintenance_s"] == left
+    again = run("maintenance", "cancel", planned["id"], code=1)
+    assert "it is completed" in again.err
+
+
+def test_planned_work_is_tried_dry_then_planned_changed_and_cancelled(running: Running) -> None:
+    run = running.installation.run
+    begins = datetime.now(UTC) + timedelta(days=2)
+    plan = (
+        *("maintenance", "plan", "main/web", "--title", "New paper", "--remind", "24h"),
+        *("--from", begins.isoformat(), "--to", (begins + timedelta(hours=1)).isoformat()),
+    )
+    before = run("maintenance", "list", "--json").json
+    dry = run(*plan, "--dry-run", "--json").json
+    assert {each["agreement"]: each["suffices"] for each in dry["agreements"]} == {
+        "with-notice": False,
+        "without-notice": True,
+    }
+    assert dry["dry_run"]
+    assert "TOO SHORT" in run(*plan, "--dry-run").out
+    assert run("maintenance", "list", "--json").json == before
+
+    planned = run(*plan, "--json").json
+    longer = (begins + timedelta(hours=3)).isoformat()
+    said = run("maintenance", "extend", planned["id"], "--to", longer).out
+    assert "suffices" in said
+    assert "TOO SHORT" in said
+    run("maintenance", "change", planned["id"], "--title", "Newest paper", "--start-by-hand")
+    run("maintenance", "post", planned["id"], "The paper is *here*.")
+    shown = run("maintenance", "show", planned["id"])
+    assert "Newest paper" in shown.out
+    assert "starts by hand, ends by the clock" in shown.out
+    assert "title New paper -> Newest paper" in shown.out
+    gone = run("maintenance", "cancel", planned["id"], "--reason", "No paper.", "--json").json
+    assert (gone["stage"], gone["told"]["event"]) == ("cancelled", "maintenance.cancelled")
+    assert planned["id"] not in {each["id"] for each in run("maintenance", "list", "--coming", "--json").json}
+
+
+def test_recurring_work_is_planned_ahead_and_ended(running: Running) -> None:
+    run = running.installation.run
+    first = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    repeat = (
+        *("maintenance", "repeat", "main/web", "--rule", "FREQ=WEEKLY", "--from", first, "--lasts", "2h"),
+        *("--time-zone", "Europe/Berlin"),
+    )
+    dry = run(*repeat, "--dry-run", "--json").json
+    assert (dry["id"], len(dry["planned"])) == (None, 5)
+    series = run(*repeat, "--json").json
+    assert len(run("maintenance", "list", "--coming", "--json").json) == 5
+    assert "FREQ=WEEKLY" in run("maintenance", "series", "list").out
+    run("maintenance", "series", "change", series["id"], "--title", "Patches")
+    assert {each["title"] for each in run("maintenance", "list", "--coming", "--json").json} == {"Patches"}
+    run("maintenance", "series", "end", series["id"])
+    assert run("maintenance", "list", "--coming", "--json").json == []
+    refused = run(*repeat[:4], "FREQ=HOURLY", *repeat[5:], code=1)
+    assert "more often than once a day" in refused.err
 
 
 def test_maintenance_of_a_component_that_is_not_there_names_those_that_are(running: Running) -> None:

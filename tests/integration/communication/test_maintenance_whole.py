@@ -166,11 +166,11 @@ async def test_a_round_that_is_killed_reminds_nobody_and_the_next_one_everybody_
         settings = whole.database.conninfo(Role.CONTROLLER).parameters
         doomed.stdin.write(json.dumps(dict(settings)).encode())
         doomed.stdin.close()
-        await blocked(whole)
+        session = await blocked(whole)
         doomed.kill()
         doomed.wait()
         blocker.execute("ROLLBACK")
-    await gone(whole)
+    await gone(whole, session)
     assert told(whole) == ["maintenance.planned"]
 
     assert await whole.upkeep.run_once() == 1
@@ -179,19 +179,17 @@ async def test_a_round_that_is_killed_reminds_nobody_and_the_next_one_everybody_
     assert (await whole.desk.maintenance(made.id)).reminded == (HOUR,)
 
 
-async def blocked(whole: Whole) -> None:
-    """Until the other process waits for the journal, with everything else of its transaction done."""
-    waiting = (
-        "SELECT FROM pg_stat_activity WHERE application_name = 'holdfast doomed' AND wait_event_type = 'Lock'"
-        " AND query LIKE '%holdfast.journal%'"
-    )
-    while not whole.query(waiting):  # noqa: ASYNC110  there is no event to wait for
+async def blocked(whole: Whole) -> int:
+    """Until the other process waits for the journal, with the rest of its transaction done; its session."""
+    waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'holdfast.journal'::regclass"
+    while not (found := whole.query(waiting)):  # noqa: ASYNC110  there is no event to wait for
         await asyncio.sleep(0.05)
+    session: int = found[0][0]
+    return session
 
 
-async def gone(whole: Whole) -> None:
-    left = "SELECT FROM pg_stat_activity WHERE application_name = 'holdfast doomed'"
-    while whole.query(left):  # noqa: ASYNC110
+async def gone(whole: Whole, session: int) -> None:
+    while whole.query("SELECT FROM pg_locks WHERE pid = %s", session):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
 
 
@@ -370,7 +368,8 @@ async def test_what_was_planned_before_is_taken_over(database: "Database") -> No
                 "WITH made AS (INSERT INTO availability.maintenance"
                 " (starts_at, ends_at, announced_by, title, cancelled_at)"
                 f" VALUES (now() + interval '{start} h', now() + interval '{start + 2} h', 'ann', %s,"
-                f" {cancelled}) RETURNING id) INSERT INTO availability.maintenance_component SELECT id, 1 FROM made",
+                f" {cancelled}) RETURNING id) INSERT INTO availability.maintenance_component"
+                " SELECT id, 1 FROM made",
                 (title,),
             )
     await migrate(database.conninfo())

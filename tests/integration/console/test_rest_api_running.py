@@ -203,14 +203,13 @@ def test_the_same_key_declares_once_for_many_at_the_same_time(running: Running) 
     told = (
         f"Authorization: Bearer {running.token}",
         "Content-Type: application/json",
-        "Idempotency-Key: at-once",
+        "Idempotency-Key: many-at-once",
     )
     headers = [part for each in told for part in ("-H", each)]
     command = ["curl", "-sS", *headers, "-d", json.dumps(DECLARED), f"{running.console}/api/v1/incidents"]
 
     def declare(_: int) -> str:
         said = subprocess.run(command, capture_output=True, timeout=120, check=True).stdout
-        print(said)
         found: str = json.loads(said)["id"]
         return found
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from web_receivers import certified, floods, never_answers, never_ends, receiver, says
 
 from holdfast.adapters.notify.outbound import MOST_READ, MOST_REDIRECTS, NotReached, Outbound, _Pinned
 from holdfast.communication.model import Channel
 from holdfast.communication.targets import TargetRefused, target_of
+from web_receivers import certified, floods, never_answers, never_ends, receiver, says
 
 BODY = b'{"some": "thing"}'
 HEADERS = {"Content-Type": "application/json", "webhook-id": "1"}
@@ -271,17 +271,25 @@ def test_slack_redirects_to_slack_only() -> None:
         Outbound()._redirected(before, "https://hooks.example.com/", Channel.SLACK)
 
 
-async def test_a_name_behind_a_redirect_is_vetted_as_the_first_one_was() -> None:
-    names = Names(first_test=[["127.0.0.1"]], inner_test=[["169.254.169.254"]])
-    async with receiver(says(307, Location="http://inner.test/")) as there:
-        with pytest.raises(TargetRefused, match="link-local"):
-            await Outbound(private=True, lookup=names).post(f"http://first.test:{there.port}/", BODY, HEADERS)
-    assert names.asked == ["first.test", "inner.test"]
+async def test_nobody_who_agreed_can_send_us_on_to_a_stranger() -> None:
+    names = Names(first_test=[["127.0.0.1"]], stranger_test=[["127.0.0.2"]])
+    async with receiver(host="127.0.0.2") as stranger:
+        for elsewhere in (f"http://stranger.test:{stranger.port}/", stranger.url):
+            async with receiver(says(307, Location=elsewhere)) as there:
+                with pytest.raises(TargetRefused, match="to another host"):
+                    await Outbound(private=True, lookup=names).post(
+                        f"http://first.test:{there.port}/", BODY, HEADERS
+                    )
+    assert stranger.received == []
+    assert names.asked == ["first.test", "first.test"]
 
 
 async def test_https_is_never_left_for_http(tmp_path: Path) -> None:
     server, client = certified(tmp_path, "hooks.test")
-    async with receiver() as plain, receiver(says(307, Location=plain.url), tls=server) as there:
+    async with (
+        receiver() as plain,
+        receiver(says(307, Location=f"http://hooks.test:{plain.port}/"), tls=server) as there,
+    ):
         outbound = Outbound(private=True, lookup=Names(hooks_test=[["127.0.0.1"]]), trust=client)
         with pytest.raises(TargetRefused, match="from https to http"):
             await outbound.post(f"https://hooks.test:{there.port}/", BODY, HEADERS)

@@ -61,10 +61,12 @@ def process() -> Iterator[str]:
     with subprocess.Popen(
         [sys.executable, str(PROVIDER), str(port)], stdout=subprocess.PIPE, text=True
     ) as provider:
-        assert provider.stdout is not None
-        assert provider.stdout.readline() == "ready\n"
-        yield f"http://127.0.0.1:{port}"
-        provider.terminate()
+        try:
+            assert provider.stdout is not None
+            assert provider.stdout.readline() == "ready\n"
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            provider.terminate()
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import pytest
 from rest_served import DECLARED, NOW, Served
 
 from holdfast.communication.model import Event
+from holdfast.interfaces.api.incidents import BATCH
+from holdfast.interfaces.api.paging import written
 
 
 async def declared(api: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
@@ -99,6 +101,19 @@ async def test_a_preview_says_who_would_be_told_and_changes_nothing(
     assert (await api.get(f"/incidents/{incident['id']}")).json()["phase"] == "investigating"
 
 
+async def test_publishing_and_merging_can_be_tried_before(api: httpx.AsyncClient, served: Served) -> None:
+    draft, other = await declared(api, draft=True), await declared(api, title="Printing is down")
+    before = len(served.announcements.announced)
+    told = (await api.post(f"/incidents/{draft['id']}/publish/preview")).json()
+    assert (told["event"], told["recipients"]["total"]) == ("incident.declared", 2)
+    public = await declared(api, title="Scanning is down")
+    merged = await api.post(f"/incidents/{public['id']}/merge/preview", json={"into": other["id"]})
+    assert (merged.json()["event"], merged.json()["incident"]["id"]) == ("incident.updated", other["id"])
+    assert (await api.get(f"/incidents/{draft['id']}")).json() == draft
+    assert (await api.get(f"/incidents/{public['id']}")).json() == public
+    assert len(served.announcements.announced) == before + 1
+
+
 async def test_components_by_pattern_and_by_number_and_later_ones_win(api: httpx.AsyncClient) -> None:
     incident = await declared(api, affected={"eu/*": "degraded", "2": "major_outage"})
     assert [(each["component"], each["state"]) for each in incident["affected"]] == [
@@ -182,7 +197,27 @@ async def test_pages_hold_each_incident_once(api: httpx.AsyncClient, served: Ser
     assert sorted(found) == sorted(made)
 
 
-@pytest.mark.parametrize("cursor", ["x", "AAAA", "bm90aGluZw", "WzEsMl0", "-" * 199])
+async def test_few_are_found_among_many() -> None:
+    served = Served(per_second=1, burst=10 * BATCH)
+    async with await served.client() as api:
+        for number in range(3):
+            await declared(api, title=f"Draft {number}", draft=True)
+        served.clock.advance(60)
+        for number in range(2 * BATCH):
+            # Many began in the same moment, so that a batch ends between them.
+            await declared(api, title=f"Open {number}")
+        asked = {"state": "draft", "limit": 2}
+        first = (await api.get("/incidents", params=asked)).json()
+        rest = (await api.get("/incidents", params={**asked, "cursor": first["next"]})).json()
+    titles = [each["title"] for page in (first, rest) for each in page["items"]]
+    assert sorted(titles) == ["Draft 0", "Draft 1", "Draft 2"]
+    assert rest["next"] is None
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["x", "AAAA", "bm90aGluZw", "WzEsMl0", "-" * 199, written("0001-01-01T00:00:00+23:59 a"), written("9 9")],
+)
 async def test_a_cursor_that_nobody_gave_is_refused(api: httpx.AsyncClient, cursor: str) -> None:
     answer = await api.get("/incidents", params={"cursor": cursor})
     assert (answer.status_code, answer.json()["type"]) == (422, "/api/v1/problems/invalid")

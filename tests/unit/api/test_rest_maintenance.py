@@ -90,6 +90,36 @@ async def test_a_preview_tells_nobody(api: httpx.AsyncClient, served: Served) ->
     assert not served.announcements.announced
 
 
+async def test_every_step_can_be_tried_before_it_is_made(api: httpx.AsyncClient, served: Served) -> None:
+    work = await planned(api)
+    address, before = f"/maintenances/{work['id']}", len(served.announcements.announced)
+    for step, body, event in (
+        ("preview", {"title": "Another"}, "maintenance.changed"),
+        ("extend/preview", {"until": "2026-11-29T05:00:00Z"}, "maintenance.changed"),
+        ("start/preview", None, "maintenance.started"),
+        ("cancel/preview", {"reason": "No."}, "maintenance.cancelled"),
+        ("updates/preview", {"body": "Soon.", "stage": "scheduled"}, "maintenance.updated"),
+    ):
+        served.clock.jump_to(served.clock.now() + timedelta(days=6, hours=12) * (step == "start/preview"))
+        told = await api.post(f"{address}/{step}", json=body)
+        assert told.status_code == 200, (step, told.text)
+        assert (told.json()["event"], told.json()["recipients"]["total"]) == (event, 2)
+    refused = await api.post(f"{address}/finish/preview", json={})
+    assert refused.status_code == 409, "it has not begun"
+    assert (await api.get(address)).json() == work
+    assert len(served.announcements.announced) == before
+
+
+async def test_the_same_key_plans_one_series(api: httpx.AsyncClient) -> None:
+    headers = {"idempotency-key": "0b1f9c2e-6a57"}
+    first = (await api.post("/maintenance-series", json=SERIES, headers=headers)).json()
+    again = await api.post("/maintenance-series", json=SERIES, headers=headers)
+    assert (again.status_code, again.json()) == (201, first)
+    other = await api.post("/maintenance-series", json={**SERIES, "title": "Other"}, headers=headers)
+    assert (other.status_code, other.json()["type"]) == (422, "/api/v1/problems/idempotency-key-reused")
+    assert len((await api.get("/maintenance-series")).json()["items"]) == 1
+
+
 @pytest.mark.parametrize(
     "window",
     [

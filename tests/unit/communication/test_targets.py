@@ -3,7 +3,7 @@
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.communication.model import Channel
@@ -163,6 +163,7 @@ def test_what_is_no_address_is_not_connected_to(address: str) -> None:
     assert refusal(address, private=True) != ""
 
 
+@settings(deadline=None)
 @given(st.ip_addresses())
 def test_whatever_is_allowed_is_global_for_python_too(
     ip: ipaddress.IPv4Address | ipaddress.IPv6Address,
@@ -173,6 +174,7 @@ def test_whatever_is_allowed_is_global_for_python_too(
         assert not ip.is_reserved or ip in ipaddress.ip_network("64:ff9b::/96")
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=4, network="10.0.0.0/8") | st.ip_addresses(v=4, network="169.254.0.0/16"))
 def test_no_disguise_helps_an_inner_address(inner: ipaddress.IPv4Address) -> None:
     number = int(inner)
@@ -190,6 +192,7 @@ def test_no_disguise_helps_an_inner_address(inner: ipaddress.IPv4Address) -> Non
         assert refusal(ipaddress.IPv6Address(disguise)) != ""
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.from_regex(r"https?://[a-z0-9.:\[\]@%/-]{0,40}", fullmatch=True))
 def test_any_text_is_a_target_with_one_spelling_or_refused(text: str) -> None:
     for private in (False, True):

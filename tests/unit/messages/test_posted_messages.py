@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from holdfast.communication.delivering import Announcement, Recipient, Request, RequestKind
@@ -378,6 +378,7 @@ def _texts(document: Any) -> list[str]:
     return []
 
 
+@settings(deadline=None)
 @example(title="x", body="a\n\n" * 5000, names=200)
 @example(title="字" * 300, body="字" * 20_000, names=200)
 @given(title=st.text(min_size=1, max_size=300), body=st.text(max_size=12_000), names=st.integers(0, 200))

@@ -49,6 +49,30 @@ async def test_one_address_gets_few_requests_whoever_asks(desk: Desk) -> None:
     assert len(desk.kept.queue) == Limits().letters
 
 
+async def test_other_spellings_of_one_mailbox_are_counted_together(desk: Desk) -> None:
+    for number in range(20):
+        spelling = f"Vic.Tim+{number}@example.org" if number % 2 else f"victim+{number}@EXAMPLE.org"
+        assert (await ask(desk, spelling, visitor=desk.visitor(f"203.0.113.{number}"))).status_code == 303
+    assert len(desk.kept.queue) == 4
+
+
+async def test_one_host_gets_few_requests_however_many_addresses_it_has() -> None:
+    clock = ManualClock(NOW)
+    few = replace(throttles(clock), host=Throttle(clock, 3, 3600))
+    async with a_desk(clock=clock, limits=few) as desk:
+        for number in range(6):
+            url = f"https://Hooks.example.com/{number}"
+            asked = await ask(desk, url, channel="webhook", visitor=desk.visitor(f"203.0.113.{number}"))
+            assert asked.status_code == 303
+        assert len(desk.kept.queue) == 3
+        slack = "https://hooks.slack.com/services/T/B/"
+        for number in range(6):
+            await ask(
+                desk, f"{slack}{number}", channel="slack", visitor=desk.visitor(f"203.0.113.{10 + number}")
+            )
+        assert len(desk.kept.queue) == 9, "everybody's hooks are there"
+
+
 async def test_one_visitor_asks_a_few_times_only(desk: Desk) -> None:
     statuses = [(await ask(desk, f"a{number}@example.org", wait_s=2)).status_code for number in range(8)]
     assert statuses == [303] * 6 + [429] * 2

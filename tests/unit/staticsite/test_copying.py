@@ -6,7 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from copied_site import dead_links, large_site, put, ready, site_over
+from copied_site import large_site, put, ready, site_over
+from copy_links import dead_links
 from reported import ESTATE, NOW, Past, renamed
 from site_client import ask
 

@@ -27,13 +27,19 @@ class MemoryIncidents:
         return self._incidents.get(incident_id)
 
     async def incidents(
-        self, *, since: datetime | None = None, limit: int = 200, public_only: bool = True
+        self,
+        *,
+        since: datetime | None = None,
+        limit: int = 200,
+        public_only: bool = True,
+        after: tuple[datetime, str] | None = None,
     ) -> Sequence[Incident]:
         found = [
             each
             for each in self._incidents.values()
             if (since is None or each.resolved_at is None or each.resolved_at > since)
             and (each.is_public or not public_only)
+            and (after is None or (-each.began_at.timestamp(), each.id) > (-after[0].timestamp(), after[1]))
         ]
         found.sort(key=lambda each: each.id)
         found.sort(key=lambda each: each.began_at, reverse=True)

@@ -95,6 +95,9 @@ class Outbound:
             raise TargetRefused(f"it redirects, and there {error}", hint=error.hint) from error
         if before.scheme == "https" and after.scheme != "https":
             raise TargetRefused("it redirects from https to http")
+        if before.host != after.host:
+            # Who agreed is this host. Elsewhere it could send us to a stranger, message for message.
+            raise TargetRefused("it redirects to another host", hint="subscribe that address instead")
         return after
 
     async def _posted(

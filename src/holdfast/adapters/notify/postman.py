@@ -3,11 +3,11 @@
     sender --mails, over a pipe--> postman --SMTP--> relay
                                      | notes what was accepted, then answers
 
-When the sender dies, however it does, the postman ends what it has begun, notes what was accepted, and goes. It
-takes nothing new, and is given LINGER_S for that. The next sender waits for it, by the lock of its notes, and
-knows then of every mail whether it was accepted. When the postman dies, the sender knows what it noted; only
-what was accepted and not noted at that moment, at most one mail for each connection, is sent again, under the
-same Message-ID (RFC 1047: without the relay's help nobody can do better).
+When the sender dies, however it does, the postman ends what it has begun, notes what was accepted, and goes:
+within LINGER_S. The next sender waits for it, by the lock of its notes, and knows then of every mail whether
+it was accepted. When the postman dies, the sender reads what it noted. Only what was accepted and not noted at
+that moment, at most one mail for each connection, is sent again, under the same Message-ID (RFC 1047: without
+the relay's help nobody can do better).
 
 Run as `python -m holdfast.adapters.notify.postman`; what it needs, secrets too, comes over the pipe.
 """
@@ -93,7 +93,8 @@ class PostmanCourier:
             orders = await self._orders()
         except OSError as error:
             return Outcome(ok=False, unavailable=True, error=f"no postman: {error.strerror or error}")
-        answer = self._waiting[delivery.key] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting[delivery.key] = answer
         try:
             # When it died: whoever listens to it says what became of this mail.
             with contextlib.suppress(OSError):

@@ -44,11 +44,18 @@ class PostgresIncidents:
             return found[0] if found else None
 
     async def incidents(
-        self, *, since: datetime | None = None, limit: int = 200, public_only: bool = True
+        self,
+        *,
+        since: datetime | None = None,
+        limit: int = 200,
+        public_only: bool = True,
+        after: tuple[datetime, str] | None = None,
     ) -> Sequence[Incident]:
+        chosen = {"since": since, "limit": limit, "public_only": public_only}
+        began_at, last_id = after or (None, None)
         async with borrowed(self._pool) as connection, connection.transaction():
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            heads = await _rows(connection, SQL.newest, since=since, limit=limit, public_only=public_only)
+            heads = await _rows(connection, SQL.newest, **chosen, after_began_at=began_at, after_id=last_id)
             found = await _read(connection, heads)
             return [as_readers_see(each) for each in found] if public_only else found
 
@@ -130,7 +137,7 @@ def _new_updates(incident: Incident) -> dict[str, object]:
 
 
 def _revisions(incident: Incident) -> dict[str, object]:
-    """Each edit as what it made the update say: what the next one replaced, and the newest what it says now."""
+    """Each edit as what it made the update say: for the newest one, what the update says now."""
     rows: list[tuple[str, int, str, datetime, str]] = []
     for update in incident.updates:
         said = [*((each.body, each.shown_at) for each in update.revisions[1:]), (update.body, update.at)]

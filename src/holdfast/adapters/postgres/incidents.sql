@@ -67,6 +67,8 @@ SELECT id, version, title, impact, phase, draft, began_at, declared_at, declared
 FROM communication.incident
 WHERE (%(since)s::timestamptz IS NULL OR resolved_at IS NULL OR resolved_at > %(since)s)
   AND NOT (%(public_only)s AND (draft OR merged_into IS NOT NULL))
+  AND (%(after_id)s::text IS NULL OR began_at < %(after_began_at)s::timestamptz
+       OR began_at = %(after_began_at)s::timestamptz AND id > %(after_id)s::text)
 ORDER BY began_at DESC, id LIMIT %(limit)s;
 
 -- name: components_of

@@ -23,7 +23,9 @@ from holdfast.kernel.clock import Clock
 
 LONGEST_TOKEN = 256
 _BEARER = HTTPBearer(
-    scheme_name="token", description="An API token: `holdfast token create NAME --scope ...`", auto_error=False
+    scheme_name="token",
+    description="An API token: `holdfast token create NAME --scope ...`",
+    auto_error=False,
 )
 
 

@@ -1,5 +1,6 @@
 """`/incidents`: declare, list, tell more, correct."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -21,7 +22,7 @@ from holdfast.interfaces.api.exchange import (
     tag,
     told,
 )
-from holdfast.interfaces.api.paging import Cursor, Limit, page_of
+from holdfast.interfaces.api.paging import Cursor, Limit, no_cursor, read, written
 from holdfast.interfaces.api.problems import (
     CHANGED_MEANWHILE,
     CONFLICT,
@@ -43,10 +44,11 @@ from holdfast.interfaces.api.shapes.incidents import (
     Merge,
     Post,
 )
-from holdfast.interfaces.api.words import LATEST, Moment, ToldId
-from holdfast.kernel.windows import MICROSECOND
+from holdfast.interfaces.api.words import Moment, ToldId, moment_of
 
-MOST_LISTED = 1000
+BATCH = 100
+MOST_BATCHES = 10
+"""A search for few among many ends after a thousand looked at, and goes on with the next page."""
 State = Literal["open", "draft", "over", "all"]
 _CHANGES = (NOT_FOUND, CONFLICT, CHANGED_MEANWHILE, PRECONDITION_FAILED)
 
@@ -64,12 +66,44 @@ async def list_incidents(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> IncidentPage:
-    """Incidents, newest beginning first. Drafts and merged ones included."""
-    found = await services.incidents.incidents(since=since, limit=MOST_LISTED)
-    chosen = sorted((each for each in found if _is(each, state)), key=_place)
-    page, following = page_of(chosen, _place, cursor, limit)
+    """Incidents, newest beginning first. Drafts and merged ones included.
+
+    A page may hold fewer than asked for, or none, while more follow: `next` says so.
+    """
+    last = None if cursor is None else _read(cursor)
+    page: list[Incident] = []
+    more = True
+    for _ in range(MOST_BATCHES):
+        batch = await services.incidents.incidents(since=since, limit=BATCH, after=last)
+        for place, each in enumerate(batch, 1):
+            last = each.began_at, each.id
+            if _is(each, state):
+                page.append(each)
+            if len(page) == limit:
+                more = place < len(batch) or len(batch) == BATCH
+                break
+        else:
+            more = len(batch) == BATCH
+        if len(page) == limit or not more:
+            break
     directory = services.directory()
-    return IncidentPage(items=[IncidentTold.of(each, directory) for each in page], next=following)
+    items = [IncidentTold.of(each, directory) for each in page]
+    return IncidentPage(items=items, next=_written(last) if more and last else None)
+
+
+def _written(last: tuple[datetime, str]) -> str:
+    return written(f"{last[0].astimezone(UTC).isoformat()} {last[1]}")
+
+
+def _read(cursor: str) -> tuple[datetime, str]:
+    text, _, incident_id = read(cursor).partition(" ")
+    try:
+        began_at = moment_of(text)
+    except ValueError as error:
+        raise no_cursor() from error
+    if not incident_id.isalnum():
+        raise no_cursor()
+    return began_at, incident_id
 
 
 def _is(incident: Incident, state: State) -> bool:
@@ -81,11 +115,6 @@ def _is(incident: Incident, state: State) -> bool:
         case "over":
             return incident.phase.is_over and incident.merged_into is None
     return True
-
-
-def _place(incident: Incident) -> str:
-    """Grows the longer ago it began."""
-    return f"{(LATEST - incident.began_at) // MICROSECOND:020d}{incident.id}"
 
 
 @router.post(
@@ -194,6 +223,15 @@ async def publish_incident(
     return _answered(incident, response, services)
 
 
+@router.post(
+    "/{incident_id}/publish/preview", operation_id="previewIncidentPublication",
+    responses=described(NOT_FOUND, CONFLICT),
+)  # fmt: skip
+async def preview_publication(services: Served, _: Announcer, incident_id: ToldId) -> IncidentPreviewed:
+    """What publishing this draft would tell, and how many. Stores nothing and tells nobody."""
+    return _previewed(await services.incidents.preview_publication(incident_id), services)
+
+
 @router.post("/{incident_id}/merge", operation_id="mergeIncident", responses=told(*_CHANGES))
 async def merge_incident(
     services: Served,
@@ -206,6 +244,17 @@ async def merge_incident(
     """Let it live on in another incident, which is answered. The ETag is that of the one that ends."""
     incident = await _desk(services, incident_id, if_match).merge(incident_id, merge.into, actor.name)
     return _answered(incident, response, services)
+
+
+@router.post(
+    "/{incident_id}/merge/preview", operation_id="previewIncidentMerge",
+    responses=described(NOT_FOUND, CONFLICT),
+)  # fmt: skip
+async def preview_merge(
+    services: Served, _: Announcer, incident_id: ToldId, merge: Merge
+) -> IncidentPreviewed:
+    """What merging would tell, and how many. Stores nothing and tells nobody."""
+    return _previewed(await services.incidents.preview_merge(incident_id, merge.into), services)
 
 
 @router.post(

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from holdfast.communication.errors import ChangedMeanwhile
 from holdfast.communication.incident_desk import Preview
-from holdfast.communication.maintenance_desk import MaintenanceDesk, NewMaintenance
+from holdfast.communication.maintenance_desk import Changes, MaintenanceDesk, NewMaintenance
 from holdfast.communication.model import Maintenance
 from holdfast.communication.texts import title_of
 from holdfast.interfaces.api.callers import Planner, Reader, Served
@@ -184,6 +184,19 @@ async def change_maintenance(
     return _answered(await desk.change(maintenance_id, **asked, actor=actor.name), response, services)
 
 
+@router.post(
+    "/{maintenance_id}/preview", operation_id="previewMaintenanceChange",
+    responses=described(NOT_FOUND, CONFLICT),
+)  # fmt: skip
+async def preview_change(
+    services: Served, _: Planner, maintenance_id: ToldId, change: Replan
+) -> MaintenancePreviewed:
+    """What changing it like this would tell, and how many. Stores nothing and tells nobody."""
+    before = await services.maintenance.maintenance(maintenance_id)
+    asked = Changes(**change.asked(before, services.directory()))
+    return _previewed(await services.maintenance.preview_change(maintenance_id, asked), services)
+
+
 @router.post("/{maintenance_id}/extend", operation_id="extendMaintenance", responses=told(*_CHANGES))
 async def extend_maintenance(
     services: Served,
@@ -198,6 +211,18 @@ async def extend_maintenance(
     return _answered(await desk.extend(maintenance_id, extend.until, actor.name), response, services)
 
 
+@router.post(
+    "/{maintenance_id}/extend/preview", operation_id="previewMaintenanceExtension",
+    responses=described(NOT_FOUND, CONFLICT),
+)  # fmt: skip
+async def preview_extend(
+    services: Served, _: Planner, maintenance_id: ToldId, extend: Extend
+) -> MaintenancePreviewed:
+    """What extending it would tell, and how many. Stores nothing and tells nobody."""
+    preview = await services.maintenance.preview_extend(maintenance_id, extend.until)
+    return _previewed(preview, services)
+
+
 @router.post("/{maintenance_id}/start", operation_id="startMaintenance", responses=told(*_CHANGES))
 async def start_maintenance(
     services: Served, actor: Planner, response: Response, maintenance_id: ToldId, if_match: IfMatch = None
@@ -205,6 +230,15 @@ async def start_maintenance(
     """It begins now, which tells subscribers."""
     desk = _desk(services, maintenance_id, if_match)
     return _answered(await desk.start(maintenance_id, actor.name), response, services)
+
+
+@router.post(
+    "/{maintenance_id}/start/preview", operation_id="previewMaintenanceStart",
+    responses=described(NOT_FOUND, CONFLICT),
+)  # fmt: skip
+async def preview_start(services: Served, _: Planner, maintenance_id: ToldId) -> MaintenancePreviewed:
+    """What starting it now would tell, and how many. Stores nothing and tells nobody."""
+    return _previewed(await services.maintenance.preview_start(maintenance_id), services)
 
 
 @router.post("/{maintenance_id}/finish", operation_id="finishMaintenance", responses=told(*_CHANGES))
@@ -222,6 +256,18 @@ async def finish_maintenance(
     return _answered(done, response, services)
 
 
+@router.post(
+    "/{maintenance_id}/finish/preview", operation_id="previewMaintenanceEnd",
+    responses=described(NOT_FOUND, CONFLICT),
+)  # fmt: skip
+async def preview_finish(
+    services: Served, _: Planner, maintenance_id: ToldId, finish: Finish
+) -> MaintenancePreviewed:
+    """What finishing it would tell, and how many. Stores nothing and tells nobody."""
+    preview = await services.maintenance.preview_finish(maintenance_id, at=finish.at, body=finish.body)
+    return _previewed(preview, services)
+
+
 @router.post("/{maintenance_id}/cancel", operation_id="cancelMaintenance", responses=told(*_CHANGES))
 async def cancel_maintenance(
     services: Served,
@@ -234,6 +280,18 @@ async def cancel_maintenance(
     """It does not take place, which tells subscribers; under way, it ends now."""
     desk = _desk(services, maintenance_id, if_match)
     return _answered(await desk.cancel(maintenance_id, cancel.reason, actor.name), response, services)
+
+
+@router.post(
+    "/{maintenance_id}/cancel/preview", operation_id="previewMaintenanceCancellation",
+    responses=described(NOT_FOUND, CONFLICT),
+)  # fmt: skip
+async def preview_cancel(
+    services: Served, _: Planner, maintenance_id: ToldId, cancel: Cancel
+) -> MaintenancePreviewed:
+    """What cancelling it would tell, and how many. Stores nothing and tells nobody."""
+    preview = await services.maintenance.preview_cancel(maintenance_id, cancel.reason)
+    return _previewed(preview, services)
 
 
 @router.post(

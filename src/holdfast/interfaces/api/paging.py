@@ -42,6 +42,10 @@ def read(cursor: str) -> str:
     except (binascii.Error, ValueError, RecursionError):
         position = None
     if not isinstance(position, str) or "\x00" in position or not position.isascii():
-        detail = "this is not the `next` of any page"
-        raise Problem(INVALID, detail, errors=[Fault(where="query/cursor", detail=detail)])
+        raise no_cursor()
     return position
+
+
+def no_cursor() -> Problem:
+    detail = "this is not the `next` of any page"
+    return Problem(INVALID, detail, errors=[Fault(where="query/cursor", detail=detail)])

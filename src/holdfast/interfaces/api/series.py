@@ -2,13 +2,17 @@
 
 from fastapi import APIRouter, Request, Response
 
+from holdfast.communication.errors import ChangedMeanwhile
 from holdfast.communication.maintenance_desk import MaintenanceDesk, Series
+from holdfast.communication.texts import title_of
 from holdfast.interfaces.api.callers import Planner, Reader, Served
 from holdfast.interfaces.api.exchange import (
+    IdempotencyKey,
     IfMatch,
     created,
     expected_version,
     found,
+    id_for,
     known_already,
     not_modified,
     tag,
@@ -18,8 +22,10 @@ from holdfast.interfaces.api.paging import Cursor, Limit, page_of
 from holdfast.interfaces.api.problems import (
     CHANGED_MEANWHILE,
     CONFLICT,
+    KEY_REUSED,
     NOT_FOUND,
     PRECONDITION_FAILED,
+    Problem,
     described,
 )
 from holdfast.interfaces.api.services import Services
@@ -53,10 +59,28 @@ def _place(series: Series) -> str:
     return f"{((series.created_at or EARLIEST) - EARLIEST) // MICROSECOND:020d}{series.id}"
 
 
-@router.post("", operation_id="planMaintenanceSeries", status_code=201, responses=told(CONFLICT, status=201))
-async def plan_series(services: Served, actor: Planner, response: Response, new: PlanSeries) -> SeriesTold:
-    """Plan it again and again. What falls into the time ahead is announced at once, in one message."""
-    series = await services.maintenance.plan_series(new.plan(services.directory()), actor.name)
+@router.post(
+    "",
+    operation_id="planMaintenanceSeries",
+    status_code=201,
+    responses=told(CONFLICT, KEY_REUSED, status=201),
+)
+async def plan_series(
+    services: Served, actor: Planner, response: Response, new: PlanSeries, key: IdempotencyKey = None
+) -> SeriesTold:
+    """Plan it again and again. What falls into the time ahead is announced at once, in one message.
+
+    With an `Idempotency-Key` the same request sent again answers with the same series, as it is by then.
+    """
+    wanted = new.plan(services.directory())
+    try:
+        series = await services.maintenance.plan_series(
+            wanted, actor.name, series_id=id_for(actor, "series", key)
+        )
+    except ChangedMeanwhile as error:
+        raise Problem(KEY_REUSED) from error
+    if key is not None and series.version == 1 and series.plan.title != title_of(wanted.title):
+        raise Problem(KEY_REUSED)
     created(response, f"maintenance-series/{series.id}", series.version)
     return SeriesTold.of(series, services.directory())
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field
 from holdfast.communication.model import Channel, Standing, Subscription, Topic
 from holdfast.identity.model import Recorded
 from holdfast.interfaces.api.callers import Auditor, Served, SubscriberReader, SubscriberRemover
-from holdfast.interfaces.api.paging import Cursor, Limit, page_of, read, written
-from holdfast.interfaces.api.problems import INVALID, NOT_FOUND, Problem, described
+from holdfast.interfaces.api.paging import Cursor, Limit, no_cursor, page_of, read, written
+from holdfast.interfaces.api.problems import NOT_FOUND, Problem, described
 from holdfast.interfaces.api.shapes.common import Concerned, concerned
 from holdfast.interfaces.api.words import LATEST, Told
 from holdfast.kernel.journal import JournalEntry
@@ -189,5 +189,5 @@ async def list_journal(
 
 def _id(text: str) -> int:
     if not text.isdigit() or len(text) > 18:
-        raise Problem(INVALID, "this is not the `next` of any page")
+        raise no_cursor()
     return int(text)

@@ -16,6 +16,7 @@ from holdfast.interfaces.cli import (
     lab,
     maintenance,
     reporting,
+    sites,
     sla,
 )
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
@@ -42,6 +43,7 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     app.add_typer(lab.build(commands), name="lab")
     app.add_typer(sla.build(commands), name="sla")
     app.add_typer(reporting.build(commands), name="report")
+    app.add_typer(sites.build(commands), name="site")
     app.add_typer(incident.build(commands), name="incident")
     app.add_typer(maintenance.build(commands), name="maintenance")
     app.add_typer(alerts.build(commands), name="alert")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from holdfast.interfaces.cli.planning import MaintenanceRequest, SeriesOutcome, SeriesRequest
     from holdfast.interfaces.cli.planning import Outcome as MaintenanceOutcome
     from holdfast.interfaces.cli.reporting import ReportFile, ReportRequest
+    from holdfast.interfaces.staticsite.exporting import Exported as SiteExported
 
 
 RoleName = Literal["controller", "site", "console", "sender"]
@@ -254,6 +255,10 @@ class Commands(Protocol):
 
     def report(self, place: Place, request: ReportRequest) -> ReportFile:
         """Make a report, as an operator sees it."""
+        ...
+
+    def site_export(self, place: Place, folder: Path, months: int, report: Report) -> SiteExported:
+        """Write the public site as files; from its snapshot while the database is away."""
         ...
 
     def sla_verify(self, place: Place, agreement: str | None) -> Sequence[Verified]:

@@ -24,6 +24,7 @@ from holdfast.interfaces.site.events import Streams
 from holdfast.interfaces.site.form_pages import Subscribing, without_secrets
 from holdfast.interfaces.site.i18n import negotiated
 from holdfast.interfaces.site.machines import Machines
+from holdfast.interfaces.site.metrics import CopyAge
 from holdfast.interfaces.site.news_pages import NewsPages
 from holdfast.interfaces.site.pages import Pages
 from holdfast.interfaces.site.ports import Changes, NewsSource, NoNews, StatusReader, no_changes
@@ -145,6 +146,7 @@ def create_site(
     clock: Clock,
     news: NewsSource | None = None,
     reports: ReportSource | None = None,
+    copies: Callable[[], Sequence[CopyAge]] = tuple,
     readership: Callable[[], Readership] = Readership,
     changes: Changes = no_changes,
     snapshot_file: Path | None = None,
@@ -189,7 +191,7 @@ def create_site(
         report_links=report_links,
         page_links=page_links,
     )
-    machines = Machines(publisher, pages, clock, streams, requests)
+    machines = Machines(publisher, pages, clock, streams, requests, copies)
     reporting = ReportRoutes(reports or NoReports(), publisher, pages, clock, report_links=report_links)
     routes = [*machines.routes(), *told.routes(), *reporting.routes(), *secret.routes(), *pages.routes()]
     if subscribing is not None:

@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
+from urllib.parse import urlsplit
 
 from holdfast.kernel.clock import Clock
 
@@ -48,13 +49,15 @@ class Throttle:
 class Throttles:
     """The limits of the subscribe pages.
 
-    `asking` by client and `everybody` together bound what leaves this site; `target` what one address gets.
-    `holder` bounds what the holder of one link can do to the database.
+    `asking` by client and `everybody` together bound what leaves this site; `target` what one address gets,
+    `host` what all addresses of a web hook's host get. `holder` bounds what the holder of one link can do to
+    the database.
     """
 
     asking: Throttle
     everybody: Throttle
     target: Throttle
+    host: Throttle
     holder: Throttle
 
 
@@ -63,6 +66,7 @@ def throttles(clock: Clock) -> Throttles:
         asking=Throttle(clock, 6, 600.0),
         everybody=Throttle(clock, 300, 600.0),
         target=Throttle(clock, 4, 86_400.0),
+        host=Throttle(clock, 60, 3_600.0),
         holder=Throttle(clock, 30, 60.0),
     )
 
@@ -73,6 +77,20 @@ _SALT = secrets.token_bytes(32)
 def unnamed(address: str) -> bytes:
     """A key for an address that is worth nothing outside this process."""
     return blake2b(address.casefold().encode(errors="surrogatepass"), key=_SALT, digest_size=16).digest()
+
+
+def mailbox_of(address: str) -> str:
+    """The mailbox that an address most likely leads to: without what many servers ignore in its name."""
+    local, at, domain = address.casefold().rpartition("@")
+    return f"{local.partition('+')[0].replace('.', '')}{at}{domain}"
+
+
+def host_of(url: str) -> str:
+    """The host of a web address, as far as one can be made out."""
+    try:
+        return urlsplit(url.casefold()).hostname or ""
+    except ValueError:
+        return ""
 
 
 def client_of(scope: Any) -> str:

@@ -1,6 +1,7 @@
 """What machines ask for: metrics, health, badges, and the word to robots."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 import msgspec
 from starlette.requests import Request
@@ -8,7 +9,7 @@ from starlette.routing import Route
 
 from holdfast.interfaces.site.badges import badge
 from holdfast.interfaces.site.events import Streams
-from holdfast.interfaces.site.metrics import metrics
+from holdfast.interfaces.site.metrics import CopyAge, metrics
 from holdfast.interfaces.site.pages import Pages
 from holdfast.interfaces.site.publisher import Publisher
 from holdfast.interfaces.site.responses import Answer
@@ -29,12 +30,14 @@ class Machines:
         clock: Clock,
         streams: Streams,
         requests: Counter[tuple[str, int]],
+        copies: Callable[[], Sequence[CopyAge]] = tuple,
     ) -> None:
         self._publisher = publisher
         self._pages = pages
         self._clock = clock
         self._streams = streams
         self._requests = requests
+        self._copies = copies
 
     def routes(self) -> list[Route]:
         return [
@@ -57,6 +60,7 @@ class Machines:
             self._requests,
             len(self._streams),
             self._clock.now(),
+            self._copies(),
         )
 
     async def _statuspage(self, _: Request) -> Answer:

@@ -1,7 +1,8 @@
 """`/metrics` in OpenMetrics 1.0: what a monitoring system wants to know of the site and of what it shows."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from holdfast.availability.views import Overview
@@ -12,11 +13,42 @@ from holdfast.interfaces.site.wording import Shown, all_components, shown
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
+@dataclass(frozen=True, slots=True)
+class CopyAge:
+    """A static copy: how old what it shows is (None: it was never written), and failures since."""
+
+    region: str
+    to: str
+    age_s: float | None
+    failures: int
+
+
+def copy_ages(copies: Sequence[CopyAge]) -> Iterator[str]:
+    """The lines about the copies; none where there are no copies."""
+    if not copies:
+        return
+    named = [(f'region="{_quoted(each.region)}",to="{_quoted(each.to)}"', each) for each in copies]
+    yield from _head("holdfast_site_copy_age_seconds", "gauge", "Age of what a static copy shows.", "seconds")
+    for labels, each in named:
+        if each.age_s is not None:
+            yield f"holdfast_site_copy_age_seconds{{{labels}}} {each.age_s:.3f}"
+    yield from _head(
+        "holdfast_site_copy_failing", "gauge", "Failures to write a static copy since it was last written."
+    )
+    for labels, each in named:
+        yield f"holdfast_site_copy_failing{{{labels}}} {each.failures}"
+
+
 def metrics(
-    edition: Edition, counts: Counts, requests: Counter[tuple[str, int]], streams: int, now: datetime
+    edition: Edition,
+    counts: Counts,
+    requests: Counter[tuple[str, int]],
+    streams: int,
+    now: datetime,
+    copies: Sequence[CopyAge] = (),
 ) -> Answer:
     """The whole exposition. While the database is away, component states are left out: they would be old."""
-    lines = [*_site(edition, counts, requests, streams, now)]
+    lines = [*_site(edition, counts, requests, streams, now), *copy_ages(copies)]
     if edition.snapshot and not edition.away:
         lines += _components(edition.snapshot.overview)
     lines.append("# EOF\n")

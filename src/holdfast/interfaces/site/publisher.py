@@ -204,6 +204,11 @@ class Publisher:
             self._in_use = (site, assets, renderers(site, assets))
         return self._in_use[2]
 
+    @property
+    def signature(self) -> object:
+        """Another value whenever something changed that is worth telling at once."""
+        return self._signature
+
     def _note_change(self) -> bool:
         signature = _signature(self.edition)
         changed = signature != self._signature

@@ -27,7 +27,7 @@ from holdfast.interfaces.site.form_pages import (
     within,
 )
 from holdfast.interfaces.site.forms import Fields, FormRefused, Sealed, fields_of, first, is_from_our_pages
-from holdfast.interfaces.site.limits import client_of, unnamed
+from holdfast.interfaces.site.limits import client_of, host_of, mailbox_of, unnamed
 from holdfast.interfaces.site.publisher import Publisher
 from holdfast.interfaces.site.readership import Readership
 from holdfast.interfaces.site.rendering import Frame, Renderer
@@ -145,7 +145,7 @@ class AskPages(FormPages):
 
     async def _ask(self, request: Request, place: _Place, channel: Channel, filled: _Filled) -> Answer | None:
         """The answer when something is wrong. That an address was asked often enough is nobody's business."""
-        if not self.limits.target.allows(unnamed(filled.address)):
+        if not self._spares(channel, filled.address):
             return None
         if not self.limits.everybody.allows("everybody"):
             return self.problem(request, 429)
@@ -160,6 +160,16 @@ class AskPages(FormPages):
         except AwayError:
             return self.problem(request, 503)
         return self._form(place, channel, filled) if filled.error else None
+
+    def _spares(self, channel: Channel, address: str) -> bool:
+        """Whether nobody gets too much by one more request to that address."""
+        if channel is Channel.MAIL:
+            return self.limits.target.allows(unnamed(mailbox_of(address)))
+        # The hosts of Slack and Teams are everybody's.
+        shared = channel is not Channel.WEBHOOK
+        return self.limits.target.allows(unnamed(address)) and (
+            shared or self.limits.host.allows(host_of(address))
+        )
 
     def _form(self, place: _Place, channel: Channel, filled: _Filled) -> Answer:
         renderer = place.renderer

@@ -22,8 +22,9 @@ from holdfast.communication.model import (
 )
 from holdfast.communication.news import News, lasted, mentioned, worked
 from holdfast.interfaces.site.i18n import Translator
+from holdfast.interfaces.site.ranges import MOST_DAYS
 from holdfast.interfaces.site.wording import OF_IMPACT, OF_TOLD, Shown, Words, all_components
-from holdfast.kernel.windows import Window, day_window
+from holdfast.kernel.windows import MICROSECOND, Window
 
 _WRITTEN_LATER = timedelta(minutes=2)
 _TEASER = 280
@@ -316,17 +317,22 @@ class Calendar:
     """Which incidents lay on which day of a component, for the titles of its bars."""
 
     def __init__(self, news: News, t: Translator) -> None:
-        self._t = t
-        self._by_component: dict[int, list[tuple[Window, str]]] = {}
+        self._titles: dict[int, dict[date, list[str]]] = {}
         for incident in news.incidents:
-            window = lasted(incident, news.at)
+            days = _days_of(lasted(incident, news.at), t)
             for each in mentioned(incident):
-                self._by_component.setdefault(each, []).append((window, incident.title))
+                titles = self._titles.setdefault(each, {})
+                for day in days:
+                    titles.setdefault(day, []).append(incident.title)
 
-    def of(self, component_id: int, day: date) -> list[str]:
+    def of(self, component_id: int, day: date) -> Sequence[str]:
         """The titles of the incidents that spoke of that component and lasted into that local day."""
-        told = self._by_component.get(component_id)
-        if not told:
-            return []
-        whole = day_window(day, self._t.zone)
-        return [title for window, title in told if window.overlaps(whole)]
+        titles = self._titles.get(component_id)
+        return titles.get(day, ()) if titles else ()
+
+
+def _days_of(window: Window, t: Translator) -> list[date]:
+    """The local days that it touches, at most as many as a page shows, its last ones."""
+    last = t.local(window.end - MICROSECOND).date()
+    first = max(t.local(window.start).date(), last - timedelta(days=MOST_DAYS))
+    return [first + timedelta(days=place) for place in range((last - first).days + 1)]

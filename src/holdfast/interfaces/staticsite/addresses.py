@@ -26,6 +26,7 @@ _VALUE = re.compile(r"[A-Za-z0-9-]{1,40}")
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _NOT_COPIED = frozenset({"agreements", "customers", "subscribe", "subscriptions"})
 """Second parts of addresses: secrets, and what needs somebody who listens."""
+_BACKGROUND = (["history"], ["reports"], ["formula"])
 _ENDINGS: Mapping[str, str] = {
     "text/html": "html",
     "application/json": "json",
@@ -77,11 +78,15 @@ def address_of(href: str, base: Address, languages: tuple[str, ...]) -> Address 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How far back a copy goes: months of the history, and of reports."""
+    """How far back a copy goes: months of the history, and of reports.
+
+    A `quick` one has what changes with the news only: no other months, ranges or reports.
+    """
 
     languages: tuple[str, ...]
     today: date
     months: int = 24
+    quick: bool = False
 
     def covers(self, address: Address) -> bool:
         """Whether a copy has this address. What it answers may still keep it out."""
@@ -89,6 +94,8 @@ class Extent:
         if len(segments) > 1 and segments[0] in self.languages and segments[1] in _NOT_COPIED:
             return False
         if segments[:1] in (["events"], ["metrics"], ["health"]):
+            return False
+        if self.quick and (segments[1:2] in _BACKGROUND or address.get("range") or address.get("month")):
             return False
         if not all(_SEGMENT.fullmatch(each) and len(each) <= MOST_NAME for each in segments):
             return False

@@ -31,18 +31,27 @@ class File:
 class Copy:
     """The files of one crawl. `files` makes them one after the other, so that they need not be held at once.
 
-    `at` is when the crawl was made. Links to what the copy has not lead to the live site, where one is known.
+    `at` is when the crawl was made, `known` what the copy has besides it. Links to what the copy has not lead
+    to the live site, where one is known.
     """
 
-    def __init__(self, crawl: Crawl, site: Site, languages: tuple[str, ...], at: datetime) -> None:
+    def __init__(
+        self,
+        crawl: Crawl,
+        site: Site,
+        languages: tuple[str, ...],
+        at: datetime,
+        known: Mapping[Address, str] | None = None,
+    ) -> None:
         self._crawl = crawl
         self._site = site
         self._languages = languages
         self._at = at
-        self._files: Mapping[Address, str] = {each.address: each.file for each in crawl.copied.values()}
+        mine = {each.address: each.file for each in crawl.copied.values()}
+        self.known: Mapping[Address, str] = {**(known or {}), **mine}
 
     def __len__(self) -> int:
-        return len(self._files) + 2
+        return len(self._crawl.copied) + 2
 
     def files(self) -> Iterator[File]:
         """Every file, in the order in which they are to be put: what a page needs before the page."""
@@ -60,7 +69,7 @@ class Copy:
         return File(copied.file, copied.media_type, html.encode())
 
     def _found_from(self, page: Copied) -> "_Found":
-        return _Found(self._files, page, self._languages)
+        return _Found(self.known, page, self._languages)
 
     def _note(self, page: Copied) -> str:
         language = page.address.segments[0] if page.address.segments else ""

@@ -55,7 +55,11 @@ Shown = Callable[[int, int], None]
 
 
 async def crawled(
-    site: Asgi, extent: Extent, seeds: Iterable[Address], shown: Shown = lambda *_: None
+    site: Asgi,
+    extent: Extent,
+    seeds: Iterable[Address],
+    shown: Shown = lambda *_: None,
+    at_once: int = AT_ONCE,
 ) -> Crawl:
     """Everything that can be reached from `seeds`, within `extent`. Raises TooLarge."""
     found = Crawl()
@@ -80,7 +84,7 @@ async def crawled(
             finally:
                 waiting.task_done()
 
-    workers = [asyncio.create_task(work()) for _ in range(AT_ONCE)]
+    workers = [asyncio.create_task(work()) for _ in range(at_once)]
     joining = asyncio.create_task(waiting.join())
     try:
         await asyncio.wait([joining, *workers], return_when=asyncio.FIRST_COMPLETED)

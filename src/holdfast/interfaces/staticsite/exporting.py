@@ -1,6 +1,6 @@
 """Makes a copy of a running site, or of what one remembers: crawl, rewrite, write."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from holdfast.interfaces.site.app import StatusSite
 from holdfast.interfaces.site.publisher import Edition
 from holdfast.interfaces.staticsite.addresses import Address, Extent
 from holdfast.interfaces.staticsite.copying import Copy
-from holdfast.interfaces.staticsite.crawling import Crawl, Shown, crawled
+from holdfast.interfaces.staticsite.crawling import AT_ONCE, Crawl, Shown, crawled
 from holdfast.interfaces.staticsite.folder import Written
 
 STATUSPAGE = (
@@ -53,12 +53,21 @@ def seeds_of(edition: Edition) -> Iterator[Address]:
 
 
 async def copied(
-    site: StatusSite, now: datetime, months: int, shown: Shown = lambda *_: None
+    site: StatusSite,
+    now: datetime,
+    months: int,
+    shown: Shown = lambda *_: None,
+    *,
+    known: Mapping[Address, str] | None = None,
+    at_once: int = AT_ONCE,
 ) -> tuple[Copy, Crawl]:
-    """The copy of what the site shows now. The site's own edition must be there."""
+    """The copy of what the site shows now. The site's own edition must be there.
+
+    With `known`, the files of an earlier whole copy by address, only what changes with the news.
+    """
     edition = site.publisher.edition
     languages = tuple(edition.renderers)
-    first = edition.renderers[languages[0]]
-    extent = Extent(languages, first.t.local(now).date(), months)
-    crawl = await crawled(site, extent, seeds_of(edition), shown)
-    return Copy(crawl, edition.site, languages, now), crawl
+    today = edition.renderers[languages[0]].t.local(now).date()
+    extent = Extent(languages, today, months, quick=known is not None)
+    crawl = await crawled(site, extent, seeds_of(edition), shown, at_once)
+    return Copy(crawl, edition.site, languages, now, known), crawl

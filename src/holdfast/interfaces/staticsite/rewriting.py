@@ -47,9 +47,10 @@ def _tag(tag: re.Match[str], ways: Ways) -> str:
         return f"<{tag[1]}{_with(tag[2], attribute, target)}>"
     if name in {"link", "img", "script"}:
         return ""
-    # A link without an address is plain text; a form without one must not be filled in.
+    # A link without an address is plain text. What asks somebody for something is of no use without him.
     rest = tag[2][: attribute.start()] + tag[2][attribute.end() :]
-    return f"<{tag[1]}{rest} hidden>" if name == "form" else f"<{tag[1]}{rest}>"
+    asks = name == "form" or "/subscribe" in href
+    return f"<{tag[1]}{rest} hidden>" if asks else f"<{tag[1]}{rest}>"
 
 
 def _with(attributes: str, attribute: re.Match[str], target: str) -> str:

@@ -1,0 +1,43 @@
+"""The pages of the console on which operators work."""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+
+from holdfast.adapters.postgres.connect import Pool
+from holdfast.adapters.postgres.deliveries import PostgresDeliveries
+from holdfast.bootstrap.api import PooledJournal
+from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
+from holdfast.availability.reading import Inventory
+from holdfast.bootstrap.communication import directory_in, incident_desk
+from holdfast.bootstrap.maintenance import maintenance_desk
+from holdfast.communication.directory import Directory
+from holdfast.communication.lead_times import LeadTime, lead_times
+from holdfast.interfaces.console.incident_pages import IncidentPages
+from holdfast.interfaces.console.maintenance_pages import MaintenancePages
+from holdfast.interfaces.console.shell import ConsolePage
+from holdfast.interfaces.console.subscriber_pages import SubscriberPages
+from holdfast.kernel.clock import Clock
+
+
+def desk_pages(pool: Pool, clock: Clock, inventory: Callable[[], Inventory]) -> Sequence[ConsolePage]:
+    """Incidents, maintenance and subscribers, of the estate that `inventory` has in force then."""
+
+    def directory() -> Directory:
+        return directory_in(inventory())
+
+    def leads(component_ids: Collection[int], starts_at: datetime) -> Sequence[LeadTime]:
+        places = directory().places_of(component_ids).values()
+        pairs = [(place.cluster_key, place.key) for place in places]
+        return lead_times(inventory().estate, pairs, starts_at, clock.now())
+
+    return [
+        *IncidentPages(
+            incident_desk(pool, clock, directory),
+            directory,
+            lambda: inventory().estate.communication.templates,
+        ).pages(),
+        *MaintenancePages(maintenance_desk(pool, clock, inventory), directory, leads).pages(),
+        *SubscriberPages(
+            PostgresSubscriptions(pool), PostgresDeliveries(pool).waiting, directory, PooledJournal(pool)
+        ).pages(),
+    ]

@@ -1,0 +1,312 @@
+"""The console in a real browser: logging in for the first time, on a phone, without JavaScript, in the dark.
+
+One whole Holdfast, with a provider's process beside it. Each test invites somebody of its own.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyotp
+import pytest
+import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, BrowserContext, Page
+
+from installation import Installation, eventually, free_port, installed
+from oidc_provider import CLIENT, SECRET
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PHONE = {"width": 390, "height": 844}
+SMALLEST = {"width": 320, "height": 568}
+PASSWORD = "four words that fit"
+PROVIDER = Path(__file__).resolve().parents[1] / "oidc_provider.py"
+ESTATE = """\
+version: 1
+site: {{listen: '127.0.0.1:{site}', title: Print Cloud}}
+console:
+  listen: 127.0.0.1:{console}
+  openid:
+    name: Log in with our provider
+    issuer: http://127.0.0.1:{provider}
+    client_id: {client}
+    client_secret: env:PROVIDER_SECRET
+    roles: [{{value: ops, role: operator}}]
+regions: {{here: {{name: Here}}}}
+customers: {{acme: {{name: Acme Printing}}}}
+clusters:
+  main:
+    name: Main
+    region: here
+    components:
+      web:
+        name: Website
+        checks:
+          page: {{type: tcp, host: 127.0.0.1, port: {site}}}
+"""
+
+
+@dataclass
+class Place:
+    """A running Holdfast and its console."""
+
+    installation: Installation
+    console: str
+    phones: dict[str, pyotp.TOTP] = field(default_factory=dict)
+
+    def invited(self, name: str, role: str = "admin", *more: str) -> str:
+        """The link with which a new account begins."""
+        said = self.installation.run("account", "add", name, "--role", role, *more, "--json").json
+        link: str = said["invitation"]
+        return link
+
+    def events(self, actor: str) -> list[str]:
+        rows = self.installation.query(
+            "SELECT event FROM holdfast.journal WHERE actor = %s ORDER BY id", actor
+        )
+        return [row[0] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[int]:
+    """The port of a provider's process."""
+    port = free_port()
+    with subprocess.Popen([sys.executable, str(PROVIDER), str(port)], stdout=subprocess.PIPE) as beside:
+        try:
+            yield port
+        finally:
+            beside.terminate()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, provider: int) -> Iterator[Place]:
+    site, console = free_port(), free_port()
+    estate = ESTATE.format(site=site, console=console, provider=provider, client=CLIENT)
+    folder = tmp_path_factory.mktemp("console")
+    with installed(folder, estate, PROVIDER_SECRET=SECRET) as installation:
+        said = installation.up().said.json
+        assert said["console"] == f"http://127.0.0.1:{console}/"
+        yield Place(installation, said["console"].rstrip("/"))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def sit_down(browser: Browser, place: Place) -> AsyncIterator[Callable[..., Any]]:
+    """Somebody at a browser of their own, with what `new_context` takes."""
+    contexts: list[BrowserContext] = []
+
+    async def somebody(**how: Any) -> Page:
+        context = await browser.new_context(base_url=place.console, locale="en-GB", **how)
+        contexts.append(context)
+        context.set_default_timeout(60_000)
+        return await context.new_page()
+
+    yield somebody
+    for context in contexts:
+        await context.close()
+
+
+async def accept(place: Place, page: Page, name: str, role: str = "admin", *more: str) -> None:
+    """From the invitation to the overview, as a person does it."""
+    await page.goto(place.invited(name, role, *more))
+    await page.get_by_label("Password", exact=True).fill(PASSWORD)
+    await page.get_by_label("Password again").fill(PASSWORD)
+    await page.get_by_role("button", name="Set it").click()
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
+    key = await page.locator(".key-text").inner_text()
+    place.phones[name] = pyotp.TOTP(key.replace(" ", ""))
+    await page.get_by_label("six digits").fill(place.phones[name].now())
+    await page.get_by_role("button", name="Turn it on").click()
+    assert await page.locator(".codes li").count() == 10
+    await page.get_by_role("link", name="continue").click()
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without"])
+async def test_from_the_invitation_to_the_audit_trail(
+    place: Place, sit_down: Callable[..., Any], javascript: bool
+) -> None:
+    name = f"anna.{javascript}".lower()
+    page: Page = await sit_down(java_script_enabled=javascript)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    await accept(place, page, name, "admin", "--full-name", "Anna Bell")
+    assert await page.locator("h1").inner_text() == "Hello, Anna Bell"
+
+    await page.get_by_role("link", name="Audit trail").first.click()
+    await page.get_by_label("Who", exact=True).fill(name)
+    await page.get_by_role("button", name="Show").click()
+    trail = await page.locator(".trail").inner_text()
+    assert "login.succeeded" in trail
+    assert "account.factor_set" in trail
+
+    await page.get_by_role("button", name="Log out").click()
+    assert page.url == f"{place.console}/login"
+    await page.go_back()
+    assert "Log in" in await page.locator("h1").inner_text(), "nothing is left in the browser's cache"
+    assert place.events(name)[-1] == "session.ended"
+    assert not complaints
+
+
+async def test_the_qr_code_says_what_the_text_says(place: Place, sit_down: Callable[..., Any]) -> None:
+    """It is drawn, dark on light, also on a dark page."""
+    page: Page = await sit_down(color_scheme="dark")
+    await page.goto(place.invited("quentin", "viewer"))
+    for label in ("Password", "Password again"):
+        await page.get_by_label(label, exact=True).fill(PASSWORD)
+    await page.get_by_role("button", name="Set it").click()
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
+    box = await page.locator(".qr-frame svg").bounding_box()
+    assert box is not None
+    assert box["width"] == pytest.approx(box["height"], abs=1)
+    assert box["width"] > 150
+    colour = await page.locator(".qr-frame").evaluate("each => getComputedStyle(each).backgroundColor")
+    assert colour == "rgb(255, 255, 255)"
+    uri = await page.get_by_role("link", name="Open it in an app").get_attribute("href")
+    assert uri is not None
+    assert pyotp.parse_uri(uri).name == "quentin"
+
+
+async def test_a_click_on_a_foreign_page_does_nothing(place: Place, sit_down: Callable[..., Any]) -> None:
+    """A real browser's own word of where a form comes from, and its own handling of frames."""
+    page: Page = await sit_down()
+    await accept(place, page, "victor")
+    before = place.events("victor")
+    foreign = await page.context.new_page()
+    site = place.installation.config.read_text().split("listen: '")[1].split("'")[0]
+    body = (
+        f'<form method="post" action="{place.console}/tokens"><input name="name" value="x">'
+        '<input name="scope" value="read"><button>Win</button></form>'
+        f'<iframe src="{place.console}/account" width="400" height="400"></iframe>'
+    )
+    await foreign.route("**/trap", lambda route: route.fulfill(body=body, content_type="text/html"))
+    await foreign.goto(f"http://{site.replace('127.0.0.1', 'localhost')}/trap")
+    framed = await foreign.locator("iframe").element_handle()
+    assert framed is not None
+    frame = await framed.content_frame()
+    assert frame is not None
+    assert "victor" not in await frame.content()
+    await foreign.get_by_role("button", name="Win").click()
+    assert "did not come from a page of the console" in await foreign.content()
+    assert place.events("victor") == before
+
+
+async def test_logging_in_through_the_provider(place: Place, sit_down: Callable[..., Any]) -> None:
+    page: Page = await sit_down()
+    await page.goto("/account")
+    await page.get_by_role("link", name="Log in with our provider").click()
+    await page.get_by_label("User").fill("Carl Öhm")
+    await page.get_by_label("Groups").fill("staff ops")
+    await page.get_by_role("button", name="Log in there").click()
+    assert page.url == f"{place.console}/account"
+    text = await page.locator("main").inner_text()
+    assert "operator" in text
+    assert "Second factor" not in text
+    await page.goto("/")
+    assert "Carl Öhm" in await page.locator("h1").inner_text()
+    await page.goto("/accounts")
+    assert "may not" in await page.locator("h1").inner_text()
+
+
+async def test_an_administrator_ends_somebodys_access_at_once(
+    place: Place, sit_down: Callable[..., Any]
+) -> None:
+    admin, other = await sit_down(), await sit_down()
+    await accept(place, admin, "amanda")
+    await accept(place, other, "otto", "operator")
+    await admin.goto("/accounts/otto")
+    await admin.get_by_role("button", name="Disable").click()
+    assert "cannot log in" in await admin.locator("[role=status]").inner_text()
+    await other.goto("/account")
+    assert other.url.startswith(f"{place.console}/login")
+
+
+async def test_a_forgotten_session_can_be_ended_from_elsewhere(
+    place: Place, sit_down: Callable[..., Any]
+) -> None:
+    one, two = await sit_down(), await sit_down()
+    await accept(place, one, "fiona", "operator")
+    await two.goto("/login")
+    await two.get_by_label("Name").fill("fiona")
+    await two.get_by_label("Password").fill(PASSWORD)
+    await two.get_by_role("button", name="Log in").click()
+    used = place.phones["fiona"].now()
+
+    def next_code() -> str:
+        now = place.phones["fiona"].now()
+        return "" if now == used else now
+
+    await two.get_by_label("Code").fill(eventually(next_code, "the phone shows another code"))
+    await two.get_by_role("button", name="Continue").click()
+    await one.goto("/account")
+    await one.get_by_role("button", name="End it").click()
+    await two.goto("/account")
+    assert two.url.startswith(f"{place.console}/login")
+
+
+@pytest.fixture
+def pages() -> list[str]:
+    everyones = ["/", "/account", "/account/password", "/account/second-factor", "/account/recovery-codes"]
+    return [
+        *everyones,
+        "/accounts",
+        "/accounts/new",
+        "/accounts/pia",
+        "/tokens",
+        "/audit",
+        "/nowhere",
+        "/login",
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_page_on_a_phone_and_with_axe(
+    place: Place, sit_down: Callable[..., Any], pages: list[str], scheme: str
+) -> None:
+    # The check is injected as a script, which the console's own policy rightly forbids.
+    page: Page = await sit_down(
+        viewport=SMALLEST, device_scale_factor=2, is_mobile=True, color_scheme=scheme, bypass_csp=True
+    )
+    if scheme == "light":
+        place.invited("pia", "viewer")
+    await accept(place, page, f"paula.{scheme}")
+    found = []
+    for path in pages:
+        await page.goto(path)
+        wide: int = await page.evaluate("document.scrollingElement.scrollWidth")
+        assert wide <= SMALLEST["width"], f"{path} is {wide} px wide"
+        small = await page.evaluate(_TOO_SMALL)
+        assert not small, f"{path}: {small}"
+        for violation in (await Axe().run(page)).response["violations"]:
+            nodes = [node["html"][:160] + " " + node["failureSummary"] for node in violation["nodes"][:3]]
+            found.append(f"{path}: {violation['id']} at {nodes}")
+    assert not found, "\n".join(found)
+
+
+_TOO_SMALL = """() => [...document.querySelectorAll("main button, main .button, main select, main input")]
+    .filter(each => each.type !== "hidden" && each.type !== "checkbox")
+    .filter(each => each.getBoundingClientRect().height < 44)
+    .map(each => each.outerHTML.slice(0, 120))"""
+
+
+async def test_what_a_keyboard_reaches_first_is_what_one_came_for(
+    place: Place, sit_down: Callable[..., Any]
+) -> None:
+    page: Page = await sit_down()
+    await page.goto("/login")
+    assert await page.evaluate("document.activeElement.name") == "name"
+    await page.keyboard.type("nobody")
+    await page.keyboard.press("Tab")
+    await page.keyboard.type("not the password")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("[role=alert]")
+    assert re.search("wrong", await page.locator("[role=alert]").inner_text())
+    assert await page.get_by_label("Name").input_value() == "nobody"
+    assert await page.get_by_label("Password").input_value() == ""
+    assert await page.evaluate("document.activeElement.name") == "password"
