@@ -82,7 +82,7 @@ def _kill_everything(watch: Watch, dice: random.Random) -> None:
 def _kill_supervisor(watch: Watch) -> None:
     """Its roles end by themselves, its database lives on, and the next `up` adopts it."""
     installation = watch.installation
-    roles = [installation.role(name) for name in ("controller", "site")]
+    roles = [installation.role(name) for name in ("controller", "site", "console", "sender")]
     postmaster = installation.postmaster
     assert None not in {*roles, postmaster}
 

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from mailed import ESTATE, announce, sink, subscribe
 
 from holdfast.adapters.vault.aes import AesVault
 from installation import Installation, eventually, free_port, installed
+from mailed import ESTATE, announce, sink, subscribe
 
 SUBSCRIBERS = 400
 CONNECTIONS = 4

@@ -40,9 +40,11 @@ class S3:
             return web.Response(headers={"etag": f'"{hashlib.md5(body).hexdigest()}"'})
         if request.method == "POST" and "delete" in request.query:
             text = (await request.read()).decode()
-            for part in text.split("<Key>")[1:]:
-                self.objects.pop(part.partition("</Key>")[0], None)
-            return web.Response(text="<DeleteResult></DeleteResult>", content_type="application/xml")
+            keys = [part.partition("</Key>")[0] for part in text.split("<Key>")[1:]]
+            for each in keys:
+                self.objects.pop(each, None)
+            told = "".join(f"<Deleted><Key>{each}</Key></Deleted>" for each in keys)
+            return web.Response(text=f"<DeleteResult>{told}</DeleteResult>", content_type="application/xml")
         if request.method == "GET" and "list-type" in request.query:
             return web.Response(
                 text=self._listed(request.query.get("prefix", "")), content_type="application/xml"

@@ -17,7 +17,7 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Page
 
-from installation import Installation, eventually, free_port, installed
+from installation import PROGRAM, Installation, eventually, free_port, installed
 from oidc_provider import CLIENT, SECRET
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -290,7 +290,7 @@ async def test_every_page_on_a_phone_and_with_axe(
 
 
 _TOO_SMALL = """() => [...document.querySelectorAll("main button, main .button, main select, main input")]
-    .filter(each => each.type !== "hidden" && each.type !== "checkbox")
+    .filter(each => !["hidden", "checkbox"].includes(each.type) && !each.classList.contains("vh"))
     .filter(each => each.getBoundingClientRect().height < 44)
     .map(each => each.outerHTML.slice(0, 120))"""
 
@@ -310,3 +310,47 @@ async def test_what_a_keyboard_reaches_first_is_what_one_came_for(
     assert await page.get_by_label("Name").input_value() == "nobody"
     assert await page.get_by_label("Password").input_value() == ""
     assert await page.evaluate("document.activeElement.name") == "password"
+
+
+async def test_the_command_line_administers_without_a_secret_in_its_arguments(place: Place) -> None:
+    run = place.installation.run
+    place.invited("clara", "operator", "--full-name", "Clara C")
+    no_terminal = run("account", "password", "clara", code=1)
+    assert "--password-stdin" in no_terminal.err
+    for typed, code in (("short\n", 1), (f"{PASSWORD}\n", 0)):
+        done = piped(place, typed)
+        assert done.returncode == code, done.stderr
+        assert typed.strip() not in done.stdout + done.stderr
+    assert "account.password_set" in place.events("command line")
+    (listed,) = [each for each in run("account", "list", "--json").json if each["name"] == "clara"]
+    assert (listed["role"], listed["second_factor"]) == ("operator", False)
+
+    made = run("token", "create", "night", "--scope", "read", "--scope", "incidents:write", "--json").json
+    assert made["token"].startswith("hf_")
+    assert made["token"] not in run("token", "list").out
+    assert "night" in run("token", "list").out
+    run("token", "revoke", "night")
+    assert "no token" in run("token", "revoke", "night", code=1).err
+    for wrong in (
+        ("account", "role", "clara", "king"),
+        ("account", "disable", "nobody"),
+        ("account", "add", "clara"),
+        ("account", "add", "two words"),
+        ("account", "add", "c", "--customer", "acne"),
+        ("token", "create", "t", "--scope", "administer"),
+    ):
+        said = run(*wrong, code=1)
+        assert said.err.startswith("holdfast: "), said
+        assert "Traceback" not in said.err
+
+
+def piped(place: Place, typed: str) -> "subprocess.CompletedProcess[str]":
+    """The command that reads a password from a pipe."""
+    return subprocess.run(
+        [*PROGRAM, "account", "password", "clara", "--password-stdin"],
+        env=place.installation.environment,
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

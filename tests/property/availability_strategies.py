@@ -51,6 +51,7 @@ def maintenances(draw: st.DrawFn, components: Sequence[int] = (1, 2, 3)) -> Main
         planned.start - timedelta(seconds=draw(st.integers(-5, 20))),
         frozenset(draw(st.sets(st.sampled_from(list(components)), min_size=1))),
         cancelled_at=draw(st.none() | st.just(T0)),
+        planned_start=draw(st.none() | st.integers(0, 4).map(lambda n: planned.start - timedelta(seconds=n))),
     )
 
 

@@ -18,6 +18,7 @@ from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.adapters.postgres.months import PostgresMonths
+from holdfast.adapters.vault.aes import AesVault
 from holdfast.availability.alerting.model import Outcome, Silence
 from holdfast.availability.months import Verified
 from holdfast.availability.reading import Inventory, Reader
@@ -32,6 +33,8 @@ from holdfast.bootstrap.estates import read_estate
 from holdfast.bootstrap.incidents import IncidentCommands
 from holdfast.bootstrap.logs import configure_logs
 from holdfast.bootstrap.maintenance import MaintenanceCommands, check_times
+from holdfast.bootstrap.subscribers import SubscriberCommands
+from holdfast.bootstrap.vault import vault_for
 from holdfast.estate.model import Estate, VantagePoint
 from holdfast.estate.schema import estate_schema
 from holdfast.estate.suggest import did_you_mean
@@ -60,6 +63,7 @@ from holdfast.interfaces.cli.ports import (
     Running,
 )
 from holdfast.interfaces.cli.reporting import ReportFile, ReportRequest
+from holdfast.interfaces.cli.subscribing import Subscriber, SubscriberCounts
 from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import HoldfastError
 
@@ -289,6 +293,24 @@ class LocalCommands:
 
         return _run(_with_database(place, Role.SITE, read))
 
+    def subscriber_list(self, place: Place, limit: int) -> Sequence[Subscriber]:
+        async def read(pool: Pool, inventory: Inventory) -> Sequence[Subscriber]:
+            return await SubscriberCommands(pool, _vault(place, inventory)).listed(limit)
+
+        return _run(_with_database(place, Role.SENDER, read))
+
+    def subscriber_stats(self, place: Place) -> SubscriberCounts:
+        async def read(pool: Pool, inventory: Inventory) -> SubscriberCounts:
+            return await SubscriberCommands(pool, _vault(place, inventory)).counted()
+
+        return _run(_with_database(place, Role.SENDER, read))
+
+    def subscriber_remove(self, place: Place, which: str) -> int:
+        async def remove(pool: Pool, inventory: Inventory) -> int:
+            return await SubscriberCommands(pool, _vault(place, inventory)).remove(which)
+
+        return _run(_with_database(place, Role.SENDER, remove))
+
     def alert_list(self, place: Place, *, ended: bool) -> AlertStatus:
         async def read(pool: Pool, _: Inventory) -> AlertStatus:
             store = PostgresAlerts(pool)
@@ -328,6 +350,10 @@ class LocalCommands:
         if to is not None:
             interchange.write_file(to, exported.text, replace=force)
         return exported
+
+
+def _vault(place: Place, inventory: Inventory) -> AesVault:
+    return vault_for(inventory.estate, place.config.absolute(), place.data_dir)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from holdfast.adapters.notify.mail import RelayAway, try_relay
 from holdfast.adapters.postgres.server.external import ExternalPostgres
 from holdfast.adapters.probes import Probes
 from holdfast.availability.judging import compile_check, judge
 from holdfast.availability.model import Outcome
 from holdfast.bootstrap.alerting import channel_findings
+from holdfast.bootstrap.couriers import relay_of
 from holdfast.bootstrap.estates import heartbeats_of, secret_of
 from holdfast.estate.checks import Check, HeartbeatCheck
+from holdfast.estate.communication import Mail
 from holdfast.estate.model import Estate
 from holdfast.estate.values import LOCAL, SecretRef
 from holdfast.interfaces.cli.ports import Finding, Progress, Report
@@ -25,6 +28,8 @@ async def try_connections(estate: Estate, config: Path, report: Report) -> Seque
     """Secrets, the database, and one attempt of every check, in the file's order."""
     findings = [_secret(subject, config, ref) for subject, ref in _secrets(estate)]
     findings += channel_findings(estate, config)
+    if estate.mail is not None:
+        findings.append(await _relay(config, estate.mail))
     if estate.postgres.url is not None:
         findings.append(await _database(config, estate.postgres.url))
     probes = Probes(resolve_secret=partial(secret_of, config))
@@ -67,6 +72,8 @@ def _secrets(estate: Estate) -> list[tuple[str, SecretRef]]:
         if agreement.report_link is not None
     ]
     links += [(f"{name}/token", check.token) for name, check in heartbeats_of(estate)]
+    if estate.communication.encryption_key is not None:
+        links.append(("communication.encryption_key", estate.communication.encryption_key))
     return links if estate.postgres.url is None else [("postgres.url", estate.postgres.url), *links]
 
 
@@ -76,6 +83,16 @@ def _secret(subject: str, config: Path, ref: SecretRef) -> Finding:
     except HoldfastError as error:
         return Finding(subject, ok=False, text=str(error))
     return Finding(subject, ok=True, text="found")
+
+
+async def _relay(config: Path, mail: Mail) -> Finding:
+    """Connects, secures the connection and logs in as the sender does; sends no mail."""
+    began = time.monotonic()
+    try:
+        text = await try_relay(relay_of(mail, config))
+    except (HoldfastError, RelayAway) as error:
+        return Finding("mail", ok=False, text=str(error))
+    return Finding("mail", ok=True, text=text, took_ms=(time.monotonic() - began) * 1000)
 
 
 async def _database(config: Path, ref: SecretRef) -> Finding:

@@ -16,7 +16,7 @@ from holdfast.interfaces.cli.ports import Progress, Report
 from holdfast.interfaces.site.app import StatusSite
 from holdfast.interfaces.site.metrics import CopyAge
 from holdfast.interfaces.site.publisher import Edition
-from holdfast.interfaces.staticsite.exporting import Exported, copied
+from holdfast.interfaces.staticsite.exporting import Exported, copied, extent_of
 from holdfast.interfaces.staticsite.folder import CopyFolder
 from holdfast.interfaces.staticsite.publishing import Copies, Pace, PlaceNamed
 from holdfast.kernel.clock import Clock
@@ -24,6 +24,8 @@ from holdfast.kernel.errors import HoldfastError, Remedy
 
 READY_WITHIN_S = 60.0
 MAKE_AGAIN_S = 10.0
+REPORT_MONTHS = 12
+"""Of an export: reports cost most of it."""
 
 log = structlog.get_logger()
 
@@ -98,7 +100,7 @@ async def export(site: StatusSite, folder: Path, clock: Clock, months: int, repo
         copy, crawl = await copied(
             site,
             clock.now(),
-            months,
+            extent_of(edition, clock.now(), months=months, report_months=min(months, REPORT_MONTHS)),
             lambda done, known: report(Progress(f"copied {done} of {known} pages", done, known)),
         )
         report(Progress(f"writing {len(copy)} files to {folder}"))

@@ -13,9 +13,9 @@ What holds of every maintenance that these functions made (property tests hold t
 What of it leaves the counted time of agreements is decided in counting.py.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from holdfast.communication.directory import Directory
 from holdfast.communication.errors import NotPossible, NotThere
@@ -30,15 +30,20 @@ from holdfast.communication.model import (
     Stage,
     Update,
 )
+from holdfast.communication.planning import (
+    aware,
+    between,
+    longest_first,
+    moment_text,
+    reminders,
+    text_of,
+    window_of,
+)
 from holdfast.communication.texts import body_of, title_of
 from holdfast.kernel.windows import Window
 
-LONGEST_WORK = timedelta(days=31)
-FURTHEST_AHEAD = timedelta(days=3653)
 EARLIEST_START = timedelta(hours=24)
-MOST_REMINDERS = 5
 MOST_TOLD = 10
-EARLIEST_REMINDER = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +90,14 @@ def planned(
     made = Maintenance(
         maintenance_id,
         title_of(new.title),
-        _body(new.body),
-        _window(new.window, now),
+        text_of(new.body),
+        window_of(new.window, now),
         Stage.SCHEDULED,
         frozenset(new.component_ids),
         announced_by=actor,
         starts_by_clock=new.starts_by_clock,
         ends_by_clock=new.ends_by_clock,
-        remind=_reminders(new.remind),
+        remind=reminders(new.remind),
     )
     made = _reminded_by_this(made, now)
     return Decided(made, "maintenance.planned", Event.MAINTENANCE_PLANNED, _facts(made))
@@ -106,10 +111,10 @@ def changed(
     after = replace(
         maintenance,
         title=maintenance.title if changes.title is None else title_of(changes.title),
-        body=maintenance.body if changes.body is None else _body(changes.body),
+        body=maintenance.body if changes.body is None else text_of(changes.body),
         starts_by_clock=_or(changes.starts_by_clock, maintenance.starts_by_clock),
         ends_by_clock=_or(changes.ends_by_clock, maintenance.ends_by_clock),
-        remind=maintenance.remind if changes.remind is None else _reminders(changes.remind),
+        remind=maintenance.remind if changes.remind is None else reminders(changes.remind),
     )
     if changes.window is not None and changes.window != maintenance.window:
         after = _moved(after, changes.window, now)
@@ -127,17 +132,17 @@ def changed(
 def extended(maintenance: Maintenance, until: datetime, actor: str, now: datetime) -> Decided | None:
     """It lasts longer; None when it lasts until then already. What is added counts as announced now."""
     _not_over(maintenance)
-    until = _aware(until)
+    until = aware(until)
     if until == maintenance.window.end:
         return None
     if until < maintenance.window.end:
         raise NotPossible(
-            f"it lasts until {_text(maintenance.window.end)} as it is",
+            f"it lasts until {moment_text(maintenance.window.end)} as it is",
             hint="to end it earlier: finish it, or change its end",
         )
-    after = replace(maintenance, window=_window(Window(maintenance.window.start, until), now))
+    after = replace(maintenance, window=window_of(Window(maintenance.window.start, until), now))
     after = _with_trail(maintenance, after, actor, now)
-    return Decided(after, "maintenance.extended", Event.MAINTENANCE_CHANGED, {"to": _text(until)})
+    return Decided(after, "maintenance.extended", Event.MAINTENANCE_CHANGED, {"to": moment_text(until)})
 
 
 def started(
@@ -154,16 +159,19 @@ def started(
     window = maintenance.window
     if not by_clock and now >= window.end:
         raise NotPossible(
-            f"its window was over at {_text(window.end)}", hint="extend it first, or plan it anew"
+            f"its window was over at {moment_text(window.end)}", hint="extend it first, or plan it anew"
         )
     if window.start - now > EARLIEST_START:
         raise NotPossible(
-            f"it is planned for {_text(window.start)}", hint="change its start first: that is more than a day"
+            f"it is planned for {moment_text(window.start)}",
+            hint="change its start first: that is more than a day",
         )
     began_at = window.start if by_clock else now
     said = _said(maintenance, update_id, Stage.IN_PROGRESS, "", actor, now, ComponentState.UNDER_MAINTENANCE)
     after = replace(said, stage=Stage.IN_PROGRESS, began_at=began_at)
-    return Decided(after, "maintenance.started", Event.MAINTENANCE_STARTED, {"began_at": _text(began_at)})
+    return Decided(
+        after, "maintenance.started", Event.MAINTENANCE_STARTED, {"began_at": moment_text(began_at)}
+    )
 
 
 def finished(
@@ -190,10 +198,12 @@ def finished(
         )
     ended_at = maintenance.window.end if by_clock else now
     if at is not None:
-        ended_at = _between(at, began_at, now)
+        ended_at = between(at, began_at, now)
     said = _said(maintenance, update_id, Stage.COMPLETED, body, actor, now, ComponentState.OPERATIONAL)
     after = replace(said, stage=Stage.COMPLETED, ended_at=max(began_at, ended_at))
-    return Decided(after, "maintenance.completed", Event.MAINTENANCE_COMPLETED, {"ended_at": _text(ended_at)})
+    return Decided(
+        after, "maintenance.completed", Event.MAINTENANCE_COMPLETED, {"ended_at": moment_text(ended_at)}
+    )
 
 
 def passed(maintenance: Maintenance, update_id: str, actor: str, now: datetime) -> Decided:
@@ -201,7 +211,7 @@ def passed(maintenance: Maintenance, update_id: str, actor: str, now: datetime) 
     window = maintenance.window
     said = _said(maintenance, update_id, Stage.COMPLETED, "", actor, now, ComponentState.OPERATIONAL)
     after = replace(said, stage=Stage.COMPLETED, began_at=window.start, ended_at=window.end)
-    facts = {"began_at": _text(window.start), "ended_at": _text(window.end)}
+    facts = {"began_at": moment_text(window.start), "ended_at": moment_text(window.end)}
     return Decided(after, "maintenance.completed", Event.MAINTENANCE_COMPLETED, facts)
 
 
@@ -250,7 +260,7 @@ def reminded(maintenance: Maintenance, now: datetime) -> Decided | None:
     due = reminders_due(maintenance, now)
     if maintenance.stage is not Stage.SCHEDULED or now >= maintenance.window.start or not due:
         return None
-    after = replace(maintenance, reminded=_sorted({*maintenance.reminded, *due}))
+    after = replace(maintenance, reminded=longest_first({*maintenance.reminded, *due}))
     before = [f"{each}" for each in sorted(due)]
     return Decided(after, "maintenance.reminded", Event.MAINTENANCE_REMINDER, {"before": before})
 
@@ -282,12 +292,12 @@ def notice_of(maintenance: Maintenance, event: Event, directory: Directory, now:
 
 
 def _moved(maintenance: Maintenance, window: Window, now: datetime) -> Maintenance:
-    window = _window(window, now)
+    window = window_of(window, now)
     if maintenance.is_under_way and window.start != maintenance.window.start:
         raise NotPossible("it has begun: its start is past", hint="only its end can change now")
     if window.start < now and window.start < maintenance.window.start:
         raise NotPossible(
-            f"{_text(window.start)} has passed", hint="to begin now: holdfast maintenance start"
+            f"{moment_text(window.start)} has passed", hint="to begin now: holdfast maintenance start"
         )
     # Reminders before the new start are due anew.
     return replace(maintenance, window=window, reminded=())
@@ -310,15 +320,17 @@ def _over_earlier(maintenance: Maintenance, at: datetime, actor: str, now: datet
     began_at, ended_at = maintenance.began_at, maintenance.ended_at
     if began_at is None or ended_at is None:
         raise NotPossible("nobody knows when it began")
-    earlier = _between(at, began_at, now)
+    earlier = between(at, began_at, now)
     if earlier == ended_at:
         return None
     if earlier > ended_at:
         raise NotPossible(
-            f"it was over at {_text(ended_at)}", hint="its end can only be corrected to an earlier one"
+            f"it was over at {moment_text(ended_at)}", hint="its end can only be corrected to an earlier one"
         )
     after = _with_trail(maintenance, replace(maintenance, ended_at=earlier), actor, now)
-    return Decided(after, "maintenance.changed", None, {"fields": ["ended_at"], "ended_at": _text(earlier)})
+    return Decided(
+        after, "maintenance.changed", None, {"fields": ["ended_at"], "ended_at": moment_text(earlier)}
+    )
 
 
 def _said(
@@ -332,7 +344,7 @@ def _said(
 ) -> Maintenance:
     at = max([now, *(each.at for each in maintenance.updates[-1:])])
     affected = {} if state is None else dict.fromkeys(sorted(maintenance.component_ids), state)
-    said = Update(update_id, at, stage.value, _body(body), actor, affected)
+    said = Update(update_id, at, stage.value, text_of(body), actor, affected)
     return replace(maintenance, updates=(*maintenance.updates, said))
 
 
@@ -359,52 +371,9 @@ def _told(maintenance: Maintenance) -> list[tuple[str, str]]:
 
 def _reminded_by_this(maintenance: Maintenance, now: datetime) -> Maintenance:
     """With the reminders passed over whose time is past: what is told now reminds of it."""
-    return replace(maintenance, reminded=_sorted({*maintenance.reminded, *reminders_due(maintenance, now)}))
-
-
-def _window(window: Window, now: datetime) -> Window:
-    start, end = _aware(window.start), _aware(window.end)
-    if start >= end:
-        raise NotPossible("maintenance ends after it begins", hint="look at both times")
-    if end <= now:
-        raise NotPossible("maintenance is announced before it is over", hint="look at its end")
-    if end - start > LONGEST_WORK:
-        raise NotPossible(
-            f"that lasts {(end - start).days} days", hint=f"at most {LONGEST_WORK.days}; plan several"
-        )
-    if start - now > FURTHEST_AHEAD:
-        raise NotPossible("that is more than ten years ahead", hint="look at the year")
-    return Window(start, end)
-
-
-def _aware(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise NotPossible("a time needs its time zone", hint="such as 2026-10-01T14:30:00+02:00")
-    return moment.astimezone(UTC)
-
-
-def _between(at: datetime, began_at: datetime, now: datetime) -> datetime:
-    moment = _aware(at)
-    if not began_at <= moment <= now:
-        raise NotPossible(
-            f"it ended between {_text(began_at)}, when it began, and now", hint="look at the time"
-        )
-    return moment
-
-
-def _reminders(remind: Sequence[timedelta]) -> tuple[timedelta, ...]:
-    if len(set(remind)) > MOST_REMINDERS:
-        raise NotPossible(f"that are {len(set(remind))} reminders", hint=f"at most {MOST_REMINDERS}")
-    for each in remind:
-        if not timedelta() < each <= EARLIEST_REMINDER:
-            raise NotPossible(
-                f"no reminder goes out {each} before", hint=f"at most {EARLIEST_REMINDER.days} days before"
-            )
-    return _sorted(set(remind))
-
-
-def _sorted(remind: Collection[timedelta]) -> tuple[timedelta, ...]:
-    return tuple(sorted(remind, reverse=True))
+    return replace(
+        maintenance, reminded=longest_first({*maintenance.reminded, *reminders_due(maintenance, now)})
+    )
 
 
 def _known(component_ids: Collection[int], before: Collection[int], directory: Directory) -> None:
@@ -419,10 +388,6 @@ def _known(component_ids: Collection[int], before: Collection[int], directory: D
 def _not_over(maintenance: Maintenance) -> None:
     if maintenance.stage.is_over:
         raise NotPossible(f"it is {_word(maintenance.stage)}", hint="plan another one")
-
-
-def _body(text: str) -> str:
-    return body_of(text) if text.strip() else ""
 
 
 def _facts(maintenance: Maintenance) -> dict[str, object]:
@@ -440,7 +405,3 @@ def _or(given: bool | None, otherwise: bool) -> bool:
 
 def _word(stage: Stage) -> str:
     return stage.value.replace("_", " ")
-
-
-def _text(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,7 +1,7 @@
 """What people and programs do with planned work. Decides by maintenance.py, and keeps what was decided."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -277,14 +277,20 @@ class MaintenanceDesk:
         found = following(series, known, self._directory(), self._ids(), now, now + self._ahead())
         done = 0
         for batch in (found.cancelled, found.changed, found.planned):
-            told = [each for each in batch if each.told is not None]
-            for each in batch:
-                speaker = bool(told) and each is told[0]
-                all_of_it = _speaking_for([one.maintenance for one in told], series) if speaker else None
-                done += await self._recorded_once(each, all_of_it, now)
+            done += await self._do_all(batch, series, now)
         return done
 
     # --- parts
+
+    async def _do_all(self, batch: Sequence[Decided], series: Series, now: datetime) -> int:
+        """The first that is stored speaks for those that follow; what somebody else did is theirs to tell."""
+        done, told = 0, False
+        for number, each in enumerate(batch):
+            rest = [one.maintenance for one in batch[number:] if one.told is not None]
+            speaks = each.told is not None and not told
+            if await self._recorded_once(each, _speaking_for(rest, series) if speaks else None, now):
+                done, told = done + 1, told or speaks
+        return done
 
     def _changing(self, changes: Changes, actor: str) -> Decide:
         return lambda each, now: decisions.changed(each, changes, self._directory(), actor, now)
@@ -349,8 +355,8 @@ class MaintenanceDesk:
         quiet = decided.told is None
         return Preview(notice, Audience() if quiet else await self._audiences.audience(notice))
 
-    def _ids(self) -> list[str]:
-        return [self._make_id() for _ in range(_MOST_AT_ONCE)]
+    def _ids(self) -> Iterator[str]:
+        return (self._make_id() for _ in range(_MOST_AT_ONCE))
 
 
 def _speaking_for(several: Sequence[Maintenance], series: Series) -> Maintenance:

@@ -189,8 +189,8 @@ def _until(text: str) -> datetime | date:
     """A day, which counts to its end; a local time; or one in UTC, with a Z."""
     match = re.fullmatch(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?", text)
     try:
-        day = date(*(int(each) for each in match.group(1, 2, 3))) if match else None
-        hours = time(*(int(each) for each in match.group(4, 5, 6))) if match and match[4] else None
+        day = date(int(match[1]), int(match[2]), int(match[3])) if match else None
+        hours = time(int(match[4]), int(match[5]), int(match[6])) if match and match[4] else None
     except ValueError:
         day = None
     if match is None or day is None:

@@ -11,23 +11,20 @@ see adapters/notify/postman.py.)
 """
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
 from holdfast.communication.delivering import (
-    Announcement,
     Claimed,
     Composer,
     Courier,
     Delivery,
     DeliveryStore,
     Holder,
-    Message,
     Outcome,
-    Recipient,
     Request,
     RequestKind,
     Verdict,
@@ -36,8 +33,8 @@ from holdfast.communication.delivering import (
     verdict,
 )
 from holdfast.communication.model import Channel, Standing
-from holdfast.communication.sealing import opened_parcel, sealed_parcel
-from holdfast.communication.subscribing import CONFIRM, MANAGE, address_of, token_of
+from holdfast.communication.sealing import sealed_parcel
+from holdfast.communication.writing import WritingDesk
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.vault import Vault
@@ -46,7 +43,6 @@ LEASE = timedelta(minutes=5)
 """Longer than any courier takes. Our own next run does not wait for it."""
 BATCH_EACH = 8
 """So many deliveries are taken for each that is on its way."""
-KEPT_ANNOUNCEMENTS = 32
 
 Tell = Callable[[str, Mapping[str, object]], None]
 
@@ -109,7 +105,7 @@ class Sender:
 
     def __init__(self, office: Office, ways: Mapping[Channel, Way]) -> None:
         self._marks = Marks(office, self._marked)
-        self._desk = WritingDesk(office)
+        self._desk = WritingDesk(office.store, office.composer, office.vault)
         self._lanes = [Lane(office, channel, way, self._marks, self._desk) for channel, way in ways.items()]
 
     async def run(self) -> None:
@@ -196,58 +192,6 @@ class Marks:
         self._accepted.settle(keys)
         self._on_marked()
         return True
-
-
-class WritingDesk:
-    """Makes a delivery of what was claimed: opens what is sealed, and has it composed."""
-
-    def __init__(self, office: Office) -> None:
-        self._office = office
-        self._announcements: OrderedDict[str, Announcement] = OrderedDict()
-
-    async def written(self, claimed: Claimed) -> Delivery:
-        vault = self._office.vault
-        address = "" if claimed.address is None else address_of(vault, claimed.address)
-        if claimed.sealed is None:
-            announcement = await self._announcement(claimed.announcement_id or "")
-            message = self._office.composer.announced(announcement, self._recipient(claimed))
-            return _delivery(claimed, address, message)
-        parcel = opened_parcel(vault, claimed.sealed)
-        if isinstance(parcel, Request):
-            return _delivery(
-                claimed, address, self._office.composer.requested(parcel, self._recipient(claimed))
-            )
-        recipient = Recipient(claimed.channel, claimed.language)
-        return _delivery(claimed, parcel.to, self._office.composer.letter(parcel, recipient))
-
-    def _recipient(self, claimed: Claimed) -> Recipient:
-        subscription = claimed.subscription_id or ""
-        manage, confirm = (token_of(self._office.vault, subscription, each) for each in (MANAGE, CONFIRM))
-        return Recipient(claimed.channel, claimed.language, subscription, manage, confirm)
-
-    async def _announcement(self, announcement_id: str) -> Announcement:
-        """Read once for all of its deliveries."""
-        found = self._announcements.get(announcement_id)
-        if found is None:
-            found = await self._office.store.announcement(announcement_id)
-            self._announcements[announcement_id] = found
-            if len(self._announcements) > KEPT_ANNOUNCEMENTS:
-                self._announcements.popitem(last=False)
-        return found
-
-
-def _delivery(claimed: Claimed, address: str, message: Message) -> Delivery:
-    return Delivery(
-        claimed.id,
-        claimed.key,
-        claimed.channel,
-        address,
-        claimed.language,
-        message,
-        claimed.attempt,
-        claimed.queued_at,
-        claimed.subscription_id or "",
-    )
 
 
 class Lane:

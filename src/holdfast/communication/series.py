@@ -4,7 +4,7 @@ A change of the plan reaches what it made and what has not begun; one of those t
 it again. What was cancelled by hand is not planned again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,6 @@ from holdfast.communication.directory import Directory
 from holdfast.communication.errors import NotPossible
 from holdfast.communication.incidents import audience_of
 from holdfast.communication.maintenance import (
-    LONGEST_WORK,
     Changes,
     Decided,
     NewMaintenance,
@@ -21,6 +20,7 @@ from holdfast.communication.maintenance import (
     planned,
 )
 from holdfast.communication.model import Maintenance, Stage
+from holdfast.communication.planning import LONGEST_WORK
 from holdfast.communication.recurrence import check, starts, zone_of
 from holdfast.kernel.windows import Window
 
@@ -130,7 +130,7 @@ def following(
     series: Series,
     known: Sequence[Maintenance],
     directory: Directory,
-    ids: Sequence[str],
+    ids: Iterable[str],
     now: datetime,
     until: datetime,
 ) -> Following:

@@ -218,6 +218,20 @@ def test_the_same_key_declares_once_for_many_at_the_same_time(running: Running) 
     assert len(ids) == 1
 
 
+def test_what_the_console_refuses_is_a_problem_too(running: Running) -> None:
+    with running.client() as api:
+        for headers, path, status in (
+            ({"host": "evil.example"}, "/incidents", 421),
+            ({}, "/" + "x" * 600, 414),
+            ({}, "/incidents/%0a", 404),
+            ({"sec-fetch-site": "cross-site", "authorization": "none"}, "/incidents", 401),
+        ):
+            refused = api.get(path, headers=headers)
+            assert refused.status_code == status, path
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.json()["type"].startswith("/api/v1/problems/")
+
+
 def test_a_revoked_token_is_worth_nothing_at_once(running: Running) -> None:
     said = running.installation.run("token", "create", "gone", "--scope", "read", "--json").json
     headers = {"authorization": f"Bearer {said['token']}"}

@@ -11,7 +11,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from copied_site import ready, site_over
+from copied_site import extent, ready, site_over
 from playwright.async_api import Page, async_playwright
 from reported import NOW, Past
 
@@ -27,7 +27,7 @@ async def copy(tmp_path: Path) -> Path:
     await past.fill()
     await past.freeze()
     async with ready(site_over(past)) as site:
-        made, _ = await copied(site, NOW, 2)
+        made, _ = await copied(site, NOW, extent(2, site))
     root = tmp_path / "web" / "some" / "path"
     CopyFolder(root).replace(made.files())
     return root

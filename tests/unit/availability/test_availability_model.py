@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
@@ -37,6 +38,13 @@ def planned(announced_at: datetime, cancelled_at: datetime | None = None) -> Mai
 )
 def test_maintenance_counts_from_the_agreed_notice_on(before: timedelta, excludes: bool) -> None:
     assert planned(START - before).excludes(7, 72 * HOUR) is excludes
+
+
+def test_beginning_late_is_no_notice() -> None:
+    """Announced 71 h before its planned start, begun two hours late: that makes no 72 h of it."""
+    late = replace(planned(START - 73 * HOUR), planned_start=START - 2 * HOUR)
+    assert not late.excludes(7, 72 * HOUR)
+    assert late.excludes(7, 71 * HOUR)
 
 
 def test_maintenance_without_a_notice_is_announced_at_its_start_at_the_latest() -> None:

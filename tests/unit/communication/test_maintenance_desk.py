@@ -364,6 +364,27 @@ async def test_what_was_interrupted_is_finished_by_the_next_round(scene: Scene) 
     assert scene.told == ["planned", "cancelled"]
 
 
+async def test_when_the_one_that_speaks_is_overtaken_the_next_one_does(scene: Scene) -> None:
+    """Somebody else changes the first while the series is ended: readers hear of all the others."""
+    series = await scene.desk.plan_series(WEEKLY, "ann")
+    first, *others = await scene.coming()
+
+    class Overtaken(MemoryMaintenances):
+        async def occurrences(self, series_id: str, since: datetime) -> Sequence[Maintenance]:
+            return await scene.store.occurrences(series_id, since)
+
+        async def record(self, maintenance: Maintenance, *what: object) -> Maintenance:
+            if maintenance.id == first.id:
+                raise ChangedMeanwhile("somebody was faster")
+            return await scene.store.record(maintenance, *what)  # type: ignore[arg-type]
+
+    assert await scene.another_desk(Overtaken(scene.clock)).follow(replace(series, ended_at=NOW)) == 3
+    assert scene.told == ["planned", "cancelled"]
+    assert scene.last.maintenance is not None
+    assert scene.last.maintenance.id == others[0].id
+    assert scene.last.maintenance.body.count("Europe/Berlin") == 3
+
+
 async def test_two_replicas_plan_the_same_ones_once(scene: Scene) -> None:
     series = await scene.desk.plan_series(WEEKLY, "ann")
     scene.clock.jump_to(NOW + 7 * DAY)

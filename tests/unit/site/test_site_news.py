@@ -149,7 +149,9 @@ async def test_a_postmortem_stands_before_the_updates() -> None:
     async with running(reader(), news=FakeNews([told])) as site:
         page = (await ask(site, "/en/incidents/abcdefghijkl")).text
     assert page.index('id="postmortem"') < page.index('id="updates"')
-    assert "A full <em>queue</em>." in page
+    assert page.count("A full <em>queue</em>.") == 1
+    # Where the feed's entry leads.
+    assert page.count('id="u-update000003"') == 1
 
 
 async def test_a_merged_incident_leads_to_the_one_that_lives_on() -> None:
@@ -292,6 +294,8 @@ async def test_without_its_database_the_site_tells_what_it_knew() -> None:
         assert "Login fails" in (await ask(site, "/en/feed.atom")).text
         assert (await ask(site, "/en/incidents/zzzzzzzzzzzz")).status == 503
         assert (await ask(site, "/en/incidents?month=2025-01")).status == 503
+        # What is not in memory is not waited for.
+        assert not [call for call in news.calls if call.startswith(("incident", "month"))]
 
 
 def test_what_is_told_survives_on_disk(tmp_path: Any) -> None:

@@ -6,14 +6,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from reported import Past
+from reported import NOW, Past
 from site_client import NEVER
 from site_estates import FakeReader, overview
 
 from holdfast.estate.model import Site
 from holdfast.interfaces.site.app import StatusSite, create_site
 from holdfast.interfaces.site.readership import readership_of
+from holdfast.interfaces.staticsite.addresses import Extent
 from holdfast.interfaces.staticsite.copying import File
+from holdfast.interfaces.staticsite.exporting import extent_of
 
 SITE = Site(title="Printcloud", time_zone="Europe/Berlin")
 
@@ -31,7 +33,7 @@ def site_over(past: Past, **more: Any) -> StatusSite:
     """A whole site: two public components, one private, reports of them, an agreement behind a link."""
     more.setdefault("settings", lambda: past.inventory.estate.site)
     return create_site(
-        past.reader,
+        more.pop("reader", past.reader),
         clock=past.clock,
         reports=past.desk(),
         readership=lambda: readership_of(past.inventory.estate, past.inventory.registered),
@@ -53,3 +55,7 @@ def put(files: list[File], root: Path) -> None:
         path = root / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)
+
+
+def extent(months: int, site: StatusSite) -> Extent:
+    return extent_of(site.publisher.edition, NOW, months=months, report_months=months)

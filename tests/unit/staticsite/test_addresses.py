@@ -1,15 +1,24 @@
 """Which addresses a copy has, and what they become."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
-from holdfast.interfaces.staticsite.addresses import Address, Extent, address_of, file_of, relative
+from holdfast.interfaces.staticsite.addresses import (
+    Address,
+    Depth,
+    Extent,
+    address_of,
+    depth_of,
+    file_of,
+    relative,
+)
 from holdfast.interfaces.staticsite.rewriting import Ways, links_of, rewritten
 
 HTML = "text/html; charset=utf-8"
 BASE = Address("/de/clusters/eu/api", (("range", "1y"),))
-EXTENT = Extent(("en", "de"), date(2026, 11, 22), months=3)
+EXTENT = Extent(("en", "de"), date(2026, 11, 22), months=3, report_months=2)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +86,9 @@ def test_addresses_become_files(address: str, media_type: str, file: str) -> Non
         ("/de/clusters/eu/api?range=9y", False),
         ("/de/clusters/eu/api?from=2026-01-01&to=2026-01-02", False),
         ("/de/reports?of=eu", False),
+        ("/de/reports/eu?format=csv&month=2026-10", True),
+        ("/de/reports/eu?format=csv&month=2026-09", False),
+        ("/de/reports/eu?format=exe", False),
         ("/de/agreements/" + "t" * 40, False),
         ("/de/customers/" + "t" * 40 + "/incidents", False),
         ("/de/subscribe", False),
@@ -94,6 +106,31 @@ def test_a_copy_has_bounds(address: str, covered: bool) -> None:
     parsed = address_of(address, Address("/"), ("en", "de"))
     assert parsed is not None, (path, query)
     assert EXTENT.covers(parsed) is covered
+
+
+@pytest.mark.parametrize(
+    ("address", "depth"),
+    [
+        ("/de/", Depth.NEWS),
+        ("/de/clusters/eu", Depth.NEWS),
+        ("/de/clusters/eu/feed.atom", Depth.NEWS),
+        ("/de/incidents/abc", Depth.NEWS),
+        ("/api/v2/summary.json", Depth.NEWS),
+        ("/de/clusters/eu/api", Depth.STATES),
+        ("/de/clusters/eu/api?range=7d", Depth.PAGES),
+        ("/de/incidents?month=2026-10", Depth.PAGES),
+        ("/de/history", Depth.PAGES),
+        ("/de/reports", Depth.ALL),
+        ("/de/reports/eu?month=2026-10&format=pdf", Depth.ALL),
+    ],
+)
+def test_a_crawl_looks_no_deeper_than_it_is_told(address: str, depth: Depth) -> None:
+    parsed = address_of(address, Address("/"), ("en", "de"))
+    assert parsed is not None
+    assert depth_of(parsed) is depth
+    assert replace(EXTENT, depth=depth).covers(parsed)
+    if depth:
+        assert not replace(EXTENT, depth=Depth(depth - 1)).covers(parsed)
 
 
 def test_links_between_files_are_relative() -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from copied_site import large_site, put, ready, site_over
+from copied_site import extent, large_site, put, ready, site_over
 from copy_links import dead_links
 from reported import ESTATE, NOW, Past, renamed
 from site_client import ask
@@ -27,7 +27,7 @@ async def past() -> Past:
 
 async def files_of(past: Past, months: int = 3, **more: object) -> dict[str, bytes]:
     async with ready(site_over(past, **more)) as site:
-        copy, crawl = await copied(site, NOW, months)
+        copy, crawl = await copied(site, NOW, extent(months, site))
         assert not crawl.missing
         files = {file.path: file.content for file in copy.files()}
         assert len(files) == len(copy)
@@ -73,7 +73,7 @@ async def test_no_link_is_dead(past: Past, tmp_path: Path) -> None:
 
 async def test_no_link_of_a_larger_site_is_dead(past: Past, tmp_path: Path) -> None:
     async with ready(large_site(past)) as site:
-        copy, _ = await copied(site, NOW, 2)
+        copy, _ = await copied(site, NOW, extent(2, site))
         put(list(copy.files()), tmp_path)
 
     assert dead_links(tmp_path) == []
@@ -130,7 +130,7 @@ async def test_a_copy_has_no_more_months_than_were_asked_for(past: Past) -> None
 
 async def test_what_a_page_needs_comes_before_the_page(past: Past) -> None:
     async with ready(site_over(past)) as site:
-        copy, _ = await copied(site, NOW, 2)
+        copy, _ = await copied(site, NOW, extent(2, site))
         order = [file.path for file in copy.files()]
 
     assert order[-1] == "index.html"
@@ -159,13 +159,14 @@ async def test_without_a_database_a_copy_has_what_the_snapshot_has(past: Past, t
         readership=lambda: readership_of(ESTATE, past.inventory.registered),
     )
     async with ready(site):
-        copy, crawl = await copied(site, past.clock.now(), 3)
+        copy, crawl = await copied(site, past.clock.now(), extent(3, site))
         files = {file.path: file.content for file in copy.files()}
     put(list(copy.files()), tmp_path / "copy")
 
     assert "Live figures are unavailable" in files["en/index.html"].decode()
     assert crawl.missing, "what the snapshot has not is known to be missing"
-    assert "en/clusters/eu/index.html" in files
+    assert {"en/clusters/eu/index.html", "en/clusters/eu/api/range-7d.html"} <= set(files)
+    assert "en/clusters/eu/api/range-1y.html" not in files
     assert dead_links(tmp_path / "copy") == []
 
 
@@ -180,13 +181,13 @@ async def test_a_site_without_end_is_refused(past: Past, monkeypatch: pytest.Mon
     monkeypatch.setattr("holdfast.interfaces.staticsite.crawling.MOST_PAGES", 20)
     async with ready(site_over(past)) as site:
         with pytest.raises(TooLarge, match="more than 20 pages"):
-            await copied(site, NOW, 3)
+            await copied(site, NOW, extent(3, site))
 
 
 async def test_progress_is_told(past: Past) -> None:
     told: list[tuple[int, int]] = []
     async with ready(site_over(past)) as site:
-        await copied(site, NOW, 1, lambda done, known: told.append((done, known)))
+        await copied(site, NOW, extent(1, site), lambda done, known: told.append((done, known)))
         assert (await ask(site, "/en/")).status == 200
 
     assert told[-1][0] == told[-1][1] > 20

@@ -5,9 +5,9 @@
 
 When the sender dies, however it does, the postman ends what it has begun, notes what was accepted, and goes:
 within LINGER_S. The next sender waits for it, by the lock of its notes, and knows then of every mail whether
-it was accepted. When the postman dies, the sender reads what it noted. Only what was accepted and not noted at
-that moment, at most one mail for each connection, is sent again, under the same Message-ID (RFC 1047: without
-the relay's help nobody can do better).
+it was accepted. When the postman dies, the sender reads what it noted. Only what was accepted and not noted
+at that moment, at most one mail for each connection, is sent again, under the same Message-ID (RFC 1047:
+without the relay's help nobody can do better).
 
 Run as `python -m holdfast.adapters.notify.postman`; what it needs, secrets too, comes over the pipe.
 """

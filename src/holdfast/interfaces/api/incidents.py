@@ -73,7 +73,7 @@ async def list_incidents(
     last = None if cursor is None else _read(cursor)
     page: list[Incident] = []
     more = True
-    for _ in range(MOST_BATCHES):
+    for _batch in range(MOST_BATCHES):
         batch = await services.incidents.incidents(since=since, limit=BATCH, after=last)
         for place, each in enumerate(batch, 1):
             last = each.began_at, each.id

@@ -18,6 +18,7 @@ from holdfast.interfaces.cli import (
     reporting,
     sites,
     sla,
+    subscribers,
 )
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
@@ -46,6 +47,7 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     app.add_typer(sites.build(commands), name="site")
     app.add_typer(incident.build(commands), name="incident")
     app.add_typer(maintenance.build(commands), name="maintenance")
+    app.add_typer(subscribers.build(commands), name="subscriber")
     app.add_typer(alerts.build(commands), name="alert")
     app.add_typer(agents.build(commands), name="agent")
     app.add_typer(accounts.build(commands), name="account")

@@ -1,12 +1,16 @@
 """Planned work as the command line tells of it, to people and to programs."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from holdfast.communication.lead_times import LeadTime
 from holdfast.interfaces.cli.planning import Outcome, SeriesOutcome
 from holdfast.kernel.durations import format_duration
+
+if TYPE_CHECKING:
+    from holdfast.communication.lead_times import LeadTime
 
 _DONE = {
     "maintenance.planned": "planned",

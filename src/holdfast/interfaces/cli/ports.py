@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from holdfast.interfaces.cli.planning import MaintenanceRequest, SeriesOutcome, SeriesRequest
     from holdfast.interfaces.cli.planning import Outcome as MaintenanceOutcome
     from holdfast.interfaces.cli.reporting import ReportFile, ReportRequest
+    from holdfast.interfaces.cli.subscribing import Subscriber, SubscriberCounts
     from holdfast.interfaces.staticsite.exporting import Exported as SiteExported
 
 
@@ -292,6 +293,14 @@ class Commands(Protocol):
     def series_list(self, place: Place) -> Sequence[SeriesOutcome]: ...
 
     def series_show(self, place: Place, series_id: str) -> SeriesOutcome: ...
+
+    def subscriber_list(self, place: Place, limit: int) -> Sequence[Subscriber]: ...
+
+    def subscriber_stats(self, place: Place) -> SubscriberCounts: ...
+
+    def subscriber_remove(self, place: Place, which: str) -> int:
+        """End the subscription with that id, or every one of that address; returns how many."""
+        ...
 
     def alert_list(self, place: Place, *, ended: bool) -> AlertStatus: ...
 

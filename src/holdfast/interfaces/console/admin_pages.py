@@ -59,7 +59,9 @@ class AdminPages:
                 about="What programs log in with",
             ),
             ConsolePage("/tokens/{token}/revoke", self.revoke, need, methods=post),
-            ConsolePage("/audit", self.audit, need, title="Audit trail", about="Who did what, and when"),
+            ConsolePage(
+                "/audit", self.audit, Right.AUDIT, title="Audit trail", about="Who did what, and when"
+            ),
         ]
 
     # --- accounts

@@ -46,7 +46,7 @@ def calendar_of(
     feed.add("name", name)
     feed.add("x-wr-calname", name)
     feed.add("refresh-interval", LOOK_AGAIN, parameters={"VALUE": "DURATION"})
-    feed.add("x-published-ttl", icalendar.vDuration(LOOK_AGAIN).to_ical().decode())
+    feed.add("x-published-ttl", f"PT{LOOK_AGAIN // timedelta(minutes=1)}M")
     newest = sorted(maintenance, key=lambda each: (each.window, each.id))[-MOST_EVENTS:]
     words = Words(t)
     for each in newest:

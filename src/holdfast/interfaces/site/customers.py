@@ -170,7 +170,7 @@ class _Making:
     async def incident(self, incident_id: str) -> str | None:
         known = self.seen.news.incident(incident_id)
         if known is None:
-            async with reading():
+            async with reading(away=self.visit.stale is not None):
                 found = await self.source.incident(incident_id)
             known = incident_for(found, self.visit.whole.readership, self.visit.holder)
         if known is None:
@@ -181,7 +181,7 @@ class _Making:
     async def maintenance(self, maintenance_id: str) -> str | None:
         known: Maintenance | None = self.seen.news.maintenance_of(maintenance_id)
         if known is None:
-            async with reading():
+            async with reading(away=self.visit.stale is not None):
                 found = await self.source.maintenance(maintenance_id)
             told = News(maintenance=[found] if found else [])
             cut = holders_news(told, self.visit.whole.readership, self.visit.holder).maintenance
@@ -196,7 +196,7 @@ class _Making:
         if first is None:
             return None
         window = month_window(first.year, first.month, self.renderer.t.zone)
-        whole = await told_in(window, self.visit.whole, self.source)
+        whole = await told_in(window, self.visit.whole, self.source, away=self.visit.stale is not None)
         news = holders_news(whole, self.visit.whole.readership, self.visit.holder)
         pages = NewsRenderer(self.renderer)
         return pages.month(news, self.seen.overview, first, self.seen.at, self.visit.stale)

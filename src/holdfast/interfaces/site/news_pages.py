@@ -93,7 +93,7 @@ class NewsPages:
         async def made() -> Answer:
             known = asked.snapshot.news.incident(wanted)
             if known is None:
-                async with reading():
+                async with reading(away=asked.stale is not None):
                     known = await self._news.incident(wanted)
             if known is None or not asked.readership.is_for(known):
                 return self._pages.problem(request, 404)
@@ -115,7 +115,7 @@ class NewsPages:
         async def made() -> Answer:
             known = asked.snapshot.news.maintenance_of(wanted)
             if known is None:
-                async with reading():
+                async with reading(away=asked.stale is not None):
                     known = await self._news.maintenance(wanted)
             if known is None or not asked.readership.is_for(known):
                 return self._pages.problem(request, 404)
@@ -140,7 +140,9 @@ class NewsPages:
 
         async def made() -> Answer:
             whole = asked.edition.whole
-            news = public_news(await told_in(window, whole, self._news), asked.readership)
+            news = public_news(
+                await told_in(window, whole, self._news, away=asked.stale is not None), asked.readership
+            )
             page = NewsRenderer(asked.renderer).month
             html = await asyncio.to_thread(
                 page, news, asked.snapshot.overview, first, asked.snapshot.at, asked.stale

@@ -22,8 +22,13 @@ class GoneError(Exception):
 
 
 @contextlib.asynccontextmanager
-async def reading() -> AsyncIterator[None]:
-    """Bounds a read in time, and turns a database that is away into AwayError."""
+async def reading(*, away: bool = False) -> AsyncIterator[None]:
+    """Bounds a read in time, and turns a database that is away into AwayError.
+
+    `away`: it is known to be. A page would wait for it in vain, and in the place of others.
+    """
+    if away:
+        raise AwayError
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             yield
@@ -35,9 +40,9 @@ async def reading() -> AsyncIterator[None]:
         raise
 
 
-async def told_in(window: Window, whole: Snapshot | None, source: NewsSource) -> News:
+async def told_in(window: Window, whole: Snapshot | None, source: NewsSource, *, away: bool = False) -> News:
     """All news of that window, private ones too: from memory where that goes back so far."""
     if whole is not None and whole.news.since <= window.start:
         return whole.news.within(window)
-    async with reading():
+    async with reading(away=away):
         return await source.month(window)

@@ -98,6 +98,11 @@ class ToldIncident:
     def postmortem(self) -> ToldUpdate | None:
         return next((each for each in self.updates if each.is_postmortem), None)
 
+    @property
+    def said_before(self) -> Sequence[ToldUpdate]:
+        """The updates without the postmortem, which stands apart."""
+        return [each for each in self.updates if each is not self.postmortem]
+
 
 @dataclass(frozen=True, slots=True)
 class ToldWork:

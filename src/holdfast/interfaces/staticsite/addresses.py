@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from enum import IntEnum
 from posixpath import dirname, relpath
 from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
@@ -26,7 +27,7 @@ _VALUE = re.compile(r"[A-Za-z0-9-]{1,40}")
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _NOT_COPIED = frozenset({"agreements", "customers", "subscribe", "subscriptions"})
 """Second parts of addresses: secrets, and what needs somebody who listens."""
-_BACKGROUND = (["history"], ["reports"], ["formula"])
+_BACKGROUND = (["history"], ["formula"])
 _ENDINGS: Mapping[str, str] = {
     "text/html": "html",
     "application/json": "json",
@@ -76,31 +77,44 @@ def address_of(href: str, base: Address, languages: tuple[str, ...]) -> Address 
     return Address(path, tuple(sorted(query)))
 
 
+class Depth(IntEnum):
+    """How much of a site a crawl looks at. What it leaves out is known from an earlier one."""
+
+    NEWS = 0
+    """What the news touch: overviews, clusters, incidents, maintenance, feeds."""
+    STATES = 1
+    """The components' pages too."""
+    PAGES = 2
+    """Ranges and past months too."""
+    ALL = 3
+    """And reports, which cost most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How far back a copy goes: months of the history, and of reports.
-
-    A `quick` one has what changes with the news only: no other months, ranges or reports.
-    """
+    """What a copy has, and what of it this crawl looks at: months of history, months of reports."""
 
     languages: tuple[str, ...]
     today: date
     months: int = 24
-    quick: bool = False
+    report_months: int = 12
+    depth: Depth = Depth.ALL
 
     def covers(self, address: Address) -> bool:
-        """Whether a copy has this address. What it answers may still keep it out."""
+        """Whether this crawl looks at the address. What it answers may still keep it out."""
         segments = address.segments
         if len(segments) > 1 and segments[0] in self.languages and segments[1] in _NOT_COPIED:
             return False
         if segments[:1] in (["events"], ["metrics"], ["health"]):
             return False
-        if self.quick and (segments[1:2] in _BACKGROUND or address.get("range") or address.get("month")):
-            return False
         if not all(_SEGMENT.fullmatch(each) and len(each) <= MOST_NAME for each in segments):
             return False
-        in_path = [each for each in segments if _MONTH.fullmatch(each)]
-        return all(self._recent(each) for each in in_path) and all(
+        if depth_of(address) > self.depth:
+            return False
+        months = self.report_months if segments[1:2] == ["reports"] else self.months
+        told = [value for name, value in address.query if name == "month"]
+        named = [each for each in segments if _MONTH.fullmatch(each)]
+        return all(self._recent(each, months) for each in (*named, *told)) and all(
             self._known(name, value) for name, value in address.query
         )
 
@@ -109,7 +123,7 @@ class Extent:
             case "range":
                 return value in NAMED
             case "month":
-                return _MONTH.fullmatch(value) is not None and self._recent(value)
+                return _MONTH.fullmatch(value) is not None
             case "format":
                 return value in set(Format)
             case "lang":
@@ -118,9 +132,21 @@ class Extent:
                 return _VALUE.fullmatch(value) is not None
         return False
 
-    def _recent(self, month: str) -> bool:
-        first = date.fromisoformat(f"{month}-01")
-        return first > months_before(self.today.replace(day=1), self.months)
+    def _recent(self, month: str, months: int) -> bool:
+        if not _MONTH.fullmatch(month):
+            return False
+        return date.fromisoformat(f"{month}-01") > months_before(self.today.replace(day=1), months)
+
+
+def depth_of(address: Address) -> Depth:
+    """The least depth of a crawl that looks at the address."""
+    segments = address.segments
+    if segments[1:2] == ["reports"]:
+        return Depth.ALL
+    if segments[1:2] in _BACKGROUND or address.get("range") or address.get("month"):
+        return Depth.PAGES
+    is_component = segments[1:2] == ["clusters"] and len(segments) == 4 and "." not in segments[3]
+    return Depth.STATES if is_component else Depth.NEWS
 
 
 def file_of(address: Address, media_type: str) -> str:

@@ -106,7 +106,7 @@ async def _visit(site: Asgi, extent: Extent, address: Address, found: Crawl) -> 
         if status >= 429:
             found.missing.add(address)
         return []
-    if "no-store" in headers.get("cache-control", "") and media_type.startswith("text/html"):
+    if "private" in headers.get("cache-control", ""):
         return []
     packed = await asyncio.to_thread(zlib.compress, body, 3) if len(body) > 65_536 else zlib.compress(body, 3)
     found.copied[address] = Copied(address, file_of(address, media_type), media_type, packed)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from holdfast.interfaces.site.app import StatusSite
 from holdfast.interfaces.site.publisher import Edition
-from holdfast.interfaces.staticsite.addresses import Address, Extent
+from holdfast.interfaces.staticsite.addresses import Address, Depth, Extent
 from holdfast.interfaces.staticsite.copying import Copy
 from holdfast.interfaces.staticsite.crawling import AT_ONCE, Crawl, Shown, crawled
 from holdfast.interfaces.staticsite.folder import Written
@@ -55,7 +55,7 @@ def seeds_of(edition: Edition) -> Iterator[Address]:
 async def copied(
     site: StatusSite,
     now: datetime,
-    months: int,
+    extent: Extent,
     shown: Shown = lambda *_: None,
     *,
     known: Mapping[Address, str] | None = None,
@@ -63,11 +63,18 @@ async def copied(
 ) -> tuple[Copy, Crawl]:
     """The copy of what the site shows now. The site's own edition must be there.
 
-    With `known`, the files of an earlier whole copy by address, only what changes with the news.
+    `known` are the files that the copy has besides what a crawl of this depth looks at, by address.
     """
     edition = site.publisher.edition
+    seeds = [each for each in seeds_of(edition) if extent.covers(each)]
+    crawl = await crawled(site, extent, seeds, shown, at_once)
+    return Copy(crawl, edition.site, extent.languages, now, known), crawl
+
+
+def extent_of(
+    edition: Edition, now: datetime, *, months: int, report_months: int, depth: Depth = Depth.ALL
+) -> Extent:
+    """The extent of a copy of this edition, which must be there."""
     languages = tuple(edition.renderers)
     today = edition.renderers[languages[0]].t.local(now).date()
-    extent = Extent(languages, today, months, quick=known is not None)
-    crawl = await crawled(site, extent, seeds_of(edition), shown, at_once)
-    return Copy(crawl, edition.site, languages, now, known), crawl
+    return Extent(languages, today, months, report_months, depth)

@@ -1,10 +1,12 @@
 """Keeps copies of the site up to date in several places, each on its own: one that is away delays no other.
 
-    the site changed --quick crawl--> what the news touch -+
-    every WHOLE_S    --whole crawl--> everything          -+--> shelf --each place at its own pace--> places
+    the site changed   --quick crawl--> what the news touch -+
+    every ten minutes  --> ranges and past months           -+--> shelf --each place at its own pace--> places
+    every day          --> reports                          -+
 
-A quick crawl follows a change at once; a whole one makes the background (ranges, months, reports) current and
-takes away what is no more. A place that was away gets the shelf as it is when it is back.
+What a crawl does not look at stays on the shelf; what it looked at and did not find goes. A site that is too
+large for its reports, or for its ranges, is copied without. A place that was away gets the shelf as it is when
+it is back.
 """
 
 import asyncio
@@ -15,15 +17,18 @@ from datetime import datetime
 import structlog
 
 from holdfast.interfaces.site.app import StatusSite
-from holdfast.interfaces.staticsite.addresses import Address
+from holdfast.interfaces.staticsite.addresses import Address, Depth, depth_of
 from holdfast.interfaces.staticsite.copying import Copy
-from holdfast.interfaces.staticsite.exporting import copied
+from holdfast.interfaces.staticsite.crawling import TooLarge
+from holdfast.interfaces.staticsite.exporting import copied, extent_of
 from holdfast.interfaces.staticsite.ports import Bucket
 from holdfast.interfaces.staticsite.pushing import Prepared, prepared, push
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.errors import HoldfastError
 
 MONTHS = 12
+REPORT_MONTHS = 3
+FEW_COMPONENTS = 60
+"""So many components' pages follow a change at once; those of more do with the ranges."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +40,8 @@ class Pace:
     look_s: float = 0.5
     debounce_s: float = 1.0
     quick_s: float = 60.0
-    whole_s: float = 600.0
+    pages_s: float = 600.0
+    all_s: float = 86_400.0
     again_s: float = 5.0
     longest_again_s: float = 300.0
 
@@ -59,10 +65,10 @@ class Standing:
 
 @dataclass(slots=True)
 class Shelf:
-    """The newest of every file. `whole`: nothing is missing, so that what is not here may go."""
+    """The newest of every file, and their addresses. `whole`: what is not here may go from a copy."""
 
     files: dict[str, Prepared] = field(default_factory=dict)
-    known: Mapping[Address, str] | None = None
+    known: Mapping[Address, str] = field(default_factory=dict)
     at: datetime | None = None
     whole: bool = False
     version: int = 0
@@ -114,52 +120,75 @@ class Copies:
     async def _make(self) -> None:
         """Put the newest of the site on the shelf: at once after a change, and now and then anyway."""
         seen: object = None
-        quick_at = whole_at = float("-inf")
+        done_at = dict.fromkeys(Depth, float("-inf"))
         while True:
-            now, signature = self._clock.monotonic(), self._site.publisher.signature
-            edition = self._site.publisher.edition
-            if edition.snapshot is None or not self._places():
+            publisher = self._site.publisher
+            if publisher.edition.snapshot is None or not self._places():
                 await asyncio.sleep(self._pace.look_s)
                 continue
-            due_whole = now - whole_at >= self._pace.whole_s and not edition.away
-            if due_whole or signature != seen or now - quick_at >= self._pace.quick_s:
-                if signature != seen and seen is not None:
+            depth = self._due(done_at, changed=publisher.signature != seen)
+            if depth is not None:
+                if publisher.signature != seen and seen is not None:
                     await asyncio.sleep(self._pace.debounce_s)
-                    signature = self._site.publisher.signature
-                begun = self._clock.monotonic()
-                if await self._made(quick=not due_whole and self._shelf.known is not None):
-                    seen, quick_at = signature, begun
-                    whole_at = begun if due_whole else whole_at
+                signature, begun = publisher.signature, self._clock.monotonic()
+                if await self._made(depth):
+                    seen = signature
+                    done_at |= {each: begun for each in Depth if each <= depth}
             await asyncio.sleep(self._pace.look_s)
 
-    async def _made(self, *, quick: bool) -> bool:
+    def _due(self, done_at: Mapping[Depth, float], *, changed: bool) -> Depth | None:
+        """How deep to look now; None: not at all. A database that is away has no background to look at."""
+        now, edition = self._clock.monotonic(), self._site.publisher.edition
+        overview = edition.snapshot.overview if edition.snapshot else None
+        few = (
+            overview is not None and sum(len(each.components) for each in overview.clusters) <= FEW_COMPONENTS
+        )
+        quick = Depth.STATES if few else Depth.NEWS
+        if not edition.away:
+            if now - done_at[Depth.ALL] >= self._pace.all_s:
+                # Readers wait for the state, not for reports: these come once everything else is there.
+                return Depth.ALL if self._shelf.version else Depth.PAGES
+            if now - done_at[Depth.PAGES] >= self._pace.pages_s:
+                return Depth.PAGES
+        return quick if changed or now - done_at[quick] >= self._pace.quick_s else None
+
+    async def _made(self, depth: Depth) -> bool:
         """One crawl onto the shelf; False when it failed, and the shelf is as it was."""
-        shelf, at = self._shelf, self._clock.now()
-        try:
-            copy, crawl = await copied(
-                self._site, at, MONTHS, known=shelf.known if quick else None, at_once=1
-            )
-            files = await asyncio.to_thread(_prepared, copy, at)
-        except HoldfastError as error:
-            log.error("site_copy_not_made", error=str(error), hint=error.hint)  # noqa: TRY400  a person's to put right
-            await asyncio.sleep(self._pace.again_s)
-            return False
-        except Exception:
-            log.exception("site_copy_failed_unexpectedly")
-            await asyncio.sleep(self._pace.again_s)
-            return False
-        if quick or crawl.missing:
+        while True:
+            try:
+                await self._look(depth)
+            except TooLarge as error:
+                log.error("site_copy_too_large", without=depth.name.lower(), error=str(error))  # noqa: TRY400
+                if depth is Depth.NEWS:
+                    await asyncio.sleep(self._pace.longest_again_s)
+                    return False
+                depth = Depth(depth - 1)
+            except Exception:
+                log.exception("site_copy_not_made")
+                await asyncio.sleep(self._pace.again_s)
+                return False
+            else:
+                return True
+
+    async def _look(self, depth: Depth) -> None:
+        shelf, at, edition = self._shelf, self._clock.now(), self._site.publisher.edition
+        extent = extent_of(edition, at, months=MONTHS, report_months=REPORT_MONTHS, depth=depth)
+        deeper = {each: file for each, file in shelf.known.items() if depth_of(each) > depth}
+        copy, crawl = await copied(self._site, at, extent, known=deeper, at_once=1)
+        fresh = await asyncio.to_thread(_prepared, copy, at)
+        if crawl.missing:
             # What could not be had now is on the shelf from before, and stays.
-            files = {**shelf.files, **files}
+            kept, shelf.known = shelf.files, {**shelf.known, **copy.known}
         else:
+            there = set(deeper.values())
+            kept = {path: file for path, file in shelf.files.items() if path in there}
             shelf.known = copy.known
-        if shelf.known is None:
-            shelf.known = copy.known
-        shelf.files, shelf.at, shelf.version = files, at, shelf.version + 1
-        shelf.whole = (shelf.whole and quick) or not (quick or crawl.missing)
+        shelf.files = {**kept, **fresh}
+        # Before the first look at reports nobody can say that a copy has too many.
+        shelf.whole = not crawl.missing and (depth is Depth.ALL or shelf.whole)
+        shelf.at, shelf.version = at, shelf.version + 1
         self._changed.set()
         self._changed = asyncio.Event()
-        return True
 
     # Keeping
 

@@ -26,7 +26,7 @@ from holdfast.communication.model import (
 )
 from holdfast.communication.subscribing import fingerprint_of
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 ESTATE = """\
 version: 1
 site: {{listen: 127.0.0.1:{site}, url: https://status.example.org}}
