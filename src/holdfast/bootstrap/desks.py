@@ -5,9 +5,9 @@ from datetime import datetime
 
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.deliveries import PostgresDeliveries
-from holdfast.bootstrap.api import PooledJournal
 from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
 from holdfast.availability.reading import Inventory
+from holdfast.bootstrap.api import PooledJournal
 from holdfast.bootstrap.communication import directory_in, incident_desk
 from holdfast.bootstrap.maintenance import maintenance_desk
 from holdfast.communication.directory import Directory

@@ -3,27 +3,19 @@
 import re
 from dataclasses import replace
 from datetime import timedelta
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from site_client import NEVER, SETTINGS, TOKEN, Response, ask, running
 from site_estates import NOW, FakeReader, agreement, overview
 from site_news import MAJOR, MINUTE, FakeNews, edited, incident, maintenance, update
 
 from holdfast.availability.model import State
-from holdfast.communication.model import ComponentState, Impact, Incident, Maintenance, Phase, Stage
+from holdfast.communication.model import ComponentState, Impact, Phase, Stage
 from holdfast.communication.news import News
-from holdfast.estate.model import Site
-from holdfast.interfaces.site.assets import assets_of
-from holdfast.interfaces.site.news_rendering import NewsRenderer
-from holdfast.interfaces.site.rendering import Renderer
 from holdfast.interfaces.site.snapshot import Snapshot, SnapshotFile
 from holdfast.kernel.clock import ManualClock
 
-EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{1234*4321}}&'
 IDS = ("abcdefghijkl", "bbbbbbbbbbbb", "cccccccccccc")
 
 
@@ -162,7 +154,7 @@ async def test_a_merged_incident_leads_to_the_one_that_lives_on() -> None:
     assert (answer.status, answer.headers["location"]) == (302, "/de/incidents/abcdefghijkl")
 
 
-@pytest.mark.parametrize("wanted", ["zzzzzzzzzzzz", "ABCDEFGHIJKL", "x", "%00" * 12, "a" * 13, EVIL])
+@pytest.mark.parametrize("wanted", ["zzzzzzzzzzzz", "ABCDEFGHIJKL", "x", "%00" * 12, "a" * 13, "<script>"])
 async def test_an_unknown_incident_is_a_calm_page(wanted: str) -> None:
     news = FakeNews([incident()])
     async with running(reader(), news=news) as site:
@@ -325,90 +317,6 @@ async def test_a_change_of_what_is_told_is_told_to_open_pages_and_shows_at_once(
             # The page was asked for a moment ago, and is not kept for longer than it is true.
             assert step.updates[-1].step.title() in (await ask(site, "/en/incidents/abcdefghijkl")).text
             assert "Login fails" in (await ask(site, "/en/incidents")).text
-
-
-class _Markup(HTMLParser):
-    """Notes every element and attribute that could run or load something."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bad: list[str] = []
-        self.scripts = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "script":
-            self.scripts += 1
-        if tag in {"iframe", "object", "embed", "style", "base", "form", "input"} or (
-            tag == "img" and dict(attrs).get("src", "") != ""
-        ):
-            self.bad.append(tag)
-        for name, value in attrs:
-            if name.startswith("on") or name == "style":
-                self.bad.append(f"{tag} {name}")
-            if name in {"href", "src"} and not re.match(r"(/|#|https?://|mailto:|\?)", value or ""):
-                self.bad.append(f"{tag} {name}={value}")
-
-
-_TEXTS = st.one_of(
-    st.text(max_size=200),
-    st.sampled_from(
-        [
-            EVIL,
-            "[x](javascript:alert(1))",
-            "<svg onload=alert(1)>",
-            "![a](http://evil.example/x.png)",
-            "[a](data:text/html,<script>)",
-            "]]><script>alert(1)</script>",
-            "</details></main><script>x</script>",
-            "`</code><script>`",
-            '[a](http://x/"onmouseover="alert(1))',
-        ]
-    ),
-)
-
-
-@settings(max_examples=60, deadline=None)
-@given(title=_TEXTS, body=_TEXTS, language=st.sampled_from(["en", "de"]))
-def test_no_text_ever_becomes_markup_of_its_own(title: str, body: str, language: str) -> None:
-    site = Site(title="Printcloud")
-    renderer = Renderer(language, site, assets_of(site, None)[0])
-    told: Incident = edited(incident(title=title, body=body))
-    told = replace(told, changes=(replace(told.changes[0], before=title, after=body, field="title"),))
-    work: Maintenance = maintenance(title=title, body=body)
-    pages = NewsRenderer(renderer)
-    seen = overview(3)
-    news = News(NOW, [told], [work])
-    for html in (
-        pages.incident(told, seen, NOW),
-        pages.maintenance(work, seen, NOW),
-        pages.month(news, seen, NOW.date().replace(day=1), NOW),
-        renderer.overall(seen, None, news),
-    ):
-        found = _Markup()
-        found.feed(html)
-        found.close()
-        assert found.bad == []
-        assert found.scripts == 1
-        assert html.count("<h1") == 1
-
-
-async def test_pages_of_news_obey_the_content_policy_and_send_no_cookie() -> None:
-    async with running(
-        reader(), news=FakeNews([incident(title=EVIL, body=EVIL)], [maintenance(title=EVIL)])
-    ) as site:
-        for address in (
-            "/en/",
-            "/en/incidents/abcdefghijkl",
-            "/de/incidents",
-            "/en/maintenance/mmmmmmmmmmmm",
-        ):
-            answer = await ask(site, address)
-            assert "script-src 'self'" in answer.headers["content-security-policy"]
-            assert "set-cookie" not in answer.headers
-            assert "5332114" not in answer.text
-            assert len(re.findall(r"<script", answer.text)) == 1
-            identifiers = re.findall(r'\sid="([^"]+)"', answer.text)
-            assert len(identifiers) == len(set(identifiers)), address
 
 
 async def test_many_incidents_do_not_make_the_overall_page_large() -> None:

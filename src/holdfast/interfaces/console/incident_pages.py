@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from holdfast.communication.directory import Directory
-from holdfast.communication.errors import NotPossible
+from holdfast.communication.errors import ChangedMeanwhile, NotPossible
 from holdfast.communication.incident_desk import IncidentDesk, Preview, fresh_id
 from holdfast.communication.markdown import html_of
 from holdfast.communication.model import ComponentState, Impact, Incident, Phase, Place
@@ -112,18 +112,23 @@ class IncidentPages:
         incident = await self._incident(request)
         if request.method == "GET":
             return redirect(request, f"/incidents/{incident.id}")
-        sent = UpdateForm.sent(form(request))
+        try:
+            sent = UpdateForm.sent(form(request))
+        except NotPossible as error:
+            return self._page(request, incident, UpdateForm.of(incident), trouble=error)
+        desk = self._desk.as_read(incident.id, sent.seen)
         try:
             new = sent.new(incident, self._directory(), _zone(request))
-            if sent.seen != incident.version:
-                raise NotPossible(
-                    "somebody changed this incident while you were writing",
-                    hint="look at what is new below; your text is still here, to be sent again if it holds",
-                )
             if form(request).get("do") == "preview":
-                preview = await self._desk.preview((incident.id, new))
+                preview = await desk.preview((incident.id, new))
                 return self._page(request, incident, sent, preview=preview)
-            await self._desk.post(incident.id, new, actor_of(request).name)
+            await desk.post(incident.id, new, actor_of(request).name)
+        except ChangedMeanwhile:
+            trouble = NotPossible(
+                "somebody changed this incident while you were writing",
+                hint="look at what is new below; your text is still here, to be sent again if it holds",
+            )
+            return self._page(request, await self._incident(request), sent, trouble=trouble)
         except HoldfastError as error:
             return self._page(request, incident, sent, trouble=error)
         return redirect(request, f"/incidents/{incident.id}", told="Said.")
