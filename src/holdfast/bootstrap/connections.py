@@ -32,6 +32,10 @@ async def try_connections(estate: Estate, config: Path, report: Report) -> Seque
         findings.append(await _relay(config, estate.mail))
     if estate.postgres.url is not None:
         findings.append(await _database(config, estate.postgres.url))
+    if estate.site.publish:
+        from holdfast.bootstrap.publishing import place_findings  # noqa: PLC0415  the whole site
+
+        findings += await place_findings(estate, config)
     probes = Probes(resolve_secret=partial(secret_of, config))
     gate = asyncio.Semaphore(AT_ONCE)
     checks = [

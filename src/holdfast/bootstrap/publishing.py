@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,15 +11,16 @@ import structlog
 from holdfast.adapters.objectstore.bucket import Bucket, open_bucket
 from holdfast.bootstrap.estates import secret_of
 from holdfast.estate.communication import Publish
-from holdfast.estate.model import Site
+from holdfast.estate.model import Estate, Site
 from holdfast.estate.values import SecretRef
-from holdfast.interfaces.cli.ports import Progress, Report
+from holdfast.interfaces.cli.ports import Finding, Progress, Report
 from holdfast.interfaces.site.app import StatusSite
 from holdfast.interfaces.site.metrics import CopyAge
 from holdfast.interfaces.site.publisher import Edition
 from holdfast.interfaces.staticsite.exporting import Exported, copied, extent_of
 from holdfast.interfaces.staticsite.folder import CopyFolder
 from holdfast.interfaces.staticsite.publishing import Copies, Pace, PlaceNamed
+from holdfast.interfaces.staticsite.pushing import NOTE
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError, Remedy
 
@@ -88,6 +90,22 @@ def options_of(place: Publish, config: Path) -> Mapping[str, str]:
         name: secret_of(config, value) if isinstance(value, SecretRef) else value
         for name, value in place.options.items()
     }
+
+
+async def place_findings(estate: Estate, config: Path) -> list[Finding]:
+    """What trying each place of `site.publish` came to. Reads one object, and writes nothing."""
+    return [await _tried(each, config) for each in estate.site.publish]
+
+
+async def _tried(place: Publish, config: Path) -> Finding:
+    subject, began = f"copy of the site in {place.region}", time.monotonic()
+    try:
+        bucket = open_bucket(place.to, options_of(place, config))
+        found = await bucket.get(NOTE)
+    except HoldfastError as error:
+        return Finding(subject, ok=False, text=str(error))
+    text = "no copy yet" if found is None else "there is a copy"
+    return Finding(subject, ok=True, text=text, took_ms=(time.monotonic() - began) * 1000)
 
 
 async def export(site: StatusSite, folder: Path, clock: Clock, months: int, report: Report) -> Exported:

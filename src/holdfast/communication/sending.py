@@ -21,7 +21,6 @@ from holdfast.communication.delivering import (
     Claimed,
     Composer,
     Courier,
-    Delivery,
     DeliveryStore,
     Holder,
     Outcome,

@@ -18,7 +18,7 @@ from babel.messages.pofile import read_po
 from reported import ESTATE, NOW, OCTOBER, SINCE, WEBSITE, Past, incident
 
 from holdfast.availability.model import State, Transition
-from holdfast.interfaces import reports
+from holdfast.interfaces import reports, staticsite
 from holdfast.interfaces.reports.as_csv import COLUMNS, as_csv
 from holdfast.interfaces.reports.as_html import as_html
 from holdfast.interfaces.reports.as_json import as_json
@@ -264,11 +264,13 @@ def test_a_drawing_is_stretched_without_its_lines() -> None:
 
 
 def test_every_text_of_reports_is_in_a_german_catalogue() -> None:
+    """Those of copies are in the same one."""
     folder = files(reports)
     found = {
         each[2]
+        for package in (reports, staticsite)
         for each in extract_from_dir(
-            str(folder),
+            str(files(package)),
             method_map=[("templates/**.html", "jinja2"), ("**.py", "python")],
             options_map={"templates/**.html": {"newstyle_gettext": "true"}},
         )

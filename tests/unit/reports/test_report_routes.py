@@ -19,6 +19,7 @@ from holdfast.kernel.windows import Window
 
 TOKEN = "t" * 40
 LINKS = {"premium": TOKEN}
+PAGE = "p" * 40
 
 
 class Slow:
@@ -68,6 +69,7 @@ async def site_of(past: Past, source: Slow, links: Mapping[str, str] = LINKS) ->
         reports=source,
         readership=lambda: readership_of(past.inventory.estate, past.inventory.registered),
         report_links=lambda: links,
+        page_links=lambda: {"nordwind": PAGE, "other": "o" * 40},
         rhythm=NEVER,
     )
     async with site.router.lifespan_context(site):
@@ -190,6 +192,25 @@ async def test_an_agreement_s_report_needs_its_secret(site: StatusSite) -> None:
     for token in ("x" * 40, "premium", TOKEN[:-1]):
         assert (await ask(site, f"/de/agreements/{token}/report?month=2026-10")).status == 404
     assert (await ask(site, f"/de/agreements/{TOKEN}/report?month=2026-99")).status == 404
+
+
+async def test_a_customer_s_pages_have_the_reports_of_its_own_agreements(site: StatusSite) -> None:
+    address = f"/de/customers/{PAGE}/agreements/premium/report?month=2026-10&format=json"
+    told = await ask(site, address)
+
+    assert told.status == 200
+    assert told.json["subject"]["key"] == "premium"
+    assert told.headers["cache-control"] == "private, no-store"
+    assert (await ask(site, address.replace("premium", "rolling"))).status == 404, "another customer's"
+    assert (await ask(site, address.replace(PAGE, "o" * 40))).status == 404
+    assert (await ask(site, address.replace(PAGE, "x" * 40))).status == 404
+
+
+async def test_an_agreement_s_page_links_to_its_report(site: StatusSite) -> None:
+    page = await ask(site, f"/en/agreements/{TOKEN}?month=2026-10")
+    assert f'href="/en/agreements/{TOKEN}/report?month=2026-10"' in page.text
+    theirs = await ask(site, f"/en/customers/{PAGE}/agreements/premium?month=2026-10")
+    assert f'href="/en/customers/{PAGE}/agreements/premium/report?month=2026-10"' in theirs.text
 
 
 async def test_a_link_that_was_taken_back_opens_nothing(past: Past, source: Slow) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from reported import Past, incident, renamed
 from site_client import ask
 
 from holdfast.adapters.objectstore.bucket import Bucket, open_bucket
-from holdfast.bootstrap.publishing import Publishing, options_of
+from holdfast.bootstrap.publishing import Publishing, options_of, place_findings
 from holdfast.communication.news import News
 from holdfast.estate.communication import Publish
 from holdfast.interfaces.site.app import StatusSite
@@ -96,9 +97,7 @@ async def kept(site: StatusSite, places: Places, pace: Pace = SOON) -> AsyncIter
 async def test_every_place_gets_a_whole_copy(past: Past, tmp_path: Path) -> None:
     places = Places(tmp_path)
     async with ready(site_over(past)) as site, kept(site, places) as copies:
-        await until(
-            lambda: all(each.writes for each in copies.standings.values()) and copies.standings, "written"
-        )
+        await until(lambda: _whole(copies, 2), "everything is everywhere")
 
     for region in ("eu", "usa"):
         assert dead_links(tmp_path / region) == []
@@ -232,6 +231,25 @@ def test_secrets_of_a_place_are_read_when_it_is_opened(
     assert "hunter2" not in repr(place)
 
 
+async def test_places_are_tried_without_writing(
+    past: Past, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    places = [
+        {"region": "fra", "to": f"file://{tmp_path}/a"},
+        {"region": "fra", "to": "s3://b", "options": {"secret_access_key": "env:NOT_SET"}},
+    ]
+    renamed(past, title="Printcloud", publish=places)
+    found = await place_findings(past.inventory.estate, tmp_path / "holdfast.yaml")
+
+    assert [(each.ok, each.subject) for each in found] == [
+        (True, "copy of the site in fra"),
+        (False, "copy of the site in fra"),
+    ]
+    assert found[0].text == "no copy yet"
+    assert "NOT_SET" in found[1].text
+
+
 async def test_an_incident_is_in_the_copy_without_waiting_for_the_rest(past: Past, tmp_path: Path) -> None:
     """A quick copy: its page is linked to, and every old link still leads somewhere."""
     places = Places(tmp_path)
@@ -245,6 +263,48 @@ async def test_an_incident_is_in_the_copy_without_waiting_for_the_rest(past: Pas
         await until(lambda: "on strike" in places.text("eu", "en/index.html"), "it is on the first page")
 
         assert dead_links(tmp_path / "eu") == []
+
+
+async def test_what_becomes_private_is_gone_from_every_copy(past: Past, tmp_path: Path) -> None:
+    """Its pages, its reports, its badges: whoever asks for them by their old name finds nothing."""
+    places = Places(tmp_path)
+    async with ready(site_over(past)) as site, kept(site, places) as copies:
+        await until(lambda: places.text("usa", "en/reports/eu/api/month-2026-10.csv"), "reports are there")
+        hide(past, "eu", "api")
+        await site.publisher.turn()
+        await until(lambda: not _about(tmp_path, "api"), "everything about it is gone")
+
+        assert copies.standings[EU].failures == 0
+    assert places.text("eu", "en/clusters/eu/website/index.html")
+    assert dead_links(tmp_path / "eu") == []
+
+
+def _about(folder: Path, component: str) -> list[str]:
+    """What is left of a component's own files."""
+    paths = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return [each for each in paths if f"/eu/{component}/" in each or each.endswith(f"/eu/{component}.svg")]
+
+
+def hide(past: Past, cluster: str, component: str) -> None:
+    """Take a public component out of the estate that is shown."""
+    estate = past.inventory.estate
+    shown = estate.clusters[cluster]
+    left = {key: each for key, each in shown.components.items() if key != component}
+    clusters = {**estate.clusters, cluster: shown.model_copy(update={"components": left})}
+    registered = past.inventory.registered
+    past.inventory = replace(
+        past.inventory,
+        estate=estate.model_copy(update={"clusters": clusters}),
+        registered=replace(
+            registered,
+            components={
+                pair: each for pair, each in registered.components.items() if pair != (cluster, component)
+            },
+            checks={
+                each: number for each, number in registered.checks.items() if each[:2] != (cluster, component)
+            },
+        ),
+    )
 
 
 class _News:

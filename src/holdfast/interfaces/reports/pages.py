@@ -61,12 +61,14 @@ class ReportRoutes:
         clock: Clock,
         *,
         report_links: Callable[[], Mapping[str, str]],
+        page_links: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._source = source
         self._publisher = publisher
         self._pages = pages
         self._clock = clock
         self._report_links = report_links
+        self._page_links = page_links
         self._cache = PageCache(clock, ttl_s=60, entries=64, width=2, queue=32)
 
     def routes(self) -> list[Route]:
@@ -75,6 +77,7 @@ class ReportRoutes:
             Route("/{language}/reports/{cluster}", self._public),
             Route("/{language}/reports/{cluster}/{component}", self._public),
             Route("/{language}/agreements/{token}/report", self._agreement),
+            Route("/{language}/customers/{token}/agreements/{key}/report", self._of_customer),
         ]
 
     async def close(self) -> None:
@@ -108,12 +111,23 @@ class ReportRoutes:
 
     async def _agreement(self, request: Request) -> Answer:
         token = request.path_params["token"]
-        renderer = self._publisher.edition.renderers.get(request.path_params["language"])
         key = named_by(token, self._report_links())
+        return await self._secret(request, key, f"agreements/{token}/report")
+
+    async def _of_customer(self, request: Request) -> Answer:
+        """One of the customer's own agreements, from the customer's pages."""
+        token, key = request.path_params["token"], request.path_params["key"]
+        whole = self._publisher.edition.whole
+        customer = named_by(token, self._page_links())
+        holder = whole.readership.holders.get(customer) if whole and customer else None
+        own = key if holder is not None and key in holder.agreements else None
+        return await self._secret(request, own, f"customers/{token}/agreements/{key}/report")
+
+    async def _secret(self, request: Request, key: str | None, address: str) -> Answer:
+        renderer = self._publisher.edition.renderers.get(request.path_params["language"])
         zone = self._source.zone_of(key) if key else None
         if renderer is None or key is None or zone is None:
             return self._pages.problem(request, 404)
-        address = f"agreements/{token}/report"
         return await self._asked(request, renderer, Subject.AGREEMENT, key, zone, address)
 
     async def _asked(

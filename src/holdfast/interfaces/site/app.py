@@ -192,7 +192,9 @@ def create_site(
         page_links=page_links,
     )
     machines = Machines(publisher, pages, clock, streams, requests, copies)
-    reporting = ReportRoutes(reports or NoReports(), publisher, pages, clock, report_links=report_links)
+    reporting = ReportRoutes(
+        reports or NoReports(), publisher, pages, clock, report_links=report_links, page_links=page_links
+    )
     routes = [*machines.routes(), *told.routes(), *reporting.routes(), *secret.routes(), *pages.routes()]
     if subscribing is not None:
         routes = [*subscribe_pages(subscribing, publisher, readership, clock, page_links), *routes]

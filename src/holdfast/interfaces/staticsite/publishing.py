@@ -4,9 +4,10 @@
     every ten minutes  --> ranges and past months           -+--> shelf --each place at its own pace--> places
     every day          --> reports                          -+
 
-What a crawl does not look at stays on the shelf; what it looked at and did not find goes. A site that is too
-large for its reports, or for its ranges, is copied without. A place that was away gets the shelf as it is when
-it is back.
+What a crawl does not look at stays on the shelf. What a deep one looked at and did not find goes: at once
+when the set of public components changes, as nobody may find in a copy what has become private. A site that
+is too large for its reports, or for its ranges, is copied without. A place that was away gets the shelf as it
+is when it is back.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from datetime import datetime
 import structlog
 
 from holdfast.interfaces.site.app import StatusSite
+from holdfast.interfaces.site.snapshot import Snapshot
 from holdfast.interfaces.staticsite.addresses import Address, Depth, depth_of
 from holdfast.interfaces.staticsite.copying import Copy
 from holdfast.interfaces.staticsite.crawling import TooLarge
@@ -92,6 +94,7 @@ class Copies:
         self._pace = pace or Pace()
         self._shelf = Shelf()
         self._changed = asyncio.Event()
+        self._public: object = None
         self.standings: dict[PlaceNamed, Standing] = {}
 
     async def run(self) -> None:
@@ -126,17 +129,18 @@ class Copies:
             if publisher.edition.snapshot is None or not self._places():
                 await asyncio.sleep(self._pace.look_s)
                 continue
-            depth = self._due(done_at, changed=publisher.signature != seen)
+            public = _public(publisher.edition.snapshot)
+            depth = self._due(done_at, changed=publisher.signature != seen, anew=public != self._public)
             if depth is not None:
                 if publisher.signature != seen and seen is not None:
                     await asyncio.sleep(self._pace.debounce_s)
                 signature, begun = publisher.signature, self._clock.monotonic()
                 if await self._made(depth):
-                    seen = signature
+                    seen, self._public = signature, public
                     done_at |= {each: begun for each in Depth if each <= depth}
             await asyncio.sleep(self._pace.look_s)
 
-    def _due(self, done_at: Mapping[Depth, float], *, changed: bool) -> Depth | None:
+    def _due(self, done_at: Mapping[Depth, float], *, changed: bool, anew: bool) -> Depth | None:
         """How deep to look now; None: not at all. A database that is away has no background to look at."""
         now, edition = self._clock.monotonic(), self._site.publisher.edition
         overview = edition.snapshot.overview if edition.snapshot else None
@@ -145,7 +149,7 @@ class Copies:
         )
         quick = Depth.STATES if few else Depth.NEWS
         if not edition.away:
-            if now - done_at[Depth.ALL] >= self._pace.all_s:
+            if anew or now - done_at[Depth.ALL] >= self._pace.all_s:
                 # Readers wait for the state, not for reports: these come once everything else is there.
                 return Depth.ALL if self._shelf.version else Depth.PAGES
             if now - done_at[Depth.PAGES] >= self._pace.pages_s:
@@ -173,14 +177,15 @@ class Copies:
     async def _look(self, depth: Depth) -> None:
         shelf, at, edition = self._shelf, self._clock.now(), self._site.publisher.edition
         extent = extent_of(edition, at, months=MONTHS, report_months=REPORT_MONTHS, depth=depth)
-        deeper = {each: file for each, file in shelf.known.items() if depth_of(each) > depth}
-        copy, crawl = await copied(self._site, at, extent, known=deeper, at_once=1)
+        # A quick look finds less than there is: what only past months link to is not gone.
+        known = shelf.known if depth < Depth.PAGES else _beyond(shelf.known, depth)
+        copy, crawl = await copied(self._site, at, extent, known=known, at_once=1)
         fresh = await asyncio.to_thread(_prepared, copy, at)
         if crawl.missing:
             # What could not be had now is on the shelf from before, and stays.
             kept, shelf.known = shelf.files, {**shelf.known, **copy.known}
         else:
-            there = set(deeper.values())
+            there = set(known.values())
             kept = {path: file for path, file in shelf.files.items() if path in there}
             shelf.known = copy.known
         shelf.files = {**kept, **fresh}
@@ -227,6 +232,17 @@ class Copies:
                     removed=pushed.removed,
                     took_s=round(self._clock.monotonic() - begun, 2),
                 )
+
+
+def _beyond(known: Mapping[Address, str], depth: Depth) -> dict[Address, str]:
+    """What a crawl of that depth does not look at."""
+    return {each: file for each, file in known.items() if depth_of(each) > depth}
+
+
+def _public(snapshot: Snapshot | None) -> object:
+    """The components that everybody may see."""
+    clusters = snapshot.overview.clusters if snapshot else ()
+    return frozenset((each.key, one.status.key) for each in clusters for one in each.components)
 
 
 def _prepared(copy: Copy, at: datetime) -> dict[str, Prepared]:
