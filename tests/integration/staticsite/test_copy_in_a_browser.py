@@ -65,15 +65,24 @@ class Watched:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.wrong: list[str] = []
-        page.on("requestfailed", lambda request: self.wrong.append(f"failed: {request.url}"))
+        page.on("requestfailed", lambda request: self._failed(request.url, request.failure or ""))
         page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        page.on("console", lambda told: self.wrong.append(told.text) if told.type == "error" else None)
+        page.on("console", lambda told: self._told(told.type, f"{told.text} ({told.location['url']})"))
         page.on(
             "response",
             lambda answer: (
                 self.wrong.append(f"{answer.status}: {answer.url}") if answer.status >= 400 else None
             ),
         )
+
+    def _failed(self, url: str, why: str) -> None:
+        # Whoever clicks on before a page is complete lets go of the rest of it.
+        if "ERR_ABORTED" not in why:
+            self.wrong.append(f"failed: {url}: {why}")
+
+    def _told(self, kind: str, text: str) -> None:
+        if kind == "error":
+            self.wrong.append(text)
 
 
 async def test_a_copy_works_below_a_path_and_from_disk(copy: Path) -> None:

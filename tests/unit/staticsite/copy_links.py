@@ -32,7 +32,7 @@ def dead_links(root: Path, *, live: str = "") -> list[str]:
     for page, links in pages.items():
         for _tag, href in links.found:
             parts = urlsplit(href)
-            if parts.scheme and live and href.startswith(live):
+            if parts.scheme == "data" or (parts.scheme and live and href.startswith(live)):
                 continue
             if parts.scheme or parts.netloc or parts.path.startswith("/") or parts.query:
                 dead.append(f"{page}: {href}")

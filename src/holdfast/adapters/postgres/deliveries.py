@@ -88,9 +88,7 @@ class PostgresDeliveries:
         async with borrowed(self._pool) as connection:
             await connection.execute(SQL.release, values)
 
-    async def again(
-        self, claimed: Claimed, error: str, again_in: timedelta, *, ours: bool = False
-    ) -> None:
+    async def again(self, claimed: Claimed, error: str, again_in: timedelta, *, ours: bool = False) -> None:
         values = {**_values(claimed, error), "again_in": again_in, "ours": ours}
         async with borrowed(self._pool) as connection:
             done = await connection.execute(SQL.mark_again, values)

@@ -49,7 +49,8 @@ class Visit:
     """Who looks, in which language, at what was read when; `home` is where the pages live.
 
     `home` holds the language in braces: `/{language}/customers/SECRET`. `origin` is the public site's, for
-    pages that live elsewhere; empty on the site itself. `stale` says that the database is away.
+    pages that live elsewhere; empty on the site itself. `account` is where who is logged in finds their own
+    page. `stale` says that the database is away.
     """
 
     whole: Snapshot
@@ -60,11 +61,14 @@ class Visit:
     home: str
     now: datetime
     origin: str = ""
+    account: str = ""
     stale: Staleness | None = None
 
     @property
     def frame(self) -> Frame:
-        return Frame(self.home, private=True, customer=self.holder.name, site=self.origin)
+        return Frame(
+            self.home, private=True, customer=self.holder.name, site=self.origin, account=self.account
+        )
 
 
 async def read_whole(

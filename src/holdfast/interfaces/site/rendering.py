@@ -45,7 +45,7 @@ _FEW_CLUSTERS = 4
 class Assets:
     """Where the page finds its stylesheet, its colours, its script and the operator's logo.
 
-    `subscribable`: it may offer to subscribe.
+    `subscribable`: it may offer to subscribe. Without a script a page is not live.
     """
 
     style: str
@@ -72,13 +72,15 @@ class Frame:
     """Where a set of pages lives: the site for everybody, or what one customer may see.
 
     `home` is what its addresses begin with, with the language in braces. `site` is the origin of the public
-    site for pages that live on another one. Private pages are for no search engine and send no referrer.
+    site for pages that live on another one, and `account` their reader's own page there. Private pages are for
+    no search engine and send no referrer.
     """
 
     home: str = "/{language}"
     private: bool = False
     customer: str = ""
     site: str = ""
+    account: str = ""
 
     def at(self, language: str) -> str:
         return self.home.replace("{language}", language)

@@ -88,6 +88,7 @@ class Copy:
             f'<!doctype html>\n<html lang="{self._languages[0]}">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f'<meta http-equiv="refresh" content="0; url={first}">\n'
+            '<link rel="icon" href="data:,">\n'
             f"<title>{escape(self._site.title)}</title>\n<style>{_PLAIN_STYLE}</style>\n</head>\n"
             f"<body>\n<h1>{escape(self._site.title)}</h1>\n<p>{links}</p>\n</body>\n</html>\n"
         )
@@ -112,7 +113,7 @@ class Copy:
         return (
             f'<!doctype html>\n<html lang="{self._languages[0]}">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            '<meta name="robots" content="noindex">\n'
+            '<meta name="robots" content="noindex">\n<link rel="icon" href="data:,">\n'
             f"<title>{escape(self._site.title)}</title>\n<style>{_PLAIN_STYLE}</style>\n</head>\n"
             f"<body>\n{''.join(told)}</body>\n</html>\n"
         )
