@@ -72,7 +72,7 @@ class Frame:
     """Where a set of pages lives: the site for everybody, or what one customer may see.
 
     `home` is what its addresses begin with, with the language in braces. `site` is the origin of the public
-    site for pages that live on another one, and `account` their reader's own page there. Private pages are for
+    site for pages that live on another one, and `account` their reader's own page there. Private ones are for
     no search engine and send no referrer.
     """
 
