@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from web_receivers import WebReceiver, never_answers, receiver, says
 
 from holdfast.adapters.notify.outbound import Answered, Outbound
 from holdfast.adapters.notify.webhook import (
@@ -26,6 +25,7 @@ from holdfast.communication.model import Channel
 from holdfast.communication.signing import signing_secret
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.errors import HoldfastError
+from web_receivers import WebReceiver, never_answers, receiver, says
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 VAULT = AesVault(b"k" * 32)

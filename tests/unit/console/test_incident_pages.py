@@ -109,10 +109,31 @@ async def test_a_template_is_filled_in_with_what_is_chosen(desk: Desks) -> None:
 
     nothing_chosen = _fields(title="{{ component }} is down", component=[])
     assert "still asks for {{ component }}" in (await desk.post("/incidents/new", **nothing_chosen)).text
-    await desk.post("/incidents/new", **_fields(title="{{ component }} is down", component=["1", "2"]))
+    await desk.post(
+        "/incidents/new",
+        **_fields(
+            title="{{ components }} in {{ cluster }}: {{ state }}",
+            body="{{ component }} since {{ since }}.",
+            component=["1", "2"],
+            began="2026-11-22T03:30",
+        ),
+    )
 
     (incident,) = await desk.incidents.incidents()
-    assert incident.title == "API, Website is down"
+    # The same variables with the same values as on the command line and in a rule.
+    assert incident.title == "API and Website in Europe: degraded"
+    assert incident.updates[0].body == "API since 2026-11-22 02:30 UTC."
+
+
+async def test_a_template_of_an_update_knows_what_was_said_so_far(desk: Desks) -> None:
+    incident = await _declared(desk)
+    fields = {"phase": "identified", "body": "{{ components }} in {{ cluster }}: {{ state }}"}
+    states = {f"state.{API}": "degraded", f"state.{WEB}": "major_outage"}
+    sent = {**fields, **states, "seen": str(incident.version), "do": "post"}
+    await desk.post(f"/incidents/{incident.id}/updates", **sent)
+
+    said = (await desk.incidents.incident(incident.id)).updates[-1]
+    assert said.body == "API and Website in Europe: major outage"
 
 
 async def test_saying_more_resolving_and_looking_first(desk: Desks) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,8 @@ from holdfast.communication.directory import Directory
 from holdfast.communication.errors import NotPossible
 from holdfast.communication.incident_desk import NewIncident, NewUpdate
 from holdfast.communication.model import ComponentState, Impact, Incident, Phase
-from holdfast.communication.templates import filled, names_in
+from holdfast.communication.templates import filled, names_in, variables_of
+from holdfast.communication.texts import literally
 from holdfast.estate.communication import IncidentTemplate
 from holdfast.interfaces.console.bodies import Form
 from holdfast.interfaces.console.moments import moment_of
@@ -57,16 +59,18 @@ class IncidentForm:
             phase=Phase(template.phase),
         )
 
-    def new(self, directory: Directory, zone: ZoneInfo, *, draft: bool) -> NewIncident:
+    def new(self, directory: Directory, zone: ZoneInfo, now: datetime, *, draft: bool) -> NewIncident:
         """What the desk takes. Raises NotPossible for what cannot be read, and for a variable left open."""
-        known = variables(directory, self.components)
+        began_at = moment_of(self.began, zone, "since when")
+        affected = dict.fromkeys(sorted(self.components), self.state)
+        known = known_of(directory, affected, began_at or now)
         return NewIncident(
             complete(self.title, known),
             self.impact,
             self.phase,
-            complete(self.body, known),
-            dict.fromkeys(sorted(self.components), self.state),
-            moment_of(self.began, zone, "since when"),
+            complete_words(self.body, known),
+            affected,
+            began_at,
             draft=draft,
         )
 
@@ -113,22 +117,18 @@ class UpdateForm:
             }
         if affected == dict(incident.affected):
             affected = None
-        known = variables(directory, frozenset(incident.affected if affected is None else affected))
+        states = incident.affected if affected is None else affected
+        known = known_of(directory, states, incident.began_at)
         return NewUpdate(
-            self.phase, complete(self.body, known), affected, moment_of(self.at, zone, "the time")
+            self.phase, complete_words(self.body, known), affected, moment_of(self.at, zone, "the time")
         )
 
 
-def variables(directory: Directory, components: frozenset[int]) -> dict[str, str]:
-    """What a template may name of the components that were chosen; nothing while none is."""
-    places = directory.places_of(components).values()
-    if not places:
-        return {}
-    return {
-        "component": ", ".join(dict.fromkeys(place.name for place in places)),
-        "cluster": ", ".join(dict.fromkeys(place.cluster for place in places)),
-        "components": ", ".join(place.full_name for place in places),
-    }
+def known_of(
+    directory: Directory, states: Mapping[int, ComponentState], since: datetime
+) -> dict[str, str]:
+    """What a template may name of the components that were chosen: the same as on the command line."""
+    return variables_of(directory.places, states, since)
 
 
 def complete(text: str, known: Mapping[str, str]) -> str:
@@ -138,6 +138,11 @@ def complete(text: str, known: Mapping[str, str]) -> str:
         names = ", ".join(f"{{{{ {name} }}}}" for name in missing)
         raise NotPossible(f"the text still asks for {names}", hint="choose the components, or write it in")
     return filled(text, known)
+
+
+def complete_words(text: str, known: Mapping[str, str]) -> str:
+    """The same for Markdown, in which a component's name is shown as it is."""
+    return complete(text, {name: literally(value) for name, value in known.items()})
 
 
 def chosen(kind: type[T], text: str, what: str) -> T:

@@ -98,7 +98,8 @@ class IncidentPages:
             return self._declaring(request, IncidentForm(fresh_id()), trouble=error)
         step = fields.get("do", "")
         try:
-            new = sent.new(self._directory(), _zone(request), draft=step == "draft")
+            now = shell_of(request).clock.now()
+            new = sent.new(self._directory(), _zone(request), now, draft=step == "draft")
             if step == "preview":
                 return self._declaring(request, sent, preview=await self._desk.preview(new))
             made = await self._desk.declare(new, actor_of(request).name, incident_id=sent.key)
