@@ -124,9 +124,7 @@ class UpdateForm:
         )
 
 
-def known_of(
-    directory: Directory, states: Mapping[int, ComponentState], since: datetime
-) -> dict[str, str]:
+def known_of(directory: Directory, states: Mapping[int, ComponentState], since: datetime) -> dict[str, str]:
     """What a template may name of the components that were chosen: the same as on the command line."""
     return variables_of(directory.places, states, since)
 
