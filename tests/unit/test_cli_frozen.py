@@ -19,6 +19,7 @@ from holdfast.availability.sla import Terms, statement
 from holdfast.availability.views import AgreementReport
 from holdfast.estate.model import Agreement
 from holdfast.interfaces.cli.app import build
+from holdfast.interfaces.cli.ports import SlaReport
 from holdfast.kernel.windows import Window
 
 OCTOBER = Window(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
@@ -53,11 +54,11 @@ class FakeCommands:
         now = account(PROMISE, OCTOBER, {1: line(self._down)}, [])
         return [Verified(row, now, row is not self._rows[-1]) for row in self._rows]
 
-    def sla_report(self, place: object, agreement: str, moment: datetime | None) -> AgreementReport:
+    def sla_report(self, place: object, agreement: str, moment: datetime | None) -> SlaReport:
         del place, agreement, moment
         agreed = Agreement(customer="a", name="Gold", components=("eu/api",), objective=Decimal("99.9"))
         made = statement({1: line(self._down)}, [], TERMS, OCTOBER, OCTOBER.end)
-        return AgreementReport("gold", agreed, "Acme", [], made, [], [], frozen=self._rows[::-1])
+        return SlaReport(AgreementReport("gold", agreed, "Acme", [], made, [], [], frozen=self._rows[::-1]))
 
 
 def run(command: str, rows: Sequence[FrozenMonth], hours: float = 2) -> Result:

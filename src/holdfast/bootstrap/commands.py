@@ -17,13 +17,12 @@ from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.estate import PostgresRegistry
-from holdfast.adapters.postgres.months import PostgresMonths
 from holdfast.adapters.vault.aes import AesVault
 from holdfast.availability.alerting.model import Outcome, Silence
 from holdfast.availability.months import Verified
 from holdfast.availability.reading import Inventory, Reader
 from holdfast.availability.vantage import VantageLogin, fresh_token, sha256_of
-from holdfast.availability.views import AgreementReport, Overview
+from holdfast.availability.views import Overview
 from holdfast.bootstrap import interchange, lab, months, running
 from holdfast.bootstrap.accounts import AccountCommands
 from holdfast.bootstrap.alerting import check_pattern, send_test
@@ -33,6 +32,7 @@ from holdfast.bootstrap.estates import read_estate
 from holdfast.bootstrap.incidents import IncidentCommands
 from holdfast.bootstrap.logs import configure_logs
 from holdfast.bootstrap.maintenance import MaintenanceCommands, check_times
+from holdfast.bootstrap.statements import statement_of
 from holdfast.bootstrap.subscribers import SubscriberCommands
 from holdfast.bootstrap.vault import vault_for
 from holdfast.estate.model import Estate, VantagePoint
@@ -61,6 +61,7 @@ from holdfast.interfaces.cli.ports import (
     Report,
     RoleName,
     Running,
+    SlaReport,
 )
 from holdfast.interfaces.cli.reporting import ReportFile, ReportRequest
 from holdfast.interfaces.cli.subscribing import Subscriber, SubscriberCounts
@@ -203,14 +204,9 @@ class LocalCommands:
     def lab_status(self, place: Place) -> Sequence[LabPart]:
         return _run(lab.status(place))
 
-    def sla_report(self, place: Place, agreement: str, moment: datetime | None) -> AgreementReport:
-        async def read(pool: Pool, inventory: Inventory) -> AgreementReport:
-            store, clock = PostgresReadingStore(pool), SystemClock()
-            reader = Reader(store, clock, lambda: inventory, PostgresMonths(pool))
-            report = await reader.agreement(agreement, moment or datetime.now(UTC))
-            if report is None:
-                raise _no_agreement(agreement, inventory.estate.agreements)
-            return report
+    def sla_report(self, place: Place, agreement: str, moment: datetime | None) -> SlaReport:
+        async def read(pool: Pool, inventory: Inventory) -> SlaReport:
+            return await statement_of(pool, SystemClock(), inventory, agreement, moment)
 
         return _run(_with_database(place, Role.SITE, read))
 

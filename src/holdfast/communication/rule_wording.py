@@ -6,9 +6,12 @@ from datetime import datetime
 from holdfast.communication.errors import NotPossible
 from holdfast.communication.incident_steps import NewUpdate
 from holdfast.communication.model import LONGEST_TITLE, ComponentState, Impact, Phase, Place
-from holdfast.communication.templates import listed, moment, written
+from holdfast.communication.templates import listed, moment, spelt, written
 from holdfast.communication.texts import literally
 from holdfast.estate.communication import IncidentTemplate
+
+States = Mapping[int, ComponentState]
+"""Of components, by id."""
 
 _IMPACT = {
     ComponentState.DEGRADED: Impact.MINOR,
@@ -43,6 +46,15 @@ def opening(template: IncidentTemplate | None, known: Mapping[str, str]) -> tupl
 def also_affected(places: Collection[Place]) -> str:
     """The update that adds components."""
     return f"Also affected: {literally(listed([place.name for place in places], _MOST_ADDED))}."
+
+
+def worse(places: Mapping[int, Place], before: States, now: States) -> str:
+    """The update that says of components which state they have come to."""
+    named = [
+        f"{literally(places[each].name)} ({spelt(before[each])} before, {spelt(state)} now)"
+        for each, state in now.items()
+    ]
+    return f"It has become worse: {listed(named, _MOST_ADDED)}."
 
 
 def all_well(since: datetime) -> NewUpdate:

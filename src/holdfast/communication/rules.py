@@ -7,6 +7,8 @@
 - An outage opens one incident at most. It opens none while any incident that is open speaks of the component,
   also one that a person declared, drafted or merged; nor when a person resolved one that did while it lasted:
   that person knew, and said that it is over.
+- What becomes worse than its incident says, and stays so for as long as opening takes, is told by an update;
+  what becomes better is not, until all is well: it may yet get worse again.
 - Only a rule's own incident is resolved by it, when everything that it speaks of is operational for
   `resolve_after`; failing again within that time changes nothing. Once a person has posted to it, that person
   has told readers what to expect: from then on only people resolve it.
@@ -44,6 +46,7 @@ from holdfast.kernel.windows import MICROSECOND, Window
 
 TROUBLE = frozenset({ComponentState.DEGRADED, ComponentState.PARTIAL_OUTAGE, ComponentState.MAJOR_OUTAGE})
 _WELL = frozenset({ComponentState.OPERATIONAL})
+_TOLD = TROUBLE | _WELL
 _DIGITS = string.digits + string.ascii_lowercase
 
 
@@ -139,6 +142,9 @@ def decide(
             for action in _declared_or_added(book, key, cluster, group, measured, incidents, now, taken):
                 actions.append(action)
                 taken |= (action.new.affected or {}).keys()
+        spoken_to = {each.incident_id for each in actions}
+        mine = [each for each in _own(incidents, key) if each.id not in spoken_to]
+        actions += _worsened(book, key, measured, mine, now)
         actions += [
             Post(each.id, wording.all_well(since), author_of(key))
             for each in _own(incidents, key)
@@ -196,6 +202,37 @@ def _declared_or_added(
     return [Declare(_id_of(key, cluster, min(fallen), began), new, author_of(key))]
 
 
+def _worsened(
+    book: RuleBook, key: str, measured: Mapping[int, Measured], mine: Iterable[Incident], now: datetime
+) -> list[Post]:
+    """For the rule's own incidents that no person has posted to."""
+    posts = []
+    for incident in mine:
+        if _has_people(incident, key):
+            continue
+        seen = {
+            each: found.state
+            for each, told in incident.affected.items()
+            if each in book.directory.places
+            and (found := measured.get(each, Measured()).trouble(_worse_than(told), now)) is not None
+            and now - found.start >= book.rules[key].after
+        }
+        if seen:
+            said = wording.worse(book.directory.places, incident.affected, seen)
+            update = NewUpdate(incident.phase, said, {**incident.affected, **seen})
+            posts.append(Post(incident.id, update, author_of(key)))
+    return posts
+
+
+def _worse_than(state: ComponentState) -> list[ComponentState]:
+    order = list(ComponentState)
+    return [each for each in TROUBLE if order.index(each) > order.index(state)] if state in _TOLD else []
+
+
+def _has_people(incident: Incident, key: str) -> bool:
+    return any(each.author != author_of(key) for each in incident.updates)
+
+
 def _own(incidents: Iterable[Incident], key: str) -> list[Incident]:
     return [each for each in incidents if each.rule == key and each.is_open]
 
@@ -236,7 +273,7 @@ def _well_since(
 
     What has left the estate is left out; when all has, it is over since it was declared.
     """
-    if any(each.author != author_of(key) for each in incident.updates):
+    if _has_people(incident, key):
         return None
     since = [incident.began_at]
     for each in spoken_of(incident) & directory.places.keys():

@@ -149,6 +149,46 @@ async def test_what_changes_from_bad_to_worse_is_one_outage(service: Service) ->
     assert (opened.began_at, opened.affected) == (NOW, {API: DOWN})
 
 
+async def test_what_becomes_worse_than_was_told_is_told_once(service: Service) -> None:
+    service.becomes(API, PARTIAL)
+    service.becomes(WEB, PARTIAL)
+    await service.runs(3 * MINUTE)
+    service.becomes(API, DOWN)
+    await service.runs(AFTER - SECOND)
+    assert len((await service.only()).updates) == 1
+    await service.runs(MINUTE)
+    told = await service.only()
+    assert told.affected == {API: DOWN, WEB: PARTIAL}
+    assert [each.body for each in told.updates[1:]] == [
+        "It has become worse: API (partial outage before, major outage now)."
+    ]
+    for state in (PARTIAL, DOWN, WELL, DOWN):
+        service.becomes(API, state)
+        await service.runs(3 * MINUTE)
+    assert await service.only() == told
+    assert service.told.events == [Event.INCIDENT_DECLARED, Event.INCIDENT_UPDATED]
+
+
+async def test_what_joins_and_worsens_at_once_is_told_one_after_the_other(service: Service) -> None:
+    service.becomes(API, PARTIAL)
+    await service.runs(3 * MINUTE)
+    service.becomes(API, DOWN)
+    service.becomes(WEB, DOWN)
+    await service.runs(3 * MINUTE)
+    assert (await service.only()).affected == {API: DOWN, WEB: DOWN}
+    assert len((await service.only()).updates) == 3
+
+
+async def test_once_a_person_posted_what_becomes_worse_is_theirs_to_say(service: Service) -> None:
+    service.becomes(API, PARTIAL)
+    await service.runs(3 * MINUTE)
+    opened = await service.only()
+    await service.told.desk.post(opened.id, NewUpdate(Phase.IDENTIFIED, "A disk."), "ada")
+    service.becomes(API, DOWN)
+    await service.runs(30 * MINUTE)
+    assert (await service.only()).affected == {API: PARTIAL}
+
+
 async def test_what_comes_and_goes_is_one_incident(service: Service) -> None:
     for _ in range(5):
         service.becomes(API, DOWN)

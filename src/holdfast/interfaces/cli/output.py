@@ -57,12 +57,14 @@ def print_table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) ->
     """A table for people. `columns` maps headings to their alignment (left, right)."""
     from rich.console import Console  # noqa: PLC0415  rich costs more to import than `--help` may take
     from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, justify in columns.items():
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        # As text, not as rich's markup: a title in brackets would vanish, or be an error.
+        table.add_row(*(Text(str(cell)) for cell in row))
     Console().print(table)
 
 

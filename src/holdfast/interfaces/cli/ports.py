@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from holdfast.availability.alerting.model import Alert, Outcome, Silence, Waiting
     from holdfast.availability.months import Verified
     from holdfast.availability.views import AgreementReport, Overview
+    from holdfast.communication.model import Incident
     from holdfast.estate.model import Estate
     from holdfast.interchange.report import Remark
     from holdfast.interfaces.cli.admitting import AccountOutcome, AccountRequest, AccountShown, TokenShown
@@ -35,6 +36,14 @@ class Place:
 
     config: Path
     data_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SlaReport:
+    """An agreement's figures, and for each of its `events` the incident that was declared, or None."""
+
+    report: AgreementReport
+    declared: Sequence[Incident | None] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +261,9 @@ class Commands(Protocol):
         """The lab with Holdfast on it, until a signal ends both. `listen` overrides its site.listen."""
         ...
 
-    def sla_report(self, place: Place, agreement: str, moment: datetime | None) -> AgreementReport: ...
+    def sla_report(self, place: Place, agreement: str, moment: datetime | None) -> SlaReport:
+        """The agreement of that key, or the only one of the customer of that key."""
+        ...
 
     def report(self, place: Place, request: ReportRequest) -> ReportFile:
         """Make a report, as an operator sees it."""

@@ -7,14 +7,20 @@ import typer
 
 from holdfast.availability.model import State
 from holdfast.availability.sla import MEASURED, Figure, percent_text
-from holdfast.availability.views import AgreementReport
+from holdfast.communication.model import Incident
 from holdfast.interfaces.cli.frozen import print_chain, row_as_plain
 from holdfast.interfaces.cli.output import print_table
+from holdfast.interfaces.cli.ports import SlaReport
 from holdfast.kernel.durations import format_duration
 
 
-def as_plain(report: AgreementReport) -> dict[str, Any]:
+DOWNTIME = frozenset({State.MAJOR_OUTAGE, State.PARTIAL_OUTAGE})
+"""Of these it is said when nobody declared an incident."""
+
+
+def as_plain(found: SlaReport) -> dict[str, Any]:
     """The report for programs. Durations are in seconds; figures are percent, rounded down."""
+    report = found.report
     statement = report.statement
     return {
         "agreement": report.key,
@@ -46,8 +52,9 @@ def as_plain(report: AgreementReport) -> dict[str, Any]:
                 "reason": event.reason,
                 "because_of": [f"{each.cluster_key}/{each.key}" for each in event.because_of],
                 "sample": event.sample,
+                "incident": None if incident is None else {"id": incident.id, "title": incident.title},
             }
-            for status, event in report.events
+            for (status, event), incident in zip(report.events, found.declared, strict=True)
         ],
         "frozen": [row_as_plain(row) for row in report.frozen],
     }
@@ -63,8 +70,9 @@ def _plain_figure(figure: Figure) -> dict[str, Any]:
     }
 
 
-def print_report(report: AgreementReport) -> None:
+def print_report(found: SlaReport) -> None:
     """The report for people."""
+    report = found.report
     statement = report.statement
     typer.echo(f"{report.agreement.name} · {report.customer_name}")
     if report.sample:
@@ -83,7 +91,28 @@ def print_report(report: AgreementReport) -> None:
     typer.echo(f"objective {verdict}; error budget left {_length(budget.left)} of {_length(budget.allowed)}")
     if statement.credit:
         typer.echo(f"credit owed: {statement.credit} % of the fee")
+    _print_downtimes(found)
     print_chain(report.frozen)
+
+
+def _print_downtimes(found: SlaReport) -> None:
+    rows = [
+        (
+            f"{event.window.start:%Y-%m-%d %H:%M:%S}Z",
+            _length(event.window.duration),
+            f"{status.cluster_key}/{status.key}",
+            event.state.label.replace("_", " "),
+            _declared(incident),
+        )
+        for (status, event), incident in zip(found.report.events, found.declared, strict=True)
+        if event.state in DOWNTIME
+    ]
+    if rows:
+        print_table(dict.fromkeys(("downtime", "for", "component", "state", "incident"), "left"), rows)
+
+
+def _declared(incident: Incident | None) -> str:
+    return "none was declared" if incident is None else f"{incident.id} {incident.title}"
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:
