@@ -15,8 +15,9 @@ import pyotp
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
+from holdfast.bootstrap.actors import command_line
 from installation import PROGRAM, Installation, eventually, free_port, installed
 from oidc_provider import CLIENT, SECRET
 
@@ -300,16 +301,16 @@ async def test_what_a_keyboard_reaches_first_is_what_one_came_for(
 ) -> None:
     page: Page = await sit_down()
     await page.goto("/login")
-    assert await page.evaluate("document.activeElement.name") == "name"
+    await expect(page.get_by_label("Name")).to_be_focused()
     await page.keyboard.type("nobody")
     await page.keyboard.press("Tab")
     await page.keyboard.type("not the password")
     await page.keyboard.press("Enter")
-    await page.wait_for_selector("[role=alert]")
+    await expect(page.locator("[role=alert]")).to_be_visible()
     assert re.search("wrong", await page.locator("[role=alert]").inner_text())
     assert await page.get_by_label("Name").input_value() == "nobody"
     assert await page.get_by_label("Password").input_value() == ""
-    assert await page.evaluate("document.activeElement.name") == "password"
+    await expect(page.get_by_label("Password")).to_be_focused()
 
 
 async def test_the_command_line_administers_without_a_secret_in_its_arguments(place: Place) -> None:
@@ -321,7 +322,7 @@ async def test_the_command_line_administers_without_a_secret_in_its_arguments(pl
         done = piped(place, typed)
         assert done.returncode == code, done.stderr
         assert typed.strip() not in done.stdout + done.stderr
-    assert "account.password_set" in place.events("command line")
+    assert "account.password_set" in place.events(command_line())
     (listed,) = [each for each in run("account", "list", "--json").json if each["name"] == "clara"]
     assert (listed["role"], listed["second_factor"]) == ("operator", False)
 

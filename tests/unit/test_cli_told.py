@@ -2,10 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +13,21 @@ from typer.testing import CliRunner
 from holdfast.availability.model import Interval, State
 from holdfast.availability.sla import Terms, statement
 from holdfast.availability.views import AgreementReport, ComponentStatus, Event
-from holdfast.communication.model import Impact, Incident, Phase
+from holdfast.communication.model import (
+    Channel,
+    Impact,
+    Incident,
+    Phase,
+    Scope,
+    Standing,
+    Subscription,
+)
 from holdfast.estate.model import Agreement
 from holdfast.interfaces.cli.app import build
 from holdfast.interfaces.cli.declaring import IncidentOutcome, IncidentRequest
-from holdfast.interfaces.cli.ports import SlaReport
+from holdfast.interfaces.cli.output import progress_shown
+from holdfast.interfaces.cli.ports import Progress, SlaReport
+from holdfast.interfaces.cli.subscribing import Subscriber
 from holdfast.kernel.windows import Window
 
 AT = datetime(2026, 10, 3, 2, tzinfo=UTC)
@@ -36,9 +44,7 @@ def report() -> SlaReport:
     made = statement({1: line}, [], Terms(Decimal("99.9")), OCTOBER, OCTOBER.end)
     api = ComponentStatus(1, "eu", "api", "API", "", State.OPERATIONAL, None)
     events = [(api, Event(each.window, each.state)) for each in line]
-    return SlaReport(
-        AgreementReport("gold", agreed, "Acme", [api], made, [], events), [INCIDENT, None, None]
-    )
+    return SlaReport(AgreementReport("gold", agreed, "Acme", [api], made, events, []), [INCIDENT, None, None])
 
 
 class FakeCommands:
@@ -59,10 +65,18 @@ class FakeCommands:
         return IncidentOutcome(INCIDENT, {})
 
 
+class Subscribers:
+    def __init__(self, subscription_id: str) -> None:
+        self._id = subscription_id
+
+    def subscriber_list(self, place: object, limit: int) -> Sequence[Subscriber]:
+        del place, limit
+        kept = Subscription(self._id, Channel.WEBHOOK, "de", Scope(), Standing.ACTIVE, AT)
+        return [Subscriber(kept, "https://hooks.example.com/…")]
+
+
 def run(*command: str, commands: Any = None) -> Result:
-    return CliRunner().invoke(
-        build(lambda: commands or FakeCommands()), [*command], env={"COLUMNS": "200"}
-    )
+    return CliRunner().invoke(build(lambda: commands or FakeCommands()), [*command], env={"COLUMNS": "200"})
 
 
 def test_every_downtime_names_its_incident_or_that_none_was_declared() -> None:
@@ -84,3 +98,54 @@ def test_programs_are_told_the_same() -> None:
 
 def test_brackets_in_a_title_are_a_part_of_it() -> None:
     assert "[eu] API is down [/api]" in run("incident", "list", "--all").output
+
+
+def test_what_a_row_is_named_by_is_never_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    named = "9ad70c59-e7a1-4c1b-8a55-0123456789ab"
+    listing: Any = Subscribers(named)
+    printed = CliRunner().invoke(build(lambda: listing), ["subscriber", "list"]).output
+    assert named in printed
+
+
+def test_of_a_long_way_a_log_gets_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_shown(quiet=False) as report:
+        report(Progress("looking"))
+        for done in range(1, 501):
+            report(Progress(f"copied {done} of 500", done, 500))
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "looking"
+    assert said[-1] == "copied 500 of 500"
+    assert len(said) < 20
+
+
+def test_few_steps_are_told_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_shown(quiet=False) as report:
+        for done in range(1, 4):
+            report(Progress(f"tried {done}", done, 3))
+    assert capsys.readouterr().err.splitlines() == ["tried 1", "tried 2", "tried 3"]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["declare", "--title", "API is down"], "--body"),
+        (["update", "a1b2c3d4e5f6"], "--body"),
+        (["resolve", "a1b2c3d4e5f6", "--body-file", "-"], "--body"),
+        (["edit", "a1b2c3d4e5f6"], "say what is to be corrected"),
+        (["edit", "a1b2c3d4e5f6", "--body", "x"], "--update"),
+    ],
+)
+def test_what_is_left_out_is_asked_for_before_anything_is_done(command: list[str], said: str) -> None:
+    commands = FakeCommands()
+    answer = run("incident", *command, commands=commands)
+    assert answer.exit_code == 2
+    assert said in answer.output
+    assert commands.asked == []
+
+
+def test_a_text_may_come_through_a_pipe() -> None:
+    commands = FakeCommands()
+    asked = ["incident", "declare", "--title", "API is down"]
+    assert CliRunner().invoke(build(lambda: commands), asked, input="We look.\n").exit_code == 0
+    assert commands.asked[0].body == "We look.\n"

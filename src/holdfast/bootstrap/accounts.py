@@ -7,6 +7,7 @@ from datetime import timedelta
 from holdfast.adapters.hashing.argon import Argon2
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.identity import PostgresIdentity
+from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.running import url_of
 from holdfast.estate.model import Estate
 from holdfast.estate.suggest import did_you_mean
@@ -17,7 +18,7 @@ from holdfast.identity.tokens import TokenDesk, is_in_force
 from holdfast.interfaces.cli.admitting import AccountOutcome, AccountRequest, AccountShown, TokenShown
 from holdfast.kernel.clock import SystemClock
 
-ACTOR = Actor("command line", EVERYTHING)
+ACTOR = Actor(command_line(), EVERYTHING)
 
 
 class AccountCommands:

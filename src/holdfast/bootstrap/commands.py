@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +25,7 @@ from holdfast.availability.vantage import VantageLogin, fresh_token, sha256_of
 from holdfast.availability.views import Overview
 from holdfast.bootstrap import interchange, lab, months, running
 from holdfast.bootstrap.accounts import AccountCommands
+from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.alerting import check_pattern, send_test
 from holdfast.bootstrap.connections import try_connections
 from holdfast.bootstrap.database import is_embedded, server_for
@@ -115,7 +116,7 @@ class LocalCommands:
         async def add(pool: Pool, inventory: Inventory) -> str:
             _declared_vantage(key, inventory.estate)
             token = fresh_token()
-            await PostgresAgents(pool).add(key, sha256_of(token), "command line")
+            await PostgresAgents(pool).add(key, sha256_of(token), command_line())
             return token
 
         return _run(_with_database(place, Role.CONTROLLER, add))
@@ -132,7 +133,7 @@ class LocalCommands:
 
     def agent_revoke(self, place: Place, key: str) -> bool:
         async def revoke(pool: Pool, _: Inventory) -> bool:
-            return await PostgresAgents(pool).revoke(key, "command line")
+            return await PostgresAgents(pool).revoke(key, command_line())
 
         return _run(_with_database(place, Role.CONTROLLER, revoke))
 
@@ -319,7 +320,7 @@ class LocalCommands:
     def alert_silence(self, place: Place, pattern: str, lasting: timedelta, reason: str) -> Silence:
         async def silence(pool: Pool, inventory: Inventory) -> Silence:
             check_pattern(pattern, inventory.estate)
-            return await PostgresAlerts(pool).silence(pattern, lasting, reason, "command line")
+            return await PostgresAlerts(pool).silence(pattern, lasting, reason, command_line())
 
         return _run(_with_database(place, Role.CONTROLLER, silence))
 
@@ -331,7 +332,7 @@ class LocalCommands:
 
     def alert_expire(self, place: Place, silence_id: int) -> bool:
         async def expire(pool: Pool, _: Inventory) -> bool:
-            return await PostgresAlerts(pool).expire(silence_id, "command line")
+            return await PostgresAlerts(pool).expire(silence_id, command_line())
 
         return _run(_with_database(place, Role.CONTROLLER, expire))
 

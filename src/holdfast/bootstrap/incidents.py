@@ -1,13 +1,12 @@
 """`holdfast incident` on the database of a running Holdfast."""
 
-import os
-import pwd
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from holdfast.adapters.postgres.announcements import PostgresAnnouncements
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.availability.reading import Inventory
+from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.communication import directory_in, incident_desk
 from holdfast.communication.errors import NotPossible, NotThere
 from holdfast.communication.incident_desk import NewIncident, NewUpdate, Preview
@@ -36,7 +35,7 @@ class IncidentCommands:
         self._directory = directory_in(inventory)
         self._announcements = PostgresAnnouncements(pool)
         self._desk = incident_desk(pool, SystemClock(), lambda: self._directory)
-        self._actor = f"command line ({_user()})"
+        self._actor = command_line()
 
     async def listed(self, *, over: bool) -> Sequence[IncidentOutcome]:
         """The open ones, drafts too; with `over` also those that ended in the last 90 days."""
@@ -187,11 +186,3 @@ def _state(text: str) -> ComponentState:
 
 def _unknown(what: str, text: str, possible: Sequence[str]) -> NotPossible:
     return NotPossible(f"there is no {what} {text!r}", hint=did_you_mean(text, possible))
-
-
-def _user() -> str:
-    """The account that runs this, as the system knows it: no variable that it could set."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())

@@ -7,6 +7,7 @@ from holdfast.adapters.postgres.announcements import PostgresAnnouncements
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.maintenance import PostgresMaintenances
 from holdfast.availability.reading import Inventory
+from holdfast.bootstrap.actors import command_line
 from holdfast.communication.directory import Directory, directory_of
 from holdfast.communication.errors import NotPossible
 from holdfast.communication.lead_times import LeadTime, lead_times, planned_ahead
@@ -29,7 +30,6 @@ from holdfast.interfaces.cli.planning import (
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.windows import Window
 
-ACTOR = "command line"
 LOOK_BACK = timedelta(days=90)
 LOOK_AHEAD = timedelta(days=3653)
 PLANNED = "Planned maintenance"
@@ -58,6 +58,7 @@ class MaintenanceCommands:
         self._inventory = inventory
         self._directory = directory_of(inventory.estate, inventory.registered)
         self._desk = maintenance_desk(pool, SystemClock(), lambda: inventory)
+        self._actor = command_line()
 
     async def listed(self, *, finished: bool) -> Sequence[Outcome]:
         """What is planned and under way; with `finished` also what was in the last 90 days."""
@@ -98,7 +99,7 @@ class MaintenanceCommands:
         if request.step == "plan":
             new = self._new_series(request)
             foreseen = await self._desk.preview_series(new)
-            series = Series("", new) if request.dry_run else await self._desk.plan_series(new, ACTOR)
+            series = Series("", new) if request.dry_run else await self._desk.plan_series(new, self._actor)
             leads = [self._lead_times(None, each) for each in foreseen.maintenance[:1]]
             return SeriesOutcome(
                 series,
@@ -109,7 +110,7 @@ class MaintenanceCommands:
                 dry_run=request.dry_run,
             )
         if request.step == "end":
-            return await self._series_shown(await self._desk.end_series(request.series_id, ACTOR))
+            return await self._series_shown(await self._desk.end_series(request.series_id, self._actor))
         changes = SeriesChanges(
             request.title,
             request.body,
@@ -122,29 +123,32 @@ class MaintenanceCommands:
             request.ends_by_clock,
             request.remind,
         )
-        return await self._series_shown(await self._desk.change_series(request.series_id, changes, ACTOR))
+        return await self._series_shown(
+            await self._desk.change_series(request.series_id, changes, self._actor)
+        )
 
     def _steps(
         self, request: MaintenanceRequest
     ) -> tuple[Callable[[], Awaitable[Preview]], Callable[[], Awaitable[Maintenance]]]:
         """What the step would tell, and the step itself."""
         desk, key, body = self._desk, request.maintenance_id, request.body or ""
+        actor = self._actor
         if request.step == "plan":
             new = self._new(request)
-            return lambda: desk.preview(new), lambda: desk.plan(new, ACTOR)
+            return lambda: desk.preview(new), lambda: desk.plan(new, actor)
         if request.step == "extend":
             until = _given(request.at, "--to")
-            return lambda: desk.preview_extend(key, until), lambda: desk.extend(key, until, ACTOR)
+            return lambda: desk.preview_extend(key, until), lambda: desk.extend(key, until, actor)
         if request.step == "start":
-            return lambda: desk.preview_start(key), lambda: desk.start(key, ACTOR)
+            return lambda: desk.preview_start(key), lambda: desk.start(key, actor)
         if request.step == "finish":
             at = request.at
             return (
                 lambda: desk.preview_finish(key, at=at, body=body),
-                lambda: desk.finish(key, ACTOR, at=at, body=body),
+                lambda: desk.finish(key, actor, at=at, body=body),
             )
         if request.step == "cancel":
-            return lambda: desk.preview_cancel(key, body), lambda: desk.cancel(key, body, ACTOR)
+            return lambda: desk.preview_cancel(key, body), lambda: desk.cancel(key, body, actor)
         if request.step == "post":
             return self._posting(request)
         return self._changing(request)
@@ -163,7 +167,7 @@ class MaintenanceCommands:
             return await self._desk.preview_post(key, body, await stage())
 
         async def post() -> Maintenance:
-            return await self._desk.post(key, body, await stage(), ACTOR)
+            return await self._desk.post(key, body, await stage(), self._actor)
 
         return preview, post
 
@@ -189,7 +193,7 @@ class MaintenanceCommands:
             return await self._desk.preview_change(request.maintenance_id, await changes())
 
         async def change() -> Maintenance:
-            return await self._desk.change_by(request.maintenance_id, await changes(), ACTOR)
+            return await self._desk.change_by(request.maintenance_id, await changes(), self._actor)
 
         return preview, change
 

@@ -8,6 +8,7 @@ from holdfast.adapters.postgres.announcements import journal
 from holdfast.adapters.postgres.connect import Pool, borrowed
 from holdfast.adapters.postgres.deliveries import PostgresDeliveries
 from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
+from holdfast.bootstrap.actors import command_line
 from holdfast.communication.addresses import masked, normalised
 from holdfast.communication.errors import NotThere
 from holdfast.communication.model import Channel, Subscription
@@ -45,7 +46,7 @@ class SubscriberCommands:
             if await self._subscriptions.end(subscription_id):
                 ended += 1
                 facts = {"subscription": subscription_id}
-                entry = JournalEntry(datetime.now(UTC), "command line", "subscription.removed", facts)
+                entry = JournalEntry(datetime.now(UTC), command_line(), "subscription.removed", facts)
                 async with borrowed(self._pool) as connection:
                     await journal(connection, entry)
         if not ended:

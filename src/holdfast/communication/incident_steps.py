@@ -33,6 +33,10 @@ from holdfast.communication.model import (
 from holdfast.communication.texts import body_of, literally, title_of
 
 MOST_REVISIONS = 100
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""Nothing began before: a year was mistyped."""
+EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
+"""Nothing began before: a year with too few digits is a slip, and some programs cannot read it."""
 SAME_WITHIN = timedelta(minutes=2)
 """Somebody who says the very same again that soon pressed the button twice."""
 
@@ -156,7 +160,9 @@ def edited(
     _not_merged(incident)
     index = next((n for n, each in enumerate(incident.updates) if each.id == update_id), None)
     if index is None:
-        raise NotThere(f"the incident has no update {update_id!r}")
+        raise NotThere(
+            f"the incident has no update {update_id!r}", hint=f"see: holdfast incident show {incident.id}"
+        )
     old = incident.updates[index]
     body = body_of(body)
     at = old.at if shown_at is None else _between_neighbours(incident, index, _past(shown_at, now))
@@ -287,6 +293,8 @@ def _past(moment: datetime, now: datetime) -> datetime:
         raise NotPossible(
             f"{moment.astimezone(UTC):%F %T} UTC is in the future", hint="back-dating goes back"
         )
+    if moment < EARLIEST:
+        raise NotPossible(f"{moment:%F} is too long ago", hint="look at the year")
     return moment.astimezone(UTC)
 
 

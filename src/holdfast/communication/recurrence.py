@@ -32,6 +32,7 @@ _RANGES = {"BYMONTH": 12, "BYMONTHDAY": 31, "BYYEARDAY": 366, "BYWEEKNO": 53, "B
 _KNOWN = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "WKST", *_RANGES}
 _OF_MONTHS = {"MONTHLY", "YEARLY"}
 _ONLY_IN = {"BYMONTHDAY": _OF_MONTHS, "BYSETPOS": _OF_MONTHS, "BYYEARDAY": {"YEARLY"}, "BYWEEKNO": {"YEARLY"}}
+_WEEKS_OF_MONTH, _WEEKS_OF_YEAR = 5, 53
 _DAY = re.compile(r"([+-]?[1-9]\d?)?(MO|TU|WE|TH|FR|SA|SU)")
 _LIST = re.compile(r"[+-]?\d{1,3}(,[+-]?\d{1,3}){0,30}")
 
@@ -169,8 +170,16 @@ def _check_days(parts: dict[str, str], frequency: str, interval: int | None) -> 
     days = [_DAY.fullmatch(each) for each in parts["BYDAY"].split(",")] if "BYDAY" in parts else []
     if not all(days):
         raise NotPossible(f"BYDAY={parts['BYDAY']} names no days", hint="such as BYDAY=SU, or BYDAY=1SU")
-    if frequency not in _OF_MONTHS and any(each[1] for each in days if each):
+    numbered = [abs(int(each[1])) for each in days if each and each[1]]
+    if frequency not in _OF_MONTHS and numbered:
         raise NotPossible("the first Sunday of what?", hint="FREQ=MONTHLY;BYDAY=1SU")
+    of_year = frequency == "YEARLY" and "BYMONTH" not in parts
+    most = _WEEKS_OF_YEAR if of_year else _WEEKS_OF_MONTH
+    if any(each > most for each in numbered):
+        # dateutil would look beyond the end of the year, and fail.
+        raise NotPossible(
+            f"BYDAY={parts['BYDAY']}: there are {most} at most", hint="the last one is BYDAY=-1SU"
+        )
     # dateutil would look for such a day until the year 9999.
     if frequency == "DAILY" and interval not in (None, 1) and parts.keys() & {"BYDAY", "BYMONTH"}:
         raise NotPossible("every so many days may never be such a day", hint="leave INTERVAL or the days out")

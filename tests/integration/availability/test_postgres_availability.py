@@ -236,6 +236,56 @@ def test_the_controller_cannot_rewrite_history(home: "Database", statement: str)
         controller.execute(statement)
 
 
+@pytest.mark.parametrize(
+    ("function", "of"), [("drop_partitions", "result"), ("drop_metric_partitions", "metric_minute")]
+)
+def test_the_controller_cannot_have_the_owner_drop_a_table_by_a_catalogue_of_its_own(
+    home: "Database", function: str, of: str
+) -> None:
+    """Temporary tables come before the catalogue's, for whoever does not name them last."""
+    with home.connect(Role.CONTROLLER) as controller:
+        controller.execute("SELECT availability.make_partition('result', '2026-01-01Z', '2026-01-02Z')")
+        controller.execute(
+            "CREATE TEMP TABLE pg_inherits AS SELECT c.oid AS inhrelid, %s::regclass::oid AS inhparent "
+            "FROM pg_catalog.pg_class c WHERE relname = 'result_20260101'",
+            (f"availability.{of}",),
+        )
+        controller.execute("CREATE TEMP TABLE pg_class (oid oid, relname name, relpartbound pg_node_tree)")
+        controller.execute(
+            "INSERT INTO pg_temp.pg_class SELECT oid, 'month', relpartbound FROM pg_catalog.pg_class "
+            "WHERE relname = 'result_20260101'"
+        )
+        controller.execute(f"SELECT availability.{function}(%s, '2020-01-01Z')", (of,))
+        dropped = controller.execute(
+            f"SELECT * FROM availability.{function}(%s, '2026-01-03Z')", (of,)
+        ).fetchall()
+        (kept,) = controller.execute("SELECT to_regclass('availability.month') IS NOT NULL").fetchone() or ()
+    assert ("month",) not in dropped
+    assert kept
+
+
+def test_what_runs_as_the_owner_names_temporary_tables_last(home: "Database") -> None:
+    """Also what comes later: by default they would come first."""
+    with home.connect(Role.OWNER) as owner:
+        found = owner.execute(
+            "SELECT p.oid::regprocedure::text, p.proconfig FROM pg_proc p "
+            "JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.prosecdef AND n.nspname !~ '^pg_'"
+        ).fetchall()
+    assert found
+    careless = [
+        function
+        for function, settings in found
+        if not any(each == "search_path=pg_catalog, pg_temp" for each in settings or ())
+    ]
+    assert careless == []
+
+
+@pytest.mark.parametrize("role", [Role.SITE, Role.CONSOLE, Role.SENDER])
+def test_only_the_controller_reads_what_agents_log_in_with(home: "Database", role: Role) -> None:
+    with home.connect(role) as connection, pytest.raises(pg.InsufficientPrivilege):
+        connection.execute("SELECT token_sha256 FROM availability.vantage_point")
+
+
 def test_only_tables_made_for_it_are_partitioned(home: "Database") -> None:
     with home.connect(Role.CONTROLLER) as controller:
         for table in ("transition", "result; DROP TABLE availability.lease", ""):

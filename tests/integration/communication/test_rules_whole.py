@@ -120,7 +120,7 @@ def test_a_person_declares_corrects_and_ends_an_incident(ready: Installation) ->
         "incident", "declare", "--title", "Slow", "--component", "main/wep", "--body", "x", code=1
     )
     assert "did you mean `main/web`?" in wrong.err
-    assert "a text is needed" in ready.run("incident", "declare", "--title", "Slow", code=1).err
+    assert "--body" in ready.run("incident", "declare", "--title", "Slow", code=2).err
     assert incidents(ready, "--all") == []
     declared = ready.run(
         *("incident", "declare", "--title", "Slow", "--component", "main/api=degraded", "--json"),

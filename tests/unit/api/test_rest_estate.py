@@ -64,6 +64,29 @@ async def test_agreements_and_their_reports(api: httpx.AsyncClient) -> None:
         assert (await api.get("/agreements/premium/report", params={"month": month})).status_code == 422
 
 
+async def test_every_downtime_of_a_report_has_its_incident_or_none(
+    api: httpx.AsyncClient, served: Served
+) -> None:
+    asked = {"params": {"month": "2026-11"}}
+    before = (await api.get("/agreements/premium/report", **asked)).json()
+    assert [each["incident"] for each in before["events"]] == [None] * len(before["events"])
+    down = next(each for each in before["events"] if each["state"] == "major_outage")
+    declared = {
+        "title": "API is down",
+        "body": "We look.",
+        "affected": {down["component"]: "major_outage"},
+        "began_at": down["from"],
+        "draft": True,
+    }
+    incident = (await api.post("/incidents", json=declared)).json()
+    drafted = (await api.get("/agreements/premium/report", **asked)).json()
+    assert drafted["events"] == before["events"]
+    await api.post(f"/incidents/{incident['id']}/publish")
+    after = (await api.get("/agreements/premium/report", **asked)).json()
+    named = {each["from"]: each["incident"] for each in after["events"]}
+    assert named[down["from"]] == {"id": incident["id"], "title": "API is down"}
+
+
 async def test_templates_are_filled_in(api: httpx.AsyncClient) -> None:
     (template,) = (await api.get("/templates")).json()["items"]
     assert (template["key"], template["variables"]) == ("outage", ["component", "cluster"])
@@ -76,6 +99,12 @@ async def test_templates_are_filled_in(api: httpx.AsyncClient) -> None:
         "impact": "major",
         "phase": "investigating",
     }
+    # As a person chooses them in the console: the components say the rest.
+    chosen = {"affected": {"eu/website": "degraded", "eu/api": "major_outage"}}
+    known = (await api.post("/templates/outage/fill", json=chosen)).json()
+    assert (known["title"], known["body"]) == ("API is down", "We look into API in EU.")
+    elsewhere = await api.post("/templates/outage/fill", json={"affected": {"mars/api": "degraded"}})
+    assert elsewhere.status_code == 422
     missing = await api.post("/templates/outage/fill", json={"variables": {}})
     assert (missing.status_code, "component" in missing.json()["detail"]) == (409, True)
 

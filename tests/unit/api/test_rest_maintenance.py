@@ -90,6 +90,19 @@ async def test_a_preview_tells_nobody(api: httpx.AsyncClient, served: Served) ->
     assert not served.announcements.announced
 
 
+async def test_a_preview_says_for_which_agreements_the_notice_suffices(api: httpx.AsyncClient) -> None:
+    late = {**PLANNED, "components": ["eu/api"], "starts_at": "2026-11-23T13:00:00Z"}
+    for sent, suffices in (({**late, "starts_at": "2026-11-27T13:00:00Z"}, True), (late, False)):
+        sent["ends_at"] = "2026-11-27T15:00:00Z"
+        (notice,) = (await api.post("/maintenances/preview", json=sent)).json()["agreements"]
+        assert (notice["agreement"], notice["customer"]) == ("premium", "acme")
+        assert notice["suffices"] is suffices
+        assert notice["suffices"] is (notice["given_s"] >= notice["asked_s"])
+    work = await planned(api)
+    begun = (await api.post(f"/maintenances/{work['id']}/cancel/preview", json={})).json()
+    assert begun["agreements"] == []
+
+
 async def test_every_step_can_be_tried_before_it_is_made(api: httpx.AsyncClient, served: Served) -> None:
     work = await planned(api)
     address, before = f"/maintenances/{work['id']}", len(served.announcements.announced)

@@ -275,3 +275,15 @@ def incident(key: str, began: int, ended: int | None, component: int = API, **gi
 def test_the_incident_of_a_downtime(incidents: list[Incident], expected: str | None) -> None:
     found = linked(incidents, API, Window(NOW, NOW + 10 * MINUTE))
     assert (found.id if found else None) == expected
+
+
+@pytest.mark.parametrize("year", [1, 1900])
+async def test_nothing_began_in_a_year_that_is_a_slip_of_the_keyboard(told: Told, year: int) -> None:
+    """Such an incident would be in no page of the API's list, and end the list for all that come after it."""
+    slip = datetime(year, 1, 2, tzinfo=NOW.tzinfo)
+    with pytest.raises(NotPossible, match="too long ago"):
+        await told.desk.declare(replace(new(), began_at=slip), "ada")
+    made = await told.desk.declare(new(), "ada")
+    with pytest.raises(NotPossible, match="too long ago"):
+        await told.desk.change(made.id, began_at=slip, actor="ada")
+    assert await told.desk.incident(made.id) == made

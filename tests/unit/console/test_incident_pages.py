@@ -254,3 +254,22 @@ async def test_lists_say_what_is_open_and_since_when(desk: Desks) -> None:
     assert "Europe API" in page
     # It was declared at 03:10 UTC.
     assert "4:10" in page
+
+
+@pytest.mark.parametrize("sent", [{}, {"title": "Other"}, {"impact": "minor"}, {"began": "x"}])
+async def test_a_correction_with_fields_left_out_is_refused_and_comes_back(
+    desk: Desks, sent: dict[str, object]
+) -> None:
+    incident = await _declared(desk)
+    answer = await desk.post(f"/incidents/{incident.id}/details", **sent)
+
+    assert answer.status_code == 422
+    assert (await desk.incidents.incident(incident.id)).title == incident.title
+
+
+@pytest.mark.parametrize("began", ["0001-01-01T00:00", "9999-12-31T23:59", "0001-06-01T00:00"])
+async def test_the_ends_of_the_calendar_are_no_time_to_begin(desk: Desks, began: str) -> None:
+    answer = await desk.post("/incidents/new", **_fields(began=began))
+
+    assert answer.status_code == 422
+    assert await desk.incidents.incidents() == []

@@ -1,10 +1,11 @@
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from desks import API, NOW, Desks, desks
 
-from holdfast.communication.maintenance_desk import NewMaintenance
+from holdfast.communication.maintenance_desk import NewMaintenance, SeriesChanges
 from holdfast.communication.model import Maintenance, Stage
 from holdfast.identity.model import Role
 from holdfast.kernel.windows import Window
@@ -79,6 +80,59 @@ async def test_again_and_again_and_no_more(desk: Desks) -> None:
     assert (await desk.maintenance.one_series(series.id)).is_over
 
 
+async def test_a_recurring_plan_is_made_once_and_changed(desk: Desks) -> None:
+    for _ in range(2):
+        answer = await desk.post("/maintenance/new", **_fields(rhythm="FREQ=WEEKLY"))
+        assert answer.headers["location"] == "/maintenance/series/abcdefghijk1"
+    (series,) = await desk.maintenance.series()
+    assert len(desk.announcements.announced) == 1
+    one = f"/maintenance/series/{series.id}"
+    page = (await desk.browser.get(one)).text
+    assert "every week" in page
+    assert "2026" in page
+    begun = (await desk.browser.get(f"{one}/change")).text
+    assert re.search(r'value="FREQ=WEEKLY" selected', begun)
+
+    sent = _fields(title="Newer disks", rhythm="FREQ=WEEKLY", remind=["1h"], seen=str(series.version))
+    looked_at = await desk.post(f"{one}/change", **{**sent, "do": "preview"})
+    assert "3 subscribers will be told" in looked_at.text
+    assert (await desk.maintenance.one_series(series.id)).plan.title == "New disks"
+    answer = await desk.post(f"{one}/change", **sent)
+
+    assert answer.headers["location"] == one
+    changed = (await desk.maintenance.one_series(series.id)).plan
+    assert (changed.title, changed.remind) == ("Newer disks", (HOUR,))
+    # The time of day was not touched, and does not move.
+    assert (changed.first_at, changed.lasts) == (series.plan.first_at, series.plan.lasts)
+    planned = await desk.maintenance.maintenances(Window(NOW, NOW + 1000 * HOUR))
+    assert {each.title for each in planned} == {"Newer disks"}
+    assert len(desk.announcements.announced) == 2
+
+
+async def test_a_rule_of_its_own_goes_before_the_choice(desk: Desks) -> None:
+    await desk.post("/maintenance/new", **_fields(rhythm="FREQ=DAILY", rule="FREQ=MONTHLY;BYDAY=1SU"))
+    (series,) = await desk.maintenance.series()
+    assert series.plan.rule == "FREQ=MONTHLY;BYDAY=1SU"
+    assert (
+        'value="FREQ=MONTHLY;BYDAY=1SU"'
+        in (await desk.browser.get(f"/maintenance/series/{series.id}/change")).text
+    )
+
+
+async def test_nobody_changes_a_plan_that_they_have_not_read(desk: Desks) -> None:
+    await desk.post("/maintenance/new", **_fields(rhythm="FREQ=WEEKLY"))
+    (series,) = await desk.maintenance.series()
+    await desk.maintenance.change_series(series.id, SeriesChanges(title="Bert's disks"), "bert")
+    answer = await desk.post(
+        f"/maintenance/series/{series.id}/change",
+        **_fields(title="My disks", rhythm="FREQ=WEEKLY", seen=str(series.version)),
+    )
+    assert answer.status_code == 422
+    assert "somebody changed this plan" in answer.text.lower()
+    assert "My disks" in answer.text
+    assert (await desk.maintenance.one_series(series.id)).plan.title == "Bert's disks"
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -88,6 +142,7 @@ async def test_again_and_again_and_no_more(desk: Desks) -> None:
         {"component": []},
         {"title": ""},
         {"rhythm": "FREQ=SECONDLY"},
+        {"rule": "FREQ=SOMETIMES"},
         {"start": "2027-03-28T02:30", "end": "2027-03-28T05:00"},
     ],
 )
@@ -131,6 +186,16 @@ async def test_it_begins_lasts_longer_and_ends_at_a_button(desk: Desks) -> None:
     assert [each.body for each in over.updates][-2:] == ["Looking at it.", "Done."]
 
 
+async def test_before_any_button_it_is_said_whom_it_tells(desk: Desks) -> None:
+    planned = await _planned(desk)
+    announced = len(desk.announcements.announced)
+    assert "3 subscribers will be told" in (await desk.browser.get(f"/maintenance/{planned.id}")).text
+    assert (await desk.maintenance.maintenance(planned.id)).stage is Stage.SCHEDULED
+    assert len(desk.announcements.announced) == announced
+    await desk.post(f"/maintenance/{planned.id}/step", do="cancel")
+    assert "will be told" not in (await desk.browser.get(f"/maintenance/{planned.id}")).text
+
+
 async def test_it_is_cancelled_with_a_reason(desk: Desks) -> None:
     planned = await _planned(desk)
     answer = await desk.post(f"/maintenance/{planned.id}/step", do="cancel", body="The disks are late.")
@@ -162,3 +227,11 @@ async def test_a_viewer_reads_only() -> None:
         ):
             assert (await viewer.post(path, **_fields(do="cancel"))).status_code == 403
         assert await viewer.maintenance.maintenance(planned.id) == planned
+
+
+@pytest.mark.parametrize("start", ["0001-01-01T00:00", "9999-12-31T23:59"])
+async def test_the_ends_of_the_calendar_are_no_time_for_work(desk: Desks, start: str) -> None:
+    answer = await desk.post("/maintenance/new", **_fields(start=start, end="9999-12-31T23:59"))
+
+    assert answer.status_code == 422
+    assert await desk.maintenance.maintenances(Window(NOW - HOUR, NOW + 1000 * HOUR)) == []

@@ -5,8 +5,11 @@ from dataclasses import replace
 from reported import API, DOWN_AT, HOUR, OCTOBER, VAULT, WEBSITE, Past, incident
 
 from holdfast.availability.views import Cause
+from holdfast.communication.model import ComponentState, Phase, Update
 from holdfast.interfaces.reports.as_json import as_json, plain
 from holdfast.kernel.windows import Window
+
+MAJOR = ComponentState.MAJOR_OUTAGE
 
 
 async def test_a_downtime_names_its_incident_or_that_none_was_declared(past: Past) -> None:
@@ -35,6 +38,22 @@ async def test_the_public_reads_nothing_of_a_private_cluster(past: Past) -> None
     assert "vip" not in text
     assert [each.incident for each in report.downtimes] == [None, None]
     assert [each.maintenance.title for each in report.review.planned] == ["Database upgrade", ""]
+
+
+async def test_what_spoke_of_a_private_cluster_once_stays_private(past: Past) -> None:
+    """Its title may still name it, though a later update no longer does."""
+    told = incident(2, "The vault of Nordwind burns", WEBSITE)
+    first = Update("u00000000001", DOWN_AT, Phase.IDENTIFIED, "Fire.", "ada", {VAULT: MAJOR, WEBSITE: MAJOR})
+    past.incidents.incidents_told = [replace(told, updates=(first,))]
+
+    public = await past.desk().cluster("eu", OCTOBER)
+    theirs = await past.desk().agreement("premium", OCTOBER)
+
+    assert public is not None
+    assert [each.incident for each in public.downtimes] == [None, None]
+    assert theirs is not None
+    known = {(each.incident.title, each.is_public) for each in theirs.downtimes if each.incident}
+    assert known == {("The vault of Nordwind burns", False)}
 
 
 async def test_a_customer_reads_what_its_agreement_covers(past: Past) -> None:

@@ -56,6 +56,21 @@ async def test_other_spellings_of_one_mailbox_are_counted_together(desk: Desk) -
     assert len(desk.kept.queue) == 4
 
 
+async def test_other_spellings_of_a_domain_lead_to_the_same_mailbox(desk: Desk) -> None:
+    """A dot at the end, letters of another width: the same place for mail, and each with a tag of its own."""
+    wide = str.maketrans("example", "\uff45\uff58\uff41\uff4d\uff50\uff4c\uff45")
+    domains = [
+        *(f"example.org{'.' * dots}" for dots in range(10)),
+        *(f"{'example'[:count].translate(wide)}{'example'[count:]}.org" for count in range(1, 8)),
+        *("example\u3002org", "\u00adexample.org"),
+    ]
+    for number, domain in enumerate(domains):
+        asked = await ask(desk, f"victim+{number}@{domain}", visitor=desk.visitor(f"203.0.113.{number}"))
+        assert asked.status_code == 303
+    assert {each.rpartition("@")[2] for each in desk.addresses()} == {"example.org"}
+    assert len(desk.kept.queue) == 4
+
+
 async def test_one_host_gets_few_requests_however_many_addresses_it_has() -> None:
     clock = ManualClock(NOW)
     few = replace(throttles(clock), host=Throttle(clock, 3, 3600))

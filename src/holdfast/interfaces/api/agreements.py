@@ -6,6 +6,9 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query
 
+from holdfast.availability.views import AgreementReport
+from holdfast.communication.incidents import linked
+from holdfast.communication.model import Incident
 from holdfast.estate.model import Agreement
 from holdfast.interfaces.api.callers import Reader, Served
 from holdfast.interfaces.api.paging import Cursor, Limit, page_of
@@ -14,6 +17,8 @@ from holdfast.interfaces.api.services import Services
 from holdfast.interfaces.api.shapes.estate import AgreementPage, AgreementTold, ReportTold
 from holdfast.interfaces.api.words import EstateKey
 from holdfast.kernel.windows import month_window
+
+MOST_INCIDENTS = 5000
 
 Month = Annotated[
     str | None,
@@ -69,7 +74,16 @@ async def get_report(services: Served, _: Reader, key: EstateKey, month: Month =
     report = await services.reader.agreement(key, moment)
     if report is None:
         raise _missing(key)
-    return ReportTold.of(report, services.estate())
+    return ReportTold.of(report, await _declared(services, report), services.estate())
+
+
+async def _declared(services: Services, report: AgreementReport) -> list[Incident | None]:
+    """Of each event the incident that was declared."""
+    if not report.events:
+        return []
+    since = report.statement.window.start
+    found = await services.incidents.incidents(since=since, limit=MOST_INCIDENTS, public_only=True)
+    return [linked(found, status.id, event.window) for status, event in report.events]
 
 
 def _moment(agreement: Agreement, month: str) -> datetime:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from holdfast.communication.errors import ChangedMeanwhile
 from holdfast.communication.incident_desk import Preview
+from holdfast.communication.lead_times import lead_times
 from holdfast.communication.maintenance_desk import Changes, MaintenanceDesk, NewMaintenance
 from holdfast.communication.model import Maintenance
 from holdfast.communication.texts import title_of
@@ -35,7 +36,7 @@ from holdfast.interfaces.api.problems import (
     described,
 )
 from holdfast.interfaces.api.services import Services
-from holdfast.interfaces.api.shapes.common import Recipients
+from holdfast.interfaces.api.shapes.common import NoticeGiven, Recipients
 from holdfast.interfaces.api.shapes.maintenance import (
     Cancel,
     Extend,
@@ -128,17 +129,27 @@ def _listed(component_ids: frozenset[int]) -> str:
 async def preview_maintenance(services: Served, _: Planner, new: Plan) -> MaintenancePreviewed:
     """What announcing this would tell, and how many. Stores nothing and tells nobody."""
     preview = await services.maintenance.preview(new.maintenance(services.directory()))
-    return _previewed(preview, services)
+    return _previewed(preview, services, announced=True)
 
 
-def _previewed(preview: Preview, services: Services) -> MaintenancePreviewed:
+def _previewed(preview: Preview, services: Services, *, announced: bool = False) -> MaintenancePreviewed:
+    """`announced`: whether it is about when the work begins."""
     notice = preview.notice
     assert notice.maintenance is not None  # noqa: S101  it is the notice of a maintenance
     return MaintenancePreviewed(
         event=notice.event,
         recipients=Recipients.of(preview.audience, notice.audience),
         maintenance=MaintenanceTold.of(notice.maintenance, services.directory()),
+        agreements=notices_given(notice.maintenance, services) if announced else [],
     )
+
+
+def notices_given(maintenance: Maintenance, services: Services) -> list[NoticeGiven]:
+    """For which agreements the notice of its start suffices, announced now."""
+    places = services.directory().places_of(maintenance.component_ids).values()
+    pairs = [(place.cluster_key, place.key) for place in places]
+    found = lead_times(services.estate(), pairs, maintenance.window.start, services.clock.now())
+    return [NoticeGiven.of(each) for each in found]
 
 
 @router.get(
@@ -194,7 +205,8 @@ async def preview_change(
     """What changing it like this would tell, and how many. Stores nothing and tells nobody."""
     before = await services.maintenance.maintenance(maintenance_id)
     asked = Changes(**change.asked(before, services.directory()))
-    return _previewed(await services.maintenance.preview_change(maintenance_id, asked), services)
+    preview = await services.maintenance.preview_change(maintenance_id, asked)
+    return _previewed(preview, services, announced=True)
 
 
 @router.post("/{maintenance_id}/extend", operation_id="extendMaintenance", responses=told(*_CHANGES))

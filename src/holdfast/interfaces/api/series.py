@@ -18,6 +18,7 @@ from holdfast.interfaces.api.exchange import (
     tag,
     told,
 )
+from holdfast.interfaces.api.maintenances import notices_given
 from holdfast.interfaces.api.paging import Cursor, Limit, page_of
 from holdfast.interfaces.api.problems import (
     CHANGED_MEANWHILE,
@@ -95,6 +96,7 @@ async def preview_series(services: Served, _: Planner, new: PlanSeries) -> Serie
         event=notice.event,
         recipients=Recipients.of(preview.told.audience, notice.audience),
         maintenance=[MaintenanceTold.of(each, directory) for each in preview.maintenance],
+        agreements=[each for first in preview.maintenance[:1] for each in notices_given(first, services)],
     )
 
 

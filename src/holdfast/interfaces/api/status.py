@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from holdfast.communication.model import ComponentState, Impact, Phase
-from holdfast.communication.templates import filled
+from holdfast.communication.templates import variables_of, written
 from holdfast.estate.communication import IncidentTemplate
 from holdfast.interfaces.api.callers import Reader, Served
 from holdfast.interfaces.api.paging import Cursor, Limit, page_of
@@ -22,6 +22,7 @@ from holdfast.interfaces.api.shapes.estate import (
     TemplatePage,
     TemplateTold,
 )
+from holdfast.interfaces.api.shapes.incidents import states_of
 from holdfast.interfaces.api.words import EstateKey
 from holdfast.interfaces.site.wording import all_components, worst_shown
 
@@ -132,11 +133,14 @@ def _template(services: Services, key: str) -> IncidentTemplate:
     responses=described(NOT_FOUND, CONFLICT),
 )  # fmt: skip
 async def fill_template(services: Served, _: Reader, key: EstateKey, fill: Fill) -> Filled:
-    """The template's texts with these variables. Stores nothing and tells nobody."""
-    template = _template(services, key)
+    """The template's texts about these components. Stores nothing and tells nobody."""
+    template, directory = _template(services, key), services.directory()
+    states = states_of(fill.affected, directory, "body/affected")
+    known = variables_of(directory.places, states, fill.began_at or services.clock.now())
+    title, body = written(template, known, fill.variables)
     return Filled(
-        title=filled(template.title, fill.variables),
-        body=filled(template.body, fill.variables),
+        title=title,
+        body=body,
         impact=Impact(template.impact),
         phase=Phase(template.phase),
     )

@@ -179,11 +179,14 @@ def _add_correcting(app: typer.Typer, commands: Callable[[], Commands]) -> None:
             raise typer.BadParameter("say with --update which one is to be corrected")
         if update is not None and (title is not None or impact is not None or began is not None):
             raise typer.BadParameter("correct the update first, and the incident's own fields then")
+        text = _text(body, body_file, needed=False)
+        if all(each is None for each in (text, at, title, impact, began)):
+            raise typer.BadParameter("say what is to be corrected: --title, --impact, --began, or --update")
         request = IncidentRequest(
             "change" if update is None else "edit",
             incident,
             title=title,
-            body=_text(body, body_file, needed=False),
+            body=text,
             impact=impact,
             began_at=None if began is None else parse_moment(began),
             at=None if at is None else parse_moment(at),
@@ -253,11 +256,17 @@ def _text(body: str | None, file: Path | None, *, needed: bool) -> str | None:
         raise typer.BadParameter("give the text by --body or by --body-file, not by both")
     if body is not None:
         return body
-    if file is None and not (needed and not sys.stdin.isatty()):
+    if file is None and not needed:
         return None
+    missing = typer.BadParameter("say what is known with --body or --body-file, or pipe the text in")
+    if file is None and sys.stdin.isatty():
+        raise missing
     try:
         if file is None or str(file) == "-":
-            return sys.stdin.read(LONGEST_TEXT)
+            text = sys.stdin.read(LONGEST_TEXT)
+            if not text.strip():
+                raise missing
+            return text
         with file.open(encoding="utf-8") as opened:
             return opened.read(LONGEST_TEXT)
     except (OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,9 @@
 """How the command line speaks: to people, to programs (--json), and of errors in one line."""
 
 import json
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,6 +18,12 @@ from holdfast.kernel.errors import HoldfastError
 FAILED = 1
 WRONG_ESTATE = 2
 INTERRUPTED = 130
+
+FEW = 20
+"""So many steps are told one by one."""
+LINE_EVERY_S = 5.0
+PIPED_WIDTH = 200
+"""Columns where nobody says how wide it is: a table in a file is not folded."""
 
 
 @contextmanager
@@ -60,12 +68,32 @@ def print_table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) ->
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, justify in columns.items():
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for number, (heading, justify) in enumerate(columns.items()):
+        # Nothing is cut off, and the first column, by which a row is named to other commands, stays whole.
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=number == 0)  # type: ignore[arg-type]
     for row in rows:
         # As text, not as rich's markup: a title in brackets would vanish, or be an error.
         table.add_row(*(Text(str(cell)) for cell in row))
-    Console().print(table)
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    Console(width=wide).print(table)
+
+
+class _Lines:
+    """Progress where no bar can be drawn: of a long way a line now and then, so that a log stays readable."""
+
+    def __init__(self) -> None:
+        self._said_at = -LINE_EVERY_S
+        self._said = ""
+
+    def say(self, progress: Progress) -> None:
+        now = time.monotonic()
+        on_the_way = progress.done is not None and progress.done != progress.total
+        if on_the_way and (progress.total or 0) > FEW and now - self._said_at < LINE_EVERY_S:
+            return
+        if progress.text == self._said:
+            return
+        self._said_at, self._said = now, progress.text
+        typer.echo(progress.text, err=True)
 
 
 @contextmanager
@@ -74,7 +102,7 @@ def progress_shown(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     if quiet:
         yield lambda _: None
     elif not sys.stderr.isatty():
-        yield lambda progress: typer.echo(progress.text, err=True)
+        yield _Lines().say
     else:
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
         from rich.progress import Progress as Bar  # noqa: PLC0415

@@ -174,7 +174,7 @@ def _verdict(each: LeadTime) -> str:
 
 def _length(length: timedelta) -> str:
     if length < timedelta():
-        return "less than nothing"
+        return "no time at all"
     return format_duration(timedelta(minutes=length // timedelta(minutes=1)))
 
 

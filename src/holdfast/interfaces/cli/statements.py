@@ -13,7 +13,6 @@ from holdfast.interfaces.cli.output import print_table
 from holdfast.interfaces.cli.ports import SlaReport
 from holdfast.kernel.durations import format_duration
 
-
 DOWNTIME = frozenset({State.MAJOR_OUTAGE, State.PARTIAL_OUTAGE})
 """Of these it is said when nobody declared an incident."""
 

@@ -311,7 +311,7 @@ class IncidentPages:
             status=200 if trouble is None else 422,
             title=f"Correct: {incident.title}",
             incident=incident,
-            fields=as_it_is if fields is None else fields,
+            fields=as_it_is if fields is None else {name: fields.get(name, "") for name in as_it_is},
             impacts=tuple(Impact),
             trouble=trouble and trouble_of(trouble),
         )

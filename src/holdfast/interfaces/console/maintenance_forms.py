@@ -5,7 +5,13 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from holdfast.communication.errors import NotPossible
-from holdfast.communication.maintenance_desk import Changes, NewMaintenance, NewSeries
+from holdfast.communication.maintenance_desk import (
+    Changes,
+    NewMaintenance,
+    NewSeries,
+    Series,
+    SeriesChanges,
+)
 from holdfast.communication.model import Maintenance
 from holdfast.interfaces.console.bodies import Form
 from holdfast.interfaces.console.incident_forms import ids_of
@@ -38,6 +44,7 @@ class MaintenanceForm:
     ends_by_clock: bool = True
     remind: frozenset[str] = frozenset(REMINDERS)
     rhythm: str = ""
+    rule: str = ""
 
     @classmethod
     def begun(cls, key: str, now: datetime, zone: ZoneInfo) -> "MaintenanceForm":
@@ -60,6 +67,25 @@ class MaintenanceForm:
         )
 
     @classmethod
+    def of_series(cls, series: Series, zone: ZoneInfo) -> "MaintenanceForm":
+        """With the first time of all, which gives the time of day and the length."""
+        plan = series.plan
+        offered = plan.rule in RHYTHMS
+        return cls(
+            series.id,
+            plan.title,
+            plan.body,
+            plan.component_ids,
+            local_text(plan.first_at, zone),
+            local_text(plan.first_at + plan.lasts, zone),
+            plan.starts_by_clock,
+            plan.ends_by_clock,
+            frozenset(name for name, length in REMINDERS.items() if length in plan.remind),
+            plan.rule if offered else "",
+            "" if offered else plan.rule,
+        )
+
+    @classmethod
     def sent(cls, fields: Form) -> "MaintenanceForm":
         return cls(
             fields.get("key", ""),
@@ -72,11 +98,12 @@ class MaintenanceForm:
             "ends_by_clock" in fields,
             frozenset(fields.getlist("remind")) & REMINDERS.keys(),
             fields.get("rhythm", ""),
+            fields.get("rule", "").strip(),
         )
 
     @property
     def repeats(self) -> bool:
-        return bool(self.rhythm)
+        return bool(self.rhythm or self.rule)
 
     def window(self, zone: ZoneInfo) -> Window:
         """Raises NotPossible for a time that is missing, unreadable or the wrong way round."""
@@ -100,14 +127,12 @@ class MaintenanceForm:
 
     def series(self, zone: ZoneInfo) -> NewSeries:
         """The same again and again, at the same time of day in `zone`. Raises NotPossible."""
-        if self.rhythm not in RHYTHMS:
-            raise NotPossible("that rhythm is not offered", hint="others: holdfast maintenance repeat")
         window = self.window(zone)
         return NewSeries(
             self.title,
             self.body,
             self.components,
-            self.rhythm,
+            self._rule(),
             zone.key,
             window.start,
             window.duration,
@@ -129,6 +154,34 @@ class MaintenanceForm:
             ends_by_clock=self.ends_by_clock,
             remind=(*others, *self._reminders()),
         )
+
+    def series_changes(self, before: Series, zone: ZoneInfo) -> SeriesChanges:
+        """What is another than before; as `changes`. Its times stay of the time zone that it has."""
+        plan = before.plan
+        others = tuple(each for each in plan.remind if each not in REMINDERS.values())
+        was = MaintenanceForm.of_series(before, zone)
+        moved = None if (self.start, self.end) == (was.start, was.end) else self.window(zone)
+        return SeriesChanges(
+            title=self.title,
+            body=self.body,
+            component_ids=self.components,
+            rule=self._rule(),
+            first_at=None if moved is None else moved.start,
+            lasts=None if moved is None else moved.duration,
+            starts_by_clock=self.starts_by_clock,
+            ends_by_clock=self.ends_by_clock,
+            remind=(*others, *self._reminders()),
+        )
+
+    def _rule(self) -> str:
+        """What was written goes before what was chosen."""
+        if self.rule:
+            return self.rule
+        if not self.rhythm or self.rhythm not in RHYTHMS:
+            raise NotPossible(
+                "that rhythm is not offered", hint="write a rule, such as FREQ=MONTHLY;BYDAY=1SU"
+            )
+        return self.rhythm
 
     def _is_as(self, before: Maintenance, zone: ZoneInfo) -> bool:
         window = before.window

@@ -21,6 +21,7 @@ from holdfast.interfaces.console.incident_forms import trouble_of
 from holdfast.interfaces.console.incident_pages import by_cluster
 from holdfast.interfaces.console.maintenance_forms import REMINDERS, RHYTHMS, MaintenanceForm
 from holdfast.interfaces.console.moments import local_text, moment_of
+from holdfast.interfaces.console.series_pages import SeriesPages
 from holdfast.interfaces.console.shell import ConsolePage, actor_of, form, page, redirect, shell_of
 from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.windows import Window
@@ -54,10 +55,10 @@ class MaintenancePages:
                 about="Announce planned work in time.",
             ),
             ConsolePage("/maintenance/new", self.plan, write, methods=("GET", "POST")),
-            ConsolePage("/maintenance/series/{series_id}/end", self.end_series, write, methods=("POST",)),
             ConsolePage(one, self.shown, Right.READ),
             ConsolePage(f"{one}/change", self.change, write, methods=("GET", "POST")),
             ConsolePage(f"{one}/step", self.step, write, methods=("POST",)),
+            *SeriesPages(self._desk, self._directory).pages(),
         ]
 
     async def listed(self, request: Request) -> Response:
@@ -76,7 +77,7 @@ class MaintenancePages:
         )
 
     async def shown(self, request: Request) -> Response:
-        return self._page(request, await self._maintenance(request))
+        return await self._page(request, await self._maintenance(request))
 
     async def plan(self, request: Request) -> Response:
         """Once, or again and again."""
@@ -90,8 +91,10 @@ class MaintenancePages:
                 return self._planning(request, sent, preview=await self._previewed(request, sent))
             actor = actor_of(request).name
             if sent.repeats:
-                await self._desk.plan_series(sent.series(_zone(request)), actor)
-                return redirect(request, "/maintenance", told="Planned, again and again.")
+                made_of = await self._desk.plan_series(sent.series(_zone(request)), actor, series_id=sent.key)
+                return redirect(
+                    request, f"/maintenance/series/{made_of.id}", told="Planned, again and again."
+                )
             new = sent.new(_zone(request))
             made = await self._desk.plan(new, actor, maintenance_id=sent.key)
         except HoldfastError as error:
@@ -133,12 +136,8 @@ class MaintenancePages:
         try:
             said = await self._done(request, maintenance, fields)
         except HoldfastError as error:
-            return self._page(request, maintenance, fields, error)
+            return await self._page(request, maintenance, fields, error)
         return redirect(request, f"/maintenance/{maintenance.id}", told=said)
-
-    async def end_series(self, request: Request) -> Response:
-        ended = await self._desk.end_series(request.path_params["series_id"], actor_of(request).name)
-        return redirect(request, "/maintenance", told=f"“{ended.plan.title}” is not planned again.")
 
     async def _done(self, request: Request, maintenance: Maintenance, fields: Form) -> str:
         actor, body = actor_of(request).name, fields.get("body", "").strip()
@@ -193,6 +192,7 @@ class MaintenancePages:
             title="Plan maintenance" if before is None else f"Change: {before.title}",
             form=begun,
             before=before,
+            series=None,
             clusters=by_cluster(self._directory()),
             reminders=REMINDERS,
             rhythms=RHYTHMS,
@@ -203,19 +203,24 @@ class MaintenancePages:
             trouble=trouble and trouble_of(trouble),
         )
 
-    def _page(
+    async def _page(
         self,
         request: Request,
         maintenance: Maintenance,
         fields: Form | None = None,
         trouble: HoldfastError | None = None,
     ) -> Response:
+        # Every button tells the same people.
+        told = None
+        if not maintenance.stage.is_over:
+            told = await self._desk.preview_cancel(maintenance.id, "")
         return page(
             request,
             "maintenance.html",
             status=200 if trouble is None else 422,
             title=maintenance.title,
             maintenance=maintenance,
+            preview=told,
             names=self._names(maintenance.component_ids),
             extensions=EXTENSIONS,
             body="" if fields is None else fields.get("body", ""),

@@ -21,8 +21,12 @@ def moment_of(text: str, zone: ZoneInfo, what: str) -> datetime | None:
     if not text.strip():
         return None
     local = _read(text.strip(), what)
-    moment = local.replace(tzinfo=zone).astimezone(UTC)
-    if moment.astimezone(zone).replace(tzinfo=None) != local:
+    try:
+        moment = local.replace(tzinfo=zone).astimezone(UTC)
+        exists = moment.astimezone(zone).replace(tzinfo=None) == local
+    except OverflowError:  # at either end of the calendar
+        raise _no_time(text, what) from None
+    if not exists:
         raise NotPossible(
             f"{what}: {text} does not exist in {zone.key}", hint="the clocks are put forward in that hour"
         )
@@ -35,4 +39,8 @@ def _read(text: str, what: str) -> datetime:
             return datetime.strptime(text, each)  # noqa: DTZ007  it is local, its zone is given right after
         except ValueError:
             continue
-    raise NotPossible(f"{what}: {text[:40]!r} is no time", hint="write it as 2026-11-22 03:10")
+    raise _no_time(text, what)
+
+
+def _no_time(text: str, what: str) -> NotPossible:
+    return NotPossible(f"{what}: {text[:40]!r} is no time", hint="write it as 2026-11-22 03:10")

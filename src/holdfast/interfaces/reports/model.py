@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from holdfast.availability.review import Planned, Review, Trouble, is_whole_month
 from holdfast.availability.views import Cause
 from holdfast.communication.directory import Directory
-from holdfast.communication.incidents import linked
+from holdfast.communication.incidents import linked, spoken_of
 from holdfast.communication.model import Incident
 from holdfast.kernel.windows import MICROSECOND
 
@@ -89,10 +89,10 @@ def assembled(
 ) -> Report:
     """The report. `ids` are those in force; `knows` are the reader's eyes, `public` anybody's.
 
-    Incidents that speak of what the reader may not know of are as good as not declared; causes and titles of
-    that kind are left out.
+    Incidents that ever spoke of what the reader may not know of are as good as not declared; causes and
+    titles of that kind are left out.
     """
-    known = [each for each in incidents if knows(each.component_ids)]
+    known = [each for each in incidents if knows(spoken_of(each))]
     troubles = [_seen(each, ids, knows) for each in review.troubles]
     downtimes = [_downtime(each, known, public) for each in troubles if each.is_downtime]
     planned = [_planned(each, knows) for each in review.planned]
@@ -105,7 +105,7 @@ def assembled(
 
 def _downtime(trouble: Trouble, known: Sequence[Incident], public: Knows) -> Downtime:
     incident = linked(known, trouble.part.id, trouble.event.window)
-    return Downtime(trouble, incident, incident is None or public(incident.component_ids))
+    return Downtime(trouble, incident, incident is None or public(spoken_of(incident)))
 
 
 def _seen(trouble: Trouble, ids: Mapping[tuple[str, str], int], knows: Knows) -> Trouble:

@@ -8,11 +8,14 @@ import ipaddress
 import secrets
 from collections import OrderedDict
 from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
 
+from holdfast.communication.addresses import mail_address
+from holdfast.communication.errors import BadAddress
 from holdfast.kernel.clock import Clock
 
 _MOST_KEYS = 20_000
@@ -80,7 +83,12 @@ def unnamed(address: str) -> bytes:
 
 
 def mailbox_of(address: str) -> str:
-    """The mailbox that an address most likely leads to: without what many servers ignore in its name."""
+    """The mailbox that an address most likely leads to: without what many servers ignore in its name.
+
+    The domain counts in its one form: it can be written in any number of ways.
+    """
+    with suppress(BadAddress):
+        address = mail_address(address)
     local, at, domain = address.casefold().rpartition("@")
     return f"{local.partition('+')[0].replace('.', '')}{at}{domain}"
 

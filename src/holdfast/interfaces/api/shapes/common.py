@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, Field
 
 from holdfast.communication.directory import Directory
+from holdfast.communication.lead_times import LeadTime
 from holdfast.communication.model import Audience, Change, Channel, ComponentState, Event
 from holdfast.interfaces.api.words import Told
 
@@ -86,6 +87,26 @@ class Recipients(BaseModel):
             total=audience.total,
             by_channel=dict(audience.by_channel),
             customers=None if customers is None else list(customers),
+        )
+
+
+class NoticeGiven(BaseModel):
+    """An agreement that work concerns: the notice that it asks for, and what it gets when announced now."""
+
+    agreement: str = Field(examples=["acme-gold"])
+    customer: str
+    asked_s: float
+    given_s: float
+    suffices: bool = Field(description="whether the work would leave the agreement's counted time")
+
+    @classmethod
+    def of(cls, lead: LeadTime) -> "NoticeGiven":
+        return cls(
+            agreement=lead.agreement,
+            customer=lead.customer,
+            asked_s=lead.asked.total_seconds(),
+            given_s=lead.given.total_seconds(),
+            suffices=lead.suffices,
         )
 
 

@@ -1,16 +1,18 @@
 """The estate as it is now: clusters, components, agreements, templates."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from holdfast.availability.sla import MEASURED, Figure, percent_text
 from holdfast.availability.views import AgreementReport, ClusterStatus, ComponentHistory
-from holdfast.communication.model import ComponentState, Impact, Phase
+from holdfast.communication.model import ComponentState, Impact, Incident, Phase
 from holdfast.communication.templates import names_in
 from holdfast.estate.communication import IncidentTemplate
 from holdfast.estate.model import Agreement, Estate
-from holdfast.interfaces.api.words import Asked, Text, Told
+from holdfast.interfaces.api.shapes.incidents import AffectedStates
+from holdfast.interfaces.api.words import Asked, Moment, Text, Told
 from holdfast.interfaces.site.wording import shown, worst_shown
 from holdfast.kernel.durations import format_duration
 
@@ -136,10 +138,15 @@ class TemplatePage(BaseModel):
 
 
 class Fill(Asked):
-    """The variables."""
+    """What the text is about: the components give most variables, others are given by name."""
 
+    affected: AffectedStates = Field(default_factory=dict)
+    began_at: Moment | None = Field(None, description="for `since`; now when left out")
     variables: dict[Text, Text] = Field(
-        default_factory=dict, max_length=50, examples=[{"cluster": "EU", "component": "API"}]
+        default_factory=dict,
+        max_length=50,
+        description="go before what the components give",
+        examples=[{"ticket": "OPS-4711"}],
     )
 
 
@@ -206,6 +213,13 @@ class FigureTold(BaseModel):
         )
 
 
+class IncidentNamed(BaseModel):
+    """An incident, named."""
+
+    id: str = Field(examples=["k3x9q2m7w1zd"])
+    title: str
+
+
 class EventTold(BaseModel):
     """A stretch of time in which a component was not operational."""
 
@@ -216,6 +230,7 @@ class EventTold(BaseModel):
     reason: str
     because_of: list[str]
     sample: bool
+    incident: IncidentNamed | None = Field(description="what was declared of it; null when nothing was")
 
 
 class FrozenTold(BaseModel):
@@ -247,7 +262,8 @@ class ReportTold(BaseModel):
     frozen: list[FrozenTold]
 
     @classmethod
-    def of(cls, report: AgreementReport, estate: Estate) -> "ReportTold":
+    def of(cls, report: AgreementReport, declared: Sequence[Incident | None], estate: Estate) -> "ReportTold":
+        """`declared` has one incident, or None, for each of the report's events."""
         statement = report.statement
         return cls(
             agreement=AgreementTold.of(report.key, report.agreement, estate),
@@ -275,8 +291,9 @@ class ReportTold(BaseModel):
                     reason=event.reason,
                     because_of=[f"{each.cluster_key}/{each.key}" for each in event.because_of],
                     sample=event.sample,
+                    incident=incident and IncidentNamed(id=incident.id, title=incident.title),
                 )
-                for status, event in report.events
+                for (status, event), incident in zip(report.events, declared, strict=True)
             ],
             frozen=[
                 FrozenTold(

@@ -9,7 +9,7 @@ from holdfast.communication.directory import Directory
 from holdfast.communication.maintenance_desk import NewMaintenance, NewSeries, Series, SeriesChanges
 from holdfast.communication.model import LONGEST_BODY, Maintenance, Stage
 from holdfast.interfaces.api.problems import INVALID, Fault, Problem
-from holdfast.interfaces.api.shapes.common import Changed, Concerned, Previewed, concerned
+from holdfast.interfaces.api.shapes.common import Changed, Concerned, NoticeGiven, Previewed, concerned
 from holdfast.interfaces.api.shapes.incidents import UpdateTold
 from holdfast.interfaces.api.words import (
     MOST_COMPONENTS,
@@ -199,6 +199,9 @@ class MaintenancePreviewed(Previewed):
     """What would be told of a maintenance, and to whom."""
 
     maintenance: MaintenanceTold
+    agreements: list[NoticeGiven] = Field(
+        description="of planning and changing: for which agreements the notice of its start suffices"
+    )
 
 
 Rule = Annotated[
@@ -331,3 +334,4 @@ class SeriesPreviewed(Previewed):
     """What a series would plan first, and whom that would be told."""
 
     maintenance: list[MaintenanceTold]
+    agreements: list[NoticeGiven] = Field(description="for which the notice of the first one suffices")
