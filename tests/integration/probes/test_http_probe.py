@@ -187,6 +187,7 @@ async def test_every_phase_is_timed(probes: Probes) -> None:
         ("deflate", zlib.compress(b"hello")[2:-4]),
         ("identity", b"hello"),
     ],
+    ids=["gzip", "gzip in parts", "deflate", "deflate without its frame", "identity"],
 )
 async def test_content_codings(probes: Probes, coding: str, coded: bytes) -> None:
     observation = await asked(probes, answer_of(coded, f"Content-Encoding: {coding}"))
@@ -211,7 +212,9 @@ async def test_an_unknown_coding_leaves_the_body_unknown(probes: Probes) -> None
 
 
 @pytest.mark.parametrize(
-    "coded", [gzip.compress(b"hello" * 100)[:-9], b"no gzip at all", gzip.compress(b"x")[:12]]
+    "coded",
+    [gzip.compress(b"hello" * 100)[:-9], b"no gzip at all", gzip.compress(b"x")[:12]],
+    ids=["cut off", "none", "cut off early"],
 )
 async def test_a_broken_coding_is_an_error(probes: Probes, coded: bytes) -> None:
     observation = await asked(probes, answer_of(coded, "Content-Encoding: gzip"))

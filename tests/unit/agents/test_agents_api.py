@@ -214,6 +214,7 @@ async def test_too_much_is_too_large_packed_or_not(api: Api) -> None:
         (GOOD, "br", 415),
         (GOOD, "gzip, gzip", 415),
     ],
+    ids=["cut off", "with more", "zlib", "plain", "another coding", "twice"],
 )
 async def test_odd_packing_is_refused(api: Api, body: bytes, coding: str, status: int) -> None:
     assert (await api.call("POST", RESULTS, body, content_encoding=coding)).status == status
