@@ -342,14 +342,14 @@ async def test_readers_never_see_what_a_draft_once_said(stored: Stored) -> None:
 async def test_subscribers_are_counted_and_told_alike(stored: Stored) -> None:
     desk = stored.desk
     new = NewIncident("API down", Impact.MAJOR, Phase.INVESTIGATING, "x", DOWN)
-    preview = await desk.preview(new)
+    preview = await desk.preview(new, "ada")
     assert preview.audience == Audience({Channel.MAIL: 2})
     assert preview.notice.places == {API: PLACES[API]}
-    web = await desk.preview(replace(new, affected={WEB: ComponentState.DEGRADED}))
+    web = await desk.preview(replace(new, affected={WEB: ComponentState.DEGRADED}), "ada")
     assert web.audience == Audience({Channel.MAIL: 1})
-    secret = await desk.preview(replace(new, affected={SECRET: ComponentState.DEGRADED}))
+    secret = await desk.preview(replace(new, affected={SECRET: ComponentState.DEGRADED}), "ada")
     assert (secret.notice.audience, secret.audience) == (("acme",), Audience({Channel.SLACK: 1}))
-    assert (await desk.preview(replace(new, draft=True))).audience == Audience()
+    assert (await desk.preview(replace(new, draft=True), "ada")).audience == Audience()
     assert stored.told() == []
     assert list(await stored.store.incidents(public_only=False)) == []
     declared = await desk.declare(new, "ada")
@@ -365,7 +365,7 @@ async def test_those_who_knew_of_a_merged_incident_are_told_once(stored: Stored)
     other = await stored.declare(
         "o*th*er", began_at=NOW - 4 * MINUTE, affected={WEB: ComponentState.DEGRADED}, impact=Impact.CRITICAL
     )
-    preview = await stored.desk.preview_merge(other.id, one.id)
+    preview = await stored.desk.preview_merge(other.id, one.id, "ada")
     assert preview.audience == Audience({Channel.MAIL: 2})
     merged = await stored.desk.merge(other.id, one.id, "ada")
     gone = await stored.store.incident(other.id)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from typer.testing import CliRunner
 from holdfast.availability.model import Interval, State
 from holdfast.availability.sla import Terms, statement
 from holdfast.availability.views import AgreementReport, ComponentStatus, Event
+from holdfast.bootstrap.commands import LocalCommands
 from holdfast.communication.model import (
+    Audience,
     Channel,
     Impact,
     Incident,
@@ -23,6 +26,7 @@ from holdfast.communication.model import (
     Subscription,
 )
 from holdfast.estate.model import Agreement
+from holdfast.estate.template import render_template
 from holdfast.interfaces.cli.app import build
 from holdfast.interfaces.cli.declaring import IncidentOutcome, IncidentRequest
 from holdfast.interfaces.cli.output import progress_shown
@@ -48,8 +52,9 @@ def report() -> SlaReport:
 
 
 class FakeCommands:
-    def __init__(self) -> None:
+    def __init__(self, audience: Audience | None = None) -> None:
         self.asked: list[IncidentRequest] = []
+        self.audience = audience
 
     def sla_report(self, place: object, agreement: str, moment: datetime | None) -> SlaReport:
         del place, agreement, moment
@@ -62,7 +67,7 @@ class FakeCommands:
     def incident(self, place: object, request: IncidentRequest) -> IncidentOutcome:
         del place
         self.asked.append(request)
-        return IncidentOutcome(INCIDENT, {})
+        return IncidentOutcome(INCIDENT, {}, self.audience, request.dry_run)
 
 
 class Subscribers:
@@ -149,3 +154,56 @@ def test_a_text_may_come_through_a_pipe() -> None:
     asked = ["incident", "declare", "--title", "API is down"]
     assert CliRunner().invoke(build(lambda: commands), asked, input="We look.\n").exit_code == 0
     assert commands.asked[0].body == "We look.\n"
+
+
+STEPS = (
+    ("declare", "--title", "API is down", "--body", "x"),
+    ("open", "a1b2c3d4e5f6"),
+    ("update", "a1b2c3d4e5f6", "--body", "x"),
+    ("resolve", "a1b2c3d4e5f6", "--body", "x"),
+)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_says_how_many_were_told_and_a_dry_run_how_many_would_be(step: tuple[str, ...]) -> None:
+    commands = FakeCommands(Audience({Channel.MAIL: 2, Channel.WEBHOOK: 1}))
+    counted = {"total": 3, "by_channel": {"mail": 2, "webhook": 1}}
+    for options, words, key in (([], "told", "told"), (["--dry-run"], "would tell", "would_tell")):
+        said = run("incident", *step, *options, commands=commands).output
+        assert f"{words} 3 subscribers: 2 by mail, 1 by webhook" in said.splitlines()[-1]
+        assert ("would" in said) is bool(options)
+        plain = json.loads(run("incident", *step, *options, "--json", commands=commands).output)
+        assert plain[key] == counted
+        assert ("told" in plain, "would_tell" in plain) == (not options, bool(options))
+
+
+def test_a_step_that_changes_nothing_tells_nobody_anything() -> None:
+    said = run("incident", "open", "a1b2c3d4e5f6").output
+    assert "told" not in said
+    nobody = run("incident", "open", "a1b2c3d4e5f6", commands=FakeCommands(Audience())).output
+    assert "told nobody" in nobody
+
+
+@pytest.mark.parametrize(
+    ("console", "warned"),
+    [
+        ("{listen: '0.0.0.0:8082'}", True),
+        ("{listen: '[::]:8082'}", True),
+        ("{listen: '0.0.0.0:8082', url: 'https://console.example.com'}", False),
+        ("{listen: '[::1]:8082'}", False),
+        ("{}", False),
+    ],
+)
+def test_a_console_that_answers_to_any_name_is_warned_of(tmp_path: Path, console: str, warned: bool) -> None:
+    estate = tmp_path / "holdfast.yaml"
+    template = render_template()
+    assert "\nconsole:" not in template
+    estate.write_text(f"{template}\nconsole: {console}\n")
+    command = ("check", "--no-connect", "--config", str(estate), "--data-dir", str(tmp_path))
+    commands = LocalCommands()
+    said = run(*command, commands=commands)
+    assert (said.exit_code, "WARNING" in said.output) == (0, warned), said.output
+    findings = json.loads(run(*command, "--json", commands=commands).output)["findings"]
+    assert [(each["subject"], each["warning"]) for each in findings] == (
+        [("console", True)] if warned else []
+    )

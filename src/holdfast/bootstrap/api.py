@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from holdfast.adapters.postgres.announcements import journal
 from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import Pool, borrowed
+from holdfast.adapters.postgres.deliveries import PostgresDeliveries
 from holdfast.adapters.postgres.identity import PostgresTrail
 from holdfast.adapters.postgres.metrics import PostgresMetrics
 from holdfast.adapters.postgres.months import PostgresMonths
@@ -52,6 +53,7 @@ def rest_api(
         incident_desk(pool, clock, directory),
         maintenance_desk(pool, clock, inventory),
         PostgresSubscriptions(pool),
+        PostgresDeliveries(pool).waiting,
         PooledJournal(pool),
         PostgresTrail(pool),
         reader,

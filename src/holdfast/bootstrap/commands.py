@@ -27,7 +27,7 @@ from holdfast.bootstrap import interchange, lab, months, running
 from holdfast.bootstrap.accounts import AccountCommands
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.alerting import check_pattern, send_test
-from holdfast.bootstrap.connections import try_connections
+from holdfast.bootstrap.connections import try_connections, warnings_of
 from holdfast.bootstrap.database import is_embedded, server_for
 from holdfast.bootstrap.estates import read_estate
 from holdfast.bootstrap.incidents import IncidentCommands
@@ -98,8 +98,9 @@ class LocalCommands:
     def check(self, place: Place, *, connect: bool, report: Report) -> Checked:
         estate = read_estate(place.config)
         if not connect:
-            return Checked(estate)
-        return Checked(estate, _run(try_connections(estate, place.config, report)))
+            return Checked(estate, warnings_of(estate))
+        tried = _run(try_connections(estate, place.config, report))
+        return Checked(estate, [*warnings_of(estate), *tried])
 
     def up(
         self, place: Place, *, sample_history: bool, report: Report, running: Callable[[Running], None]

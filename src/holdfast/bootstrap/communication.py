@@ -122,9 +122,9 @@ class Communication:
 
     def put_in_force(self, inventory: Inventory) -> None:
         """From now on this estate counts. Before the first call there is nothing to look at."""
-        declared = inventory.estate.communication
-        book = RuleBook(declared.rules, declared.templates, directory_in(inventory))
-        self._inventory, self._book = inventory, (book, declared.subscriptions.degradation_after)
+        book = RuleBook.of(inventory.estate, directory_in(inventory))
+        degradation_after = inventory.estate.communication.subscriptions.degradation_after
+        self._inventory, self._book = inventory, (book, degradation_after)
 
     async def run(self) -> None:
         """Run until cancelled. The database may be away at any time."""

@@ -24,6 +24,19 @@ from holdfast.kernel.errors import HoldfastError
 AT_ONCE = 50
 
 
+def warnings_of(estate: Estate) -> Sequence[Finding]:
+    """What is valid and works, and leaves a door open."""
+    from holdfast.interfaces.console.guard import takes_any_host  # noqa: PLC0415  the web framework
+
+    if not takes_any_host(estate.console):
+        return []
+    text = (
+        f"listens on {estate.console.listen} and answers to any host name, which helps an attacker who bends "
+        "a name to its address; set console.url to the address that browsers use"
+    )
+    return [Finding("console", ok=True, text=text, warning=True)]
+
+
 async def try_connections(estate: Estate, config: Path, report: Report) -> Sequence[Finding]:
     """Secrets, the database, and one attempt of every check, in the file's order."""
     findings = [_secret(subject, config, ref) for subject, ref in _secrets(estate)]

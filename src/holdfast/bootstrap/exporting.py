@@ -26,6 +26,7 @@ from holdfast.interfaces.cli.ports import Place, Progress, Report
 from holdfast.interfaces.site.app import StatusSite, create_site
 from holdfast.interfaces.site.readership import readership_of
 from holdfast.interfaces.staticsite.exporting import Exported
+from holdfast.interfaces.staticsite.folder import CopyFolder
 from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import HoldfastError, Remedy
 
@@ -41,6 +42,7 @@ class NoDatabase(HoldfastError):  # noqa: N818  a state of affairs more than an 
 async def export_site(place: Place, folder: Path, months: int, report: Report) -> Exported:
     """Write a copy of the whole public site. Raises what the estate, the folder and the disk refuse with."""
     estate, clock = read_estate(place.config), SystemClock()
+    CopyFolder(folder).try_out()
     found = await _found(estate, place, report)
     if found is not None:
         conninfo, inventory = found

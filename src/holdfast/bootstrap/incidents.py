@@ -1,6 +1,7 @@
 """`holdfast incident` on the database of a running Holdfast."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from holdfast.adapters.postgres.announcements import PostgresAnnouncements
@@ -11,7 +12,7 @@ from holdfast.bootstrap.communication import directory_in, incident_desk
 from holdfast.communication.errors import NotPossible, NotThere
 from holdfast.communication.incident_desk import NewIncident, NewUpdate, Preview
 from holdfast.communication.model import ComponentState, Impact, Incident, Phase
-from holdfast.communication.templates import variables_of, written
+from holdfast.communication.templates import impact_of, variables_of, written
 from holdfast.estate.communication import IncidentTemplate
 from holdfast.estate.suggest import did_you_mean
 from holdfast.interfaces.cli.declaring import IncidentOutcome, IncidentRequest
@@ -54,21 +55,22 @@ class IncidentCommands:
                 return await self._declare(request)
             case "update":
                 return await self._update(request)
-            case "open" if request.dry_run:
-                return self._would(await self._desk.preview_publication(request.incident_id))
             case "open":
-                return self._outcome(await self._desk.publish(request.incident_id, self._actor))
-            case "merge" if request.dry_run:
-                return self._would(await self._desk.preview_merge(request.incident_id, request.into))
+                before = await self._desk.incident(request.incident_id)
+                foreseen = await self._desk.preview_publication(before.id)
+                act = self._desk.publish(before.id, self._actor)
+                return await self._taken(request, before, foreseen, act)
             case "merge":
-                merged = await self._desk.merge(request.incident_id, request.into, self._actor)
-                return self._outcome(merged)
+                before = await self._desk.incident(request.into)
+                foreseen = await self._desk.preview_merge(request.incident_id, before.id, self._actor)
+                act = self._desk.merge(request.incident_id, before.id, self._actor)
+                return await self._taken(request, before, foreseen, act)
             case _:
                 return await self._correct(request)
 
     async def _declare(self, request: IncidentRequest) -> IncidentOutcome:
         template = self._template(request.template)
-        impact = _impact(request.impact or (Impact.MINOR if template is None else template.impact))
+        impact = _impact(request.impact) if request.impact else impact_of(template)
         affected = self._affected(request.components, impact)
         now = datetime.now(UTC)
         began = request.began_at or request.at
@@ -83,9 +85,8 @@ class IncidentCommands:
             draft=request.draft,
             at=request.at,
         )
-        if request.dry_run:
-            return self._would(await self._desk.preview(new))
-        return self._outcome(await self._desk.declare(new, self._actor))
+        foreseen = await self._desk.preview(new, self._actor)
+        return await self._taken(request, None, foreseen, self._desk.declare(new, self._actor))
 
     async def _update(self, request: IncidentRequest) -> IncidentOutcome:
         incident = await self._desk.incident(request.incident_id)
@@ -96,9 +97,9 @@ class IncidentCommands:
         phase = request.phase or (incident.phase.value if template is None else template.phase)
         # Without a word on components a resolution means that all are well.
         new = NewUpdate(_phase(phase), body, affected if request.components else None, request.at)
-        if request.dry_run:
-            return self._would(await self._desk.preview((incident.id, new)))
-        return self._outcome(await self._desk.post(incident.id, new, self._actor))
+        foreseen = await self._desk.preview((incident.id, new), self._actor)
+        act = self._desk.post(incident.id, new, self._actor)
+        return await self._taken(request, incident, foreseen, act)
 
     async def _correct(self, request: IncidentRequest) -> IncidentOutcome:
         """What changes what was said, and tells nobody: the page shows the trail."""
@@ -144,10 +145,21 @@ class IncidentCommands:
         names = {each: f"{place.cluster_key}/{place.key}" for each, place in places.items()}
         return IncidentOutcome(incident, names)
 
-    def _would(self, preview: Preview) -> IncidentOutcome:
-        assert preview.notice.incident is not None, "an incident's notice has it"  # noqa: S101
-        outcome = self._outcome(preview.notice.incident)
-        return IncidentOutcome(outcome.incident, outcome.names, preview.audience)
+    async def _taken(
+        self,
+        request: IncidentRequest,
+        before: Incident | None,
+        foreseen: Preview,
+        act: Coroutine[None, None, Incident],
+    ) -> IncidentOutcome:
+        """The step taken by awaiting `act`, or with a dry run as it is foreseen, and who is told of it."""
+        assert foreseen.notice.incident is not None, "an incident's notice has it"  # noqa: S101
+        if request.dry_run:
+            act.close()
+            after = foreseen.notice.incident
+            return replace(self._outcome(after), audience=foreseen.audience, dry_run=True)
+        after = await act
+        return replace(self._outcome(after), audience=None if after == before else foreseen.audience)
 
 
 def _written(

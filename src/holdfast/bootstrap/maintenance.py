@@ -98,7 +98,7 @@ class MaintenanceCommands:
         """Take the step with a recurring plan. Only planning one can be tried dry."""
         if request.step == "plan":
             new = self._new_series(request)
-            foreseen = await self._desk.preview_series(new)
+            foreseen = await self._desk.preview_series(new, self._actor)
             series = Series("", new) if request.dry_run else await self._desk.plan_series(new, self._actor)
             leads = [self._lead_times(None, each) for each in foreseen.maintenance[:1]]
             return SeriesOutcome(
@@ -135,20 +135,20 @@ class MaintenanceCommands:
         actor = self._actor
         if request.step == "plan":
             new = self._new(request)
-            return lambda: desk.preview(new), lambda: desk.plan(new, actor)
+            return lambda: desk.preview(new, actor), lambda: desk.plan(new, actor)
         if request.step == "extend":
             until = _given(request.at, "--to")
-            return lambda: desk.preview_extend(key, until), lambda: desk.extend(key, until, actor)
+            return lambda: desk.preview_extend(key, until, actor), lambda: desk.extend(key, until, actor)
         if request.step == "start":
-            return lambda: desk.preview_start(key), lambda: desk.start(key, actor)
+            return lambda: desk.preview_start(key, actor), lambda: desk.start(key, actor)
         if request.step == "finish":
             at = request.at
             return (
-                lambda: desk.preview_finish(key, at=at, body=body),
+                lambda: desk.preview_finish(key, actor, at=at, body=body),
                 lambda: desk.finish(key, actor, at=at, body=body),
             )
         if request.step == "cancel":
-            return lambda: desk.preview_cancel(key, body), lambda: desk.cancel(key, body, actor)
+            return lambda: desk.preview_cancel(key, body, actor), lambda: desk.cancel(key, body, actor)
         if request.step == "post":
             return self._posting(request)
         return self._changing(request)
@@ -164,7 +164,7 @@ class MaintenanceCommands:
         key, body = request.maintenance_id, request.body or ""
 
         async def preview() -> Preview:
-            return await self._desk.preview_post(key, body, await stage())
+            return await self._desk.preview_post(key, body, await stage(), self._actor)
 
         async def post() -> Maintenance:
             return await self._desk.post(key, body, await stage(), self._actor)
@@ -190,7 +190,7 @@ class MaintenanceCommands:
             )
 
         async def preview() -> Preview:
-            return await self._desk.preview_change(request.maintenance_id, await changes())
+            return await self._desk.preview_change(request.maintenance_id, await changes(), self._actor)
 
         async def change() -> Maintenance:
             return await self._desk.change_by(request.maintenance_id, await changes(), self._actor)

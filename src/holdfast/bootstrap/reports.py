@@ -16,10 +16,11 @@ from holdfast.availability.ports import MonthStore
 from holdfast.availability.reading import Inventory
 from holdfast.availability.reviewing import Reviewer
 from holdfast.bootstrap.communication import directory_in
+from holdfast.bootstrap.statements import agreement_named
 from holdfast.communication.model import Attachment
 from holdfast.communication.ports import Letterbox
 from holdfast.communication.reporting import DueReport, due_reports, letters_of
-from holdfast.estate.model import Estate, Site
+from holdfast.estate.model import Site
 from holdfast.estate.suggest import did_you_mean
 from holdfast.interfaces.cli.reporting import ReportFile, ReportRequest
 from holdfast.interfaces.reports.as_csv import as_csv
@@ -74,11 +75,11 @@ async def written(report: Report, form: Format, site: Site, language: str) -> by
 async def requested_report(
     pool: Pool, clock: Clock, inventory: Inventory, request: ReportRequest
 ) -> ReportFile:
-    """The file that the command line asks for. Raises ReportRefused."""
+    """The file that the command line asks for. Raises ReportRefused, and NoAgreement."""
     estate, desk = inventory.estate, report_desk(pool, clock, lambda: inventory, insider=True)
     form = Format(request.format.value)
     if request.subject == "agreement":
-        key = _agreement(request.key, estate)
+        key = agreement_named(request.key, estate)
         window = _window(request, ZoneInfo(estate.agreements[key].time_zone), clock.now())
         report = await desk.agreement(key, window)
     else:
@@ -95,21 +96,6 @@ async def requested_report(
         raise ReportRefused(f"there is no {request.subject} {request.key!r}", hint=hint)
     content = await written(report, form, estate.site, request.language.value)
     return ReportFile(f"{report.name}.{form.value}", content)
-
-
-def _agreement(key: str, estate: Estate) -> str:
-    """The agreement of that key, or the only one of the customer of that key."""
-    if key in estate.agreements:
-        return key
-    of_customer = [name for name, each in estate.agreements.items() if each.customer == key]
-    if len(of_customer) == 1:
-        return of_customer[0]
-    if of_customer:
-        told = ", ".join(of_customer)
-        raise ReportRefused(f"customer {key!r} has several agreements", hint=f"name one of them: {told}")
-    known = [*estate.agreements, *estate.customers]
-    hint = did_you_mean(key, known, otherwise=f"there are: {', '.join(estate.agreements) or 'none'}")
-    raise ReportRefused(f"there is no agreement {key!r}", hint=hint)
 
 
 _RANGES = {

@@ -131,12 +131,12 @@ class IncidentDesk:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    async def preview(self, new: NewIncident | tuple[str, NewUpdate]) -> Preview:
+    async def preview(self, new: NewIncident | tuple[str, NewUpdate], actor: str) -> Preview:
         """What declaring or posting this would tell, and whom. Stores nothing; raises as the step would."""
         if isinstance(new, NewIncident):
-            return await self._previewed(self._declared(new, self._make_id(), "preview"))
+            return await self._previewed(self._declared(new, self._make_id(), actor))
         incident = await self.incident(new[0])
-        decided = self._posting(new[1], "preview")(incident, self._clock.now())
+        decided = self._posting(new[1], actor)(incident, self._clock.now())
         return await self._previewed(decided or Decided(incident, "", None))
 
     async def preview_publication(self, incident_id: str) -> Preview:
@@ -145,9 +145,9 @@ class IncidentDesk:
         decided = steps.published(incident, self._clock.now())
         return await self._previewed(decided or Decided(incident, "", None))
 
-    async def preview_merge(self, incident_id: str, into: str) -> Preview:
+    async def preview_merge(self, incident_id: str, into: str, actor: str) -> Preview:
         """As `preview`, for `merge`."""
-        return await self._previewed((await self._merged(incident_id, into, "preview"))[1])
+        return await self._previewed((await self._merged(incident_id, into, actor))[1])
 
     async def incident(self, incident_id: str) -> Incident:
         """The incident, a draft or merged one too; raises NotThere."""

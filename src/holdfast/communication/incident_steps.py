@@ -9,7 +9,7 @@ What holds of every incident that these functions made (property tests hold them
   that resolved it last, and there while it is over only. One that is merged ended as itself by then.
 - No update, revision or change that was there is ever gone, and an edit adds exactly one revision.
 - Nobody is told of a draft, of an edit, or of a change of title, impact or beginning: these show on the page,
-  with their trail.
+  with their trail. Only an update that raises the impact tells both at once.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,8 +33,6 @@ from holdfast.communication.model import (
 from holdfast.communication.texts import body_of, literally, title_of
 
 MOST_REVISIONS = 100
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-"""Nothing began before: a year was mistyped."""
 EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
 """Nothing began before: a year with too few digits is a slip, and some programs cannot read it."""
 SAME_WITHIN = timedelta(minutes=2)
@@ -61,12 +59,16 @@ class NewIncident:
 
 @dataclass(frozen=True, slots=True)
 class NewUpdate:
-    """What is said next. `affected` None: as it was, and all operational when it resolves. `at` None: now."""
+    """What is said next. `affected` None: as it was, and all operational when it resolves. `at` None: now.
+
+    `impact`: the incident is at least as bad as this from now on; an update never lowers it.
+    """
 
     phase: Phase
     body: str
     affected: Mapping[int, ComponentState] | None = None
     at: datetime | None = None
+    impact: Impact | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +141,16 @@ def posted(
     if new.affected is None and new.phase is Phase.RESOLVED:
         affected = dict.fromkeys(affected, ComponentState.OPERATIONAL)
     said = Update(update_id, _said_at(last, new.at, now), new.phase, body_of(new.body), actor, affected)
-    if _same(last, said) and new.at is None and said.at - last.at <= SAME_WITHIN:
+    impact = _worse(incident.impact, new.impact or incident.impact)
+    again = _same(last, said) and impact is incident.impact
+    if again and new.at is None and said.at - last.at <= SAME_WITHIN:
         return None
     _may_follow(incident.phase, new.phase)
     _known(affected, spoken_of(incident), directory)
     after = _with(incident, said)
     resolved_at = (incident.resolved_at or said.at) if new.phase.is_over else None
-    after = replace(after, phase=new.phase, affected=affected, resolved_at=resolved_at)
+    after = replace(after, phase=new.phase, affected=affected, resolved_at=resolved_at, impact=impact)
+    after = _with_changes(incident, after, actor, now)
     _same_audience(incident, after, directory)
     what = {Phase.RESOLVED: Event.INCIDENT_RESOLVED, Phase.POSTMORTEM: Event.INCIDENT_POSTMORTEM}
     event = what.get(new.phase, Event.INCIDENT_UPDATED)
@@ -254,7 +259,7 @@ def _taking_in(target: Incident, incident: Incident, update_id: str, actor: str,
     after = replace(
         _with(target, said),
         affected=affected,
-        impact=max(target.impact, incident.impact, key=list(Impact).index),
+        impact=_worse(target.impact, incident.impact),
         began_at=min(target.began_at, incident.began_at),
     )
     return _with_changes(target, after, actor, now)
@@ -315,6 +320,10 @@ def _between_neighbours(incident: Incident, index: int, at: datetime) -> datetim
             "updates keep their order", hint="its time lies between those of the update before and after it"
         )
     return at
+
+
+def _worse(one: Impact, other: Impact) -> Impact:
+    return max(one, other, key=list(Impact).index)
 
 
 def _same(last: Update, said: Update) -> bool:

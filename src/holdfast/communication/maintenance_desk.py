@@ -166,43 +166,43 @@ class MaintenanceDesk:
 
     # --- dry runs: what a step would tell, and whom. They store nothing, and raise as the step would.
 
-    async def preview(self, new: NewMaintenance) -> Preview:
+    async def preview(self, new: NewMaintenance, actor: str) -> Preview:
         now = self._clock.now()
-        decided = decisions.planned(new, self._directory(), self._make_id(), "preview", now)
+        decided = decisions.planned(new, self._directory(), self._make_id(), actor, now)
         return await self._previewed(decided, now)
 
-    async def preview_change(self, maintenance_id: str, changes: Changes) -> Preview:
-        return await self._preview(maintenance_id, self._changing(changes, "preview"))
+    async def preview_change(self, maintenance_id: str, changes: Changes, actor: str) -> Preview:
+        return await self._preview(maintenance_id, self._changing(changes, actor))
 
-    async def preview_extend(self, maintenance_id: str, until: datetime) -> Preview:
+    async def preview_extend(self, maintenance_id: str, until: datetime, actor: str) -> Preview:
         return await self._preview(
-            maintenance_id, lambda each, now: decisions.extended(each, until, "preview", now)
+            maintenance_id, lambda each, now: decisions.extended(each, until, actor, now)
         )
 
-    async def preview_start(self, maintenance_id: str) -> Preview:
-        return await self._preview(maintenance_id, self._starting("preview"))
+    async def preview_start(self, maintenance_id: str, actor: str) -> Preview:
+        return await self._preview(maintenance_id, self._starting(actor))
 
     async def preview_finish(
-        self, maintenance_id: str, *, at: datetime | None = None, body: str = ""
+        self, maintenance_id: str, actor: str, *, at: datetime | None = None, body: str = ""
     ) -> Preview:
-        return await self._preview(maintenance_id, self._finishing("preview", at, body))
+        return await self._preview(maintenance_id, self._finishing(actor, at, body))
 
-    async def preview_cancel(self, maintenance_id: str, reason: str) -> Preview:
-        return await self._preview(maintenance_id, self._cancelling(reason, "preview"))
+    async def preview_cancel(self, maintenance_id: str, reason: str, actor: str) -> Preview:
+        return await self._preview(maintenance_id, self._cancelling(reason, actor))
 
-    async def preview_post(self, maintenance_id: str, body: str, stage: Stage) -> Preview:
-        return await self._preview(maintenance_id, self._posting(body, stage, "preview"))
+    async def preview_post(self, maintenance_id: str, body: str, stage: Stage, actor: str) -> Preview:
+        return await self._preview(maintenance_id, self._posting(body, stage, actor))
 
-    async def preview_series(self, new: NewSeries) -> SeriesPreview:
+    async def preview_series(self, new: NewSeries, actor: str) -> SeriesPreview:
         now = self._clock.now()
-        series = series_of(new, self._directory(), self._make_id(), "preview", now)
+        series = series_of(new, self._directory(), self._make_id(), actor, now)
         found = following(series, (), self._directory(), self._ids(), now, now + self._ahead())
         plans = [each.maintenance for each in found.planned]
         if not plans:
             sample = NewMaintenance(
                 new.title, new.body, new.component_ids, Window(now, now + new.lasts), remind=new.remind
             )
-            decided = decisions.planned(sample, self._directory(), self._make_id(), "preview", now)
+            decided = decisions.planned(sample, self._directory(), self._make_id(), actor, now)
             return SeriesPreview((), await self._previewed(replace(decided, told=None), now))
         first = replace(found.planned[0], maintenance=_speaking_for(plans, series))
         return SeriesPreview(plans, await self._previewed(first, now))

@@ -9,6 +9,8 @@
   that person knew, and said that it is over.
 - What becomes worse than its incident says, and stays so for as long as opening takes, is told by an update;
   what becomes better is not, until all is well: it may yet get worse again.
+- The impact follows from the components' states, and rises with what joins or becomes worse, unless the
+  rule's template says what it is, or a person has said so.
 - Only a rule's own incident is resolved by it, when everything that it speaks of is operational for
   `resolve_after`; failing again within that time changes nothing. Once a person has posted to it, that person
   has told readers what to expect: from then on only people resolve it.
@@ -39,9 +41,10 @@ from holdfast.communication.model import (
     Notice,
     Phase,
 )
-from holdfast.communication.templates import variables_of
 from holdfast.estate.communication import IncidentRule, IncidentTemplate
+from holdfast.estate.model import Estate
 from holdfast.estate.scope import matching
+from holdfast.estate.values import Language
 from holdfast.kernel.windows import MICROSECOND, Window
 
 TROUBLE = frozenset({ComponentState.DEGRADED, ComponentState.PARTIAL_OUTAGE, ComponentState.MAJOR_OUTAGE})
@@ -106,11 +109,30 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class RuleBook:
-    """The estate's rules and templates, by key, and the components that they are about."""
+    """The estate's rules and templates, by key, the components that they are about, and their language."""
 
     rules: Mapping[str, IncidentRule]
     templates: Mapping[str, IncidentTemplate]
     directory: Directory
+    language: Language = "en"
+
+    @classmethod
+    def of(cls, estate: Estate, directory: Directory) -> "RuleBook":
+        """Of an estate in force. Rules speak the first language of its site."""
+        declared = estate.communication
+        return cls(declared.rules, declared.templates, directory, estate.site.languages[0])
+
+    def template_of(self, key: str) -> IncidentTemplate | None:
+        """Of the rule `key`; None for its own words."""
+        named = self.rules[key].template
+        return None if named is None else self.templates.get(named)
+
+    def impact_of(self, key: str, states: Iterable[ComponentState]) -> Impact:
+        """Of an incident of the rule `key` whose components are like this."""
+        template = self.template_of(key)
+        if template is None or template.impact is None:
+            return wording.impact_of(states)
+        return Impact(template.impact)
 
     def groups_of(self, rule: IncidentRule) -> dict[tuple[str, tuple[str, ...] | None], list[int]]:
         """The rule's components that share incidents: of one cluster, with one audience."""
@@ -146,7 +168,7 @@ def decide(
         mine = [each for each in _own(incidents, key) if each.id not in spoken_to]
         actions += _worsened(book, key, measured, mine, now)
         actions += [
-            Post(each.id, wording.all_well(since), author_of(key))
+            Post(each.id, wording.all_well(since, book.language), author_of(key))
             for each in _own(incidents, key)
             if rule.resolve_after is not None
             and (since := _well_since(each, key, book.directory, measured, now)) is not None
@@ -181,17 +203,16 @@ def _declared_or_added(
     seen = {each: found.state for each, found in fallen.items()}
     mine = next((each for each in _own(incidents, key) if spoken_of(each) & set(group)), None)
     if mine is not None:
-        said = wording.also_affected([book.directory.places[each] for each in fallen])
-        update = NewUpdate(mine.phase, said, {**mine.affected, **seen})
-        return [Post(mine.id, update, author_of(key))]
+        said = wording.also_affected([book.directory.places[each] for each in fallen], book.language)
+        return [_added(book, key, mine, said, seen)]
     began = min(found.start for found in fallen.values())
-    template = None if rule.template is None else book.templates.get(rule.template)
+    template = book.template_of(key)
     worst = max(fallen.values(), key=lambda each: list(ComponentState).index(each.state))
-    known = variables_of(book.directory.places, seen, began) | {"cause": worst.reason, "rule": key}
-    title, body = wording.opening(template, known)
+    known = wording.known_of(book.directory.places, seen, began, book.language)
+    title, body = wording.opening(template, known | {"cause": worst.reason, "rule": key}, book.language)
     new = NewIncident(
         title,
-        wording.impact_of(seen.values()) if template is None else Impact(template.impact),
+        book.impact_of(key, seen.values()),
         Phase.INVESTIGATING if template is None else Phase(template.phase),
         body,
         seen,
@@ -218,10 +239,24 @@ def _worsened(
             and now - found.start >= book.rules[key].after
         }
         if seen:
-            said = wording.worse(book.directory.places, incident.affected, seen)
-            update = NewUpdate(incident.phase, said, {**incident.affected, **seen})
-            posts.append(Post(incident.id, update, author_of(key)))
+            said = wording.worse(book.directory.places, incident.affected, seen, book.language)
+            posts.append(_added(book, key, incident, said, seen))
     return posts
+
+
+def _added(
+    book: RuleBook, key: str, incident: Incident, said: str, seen: Mapping[int, ComponentState]
+) -> Post:
+    """What the rule says next of its incident, now that these components are like this."""
+    affected = {**incident.affected, **seen}
+    impact = None if _judged(incident, key) else book.impact_of(key, affected.values())
+    return Post(incident.id, NewUpdate(incident.phase, said, affected, impact=impact), author_of(key))
+
+
+def _judged(incident: Incident, key: str) -> bool:
+    """Whether a person has said how bad it is, or what readers are to expect."""
+    by_hand = any(each.field == "impact" and each.actor != author_of(key) for each in incident.changes)
+    return by_hand or _has_people(incident, key)
 
 
 def _worse_than(state: ComponentState) -> list[ComponentState]:

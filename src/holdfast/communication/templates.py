@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from holdfast.communication.errors import NotPossible
-from holdfast.communication.model import ComponentState, Place
+from holdfast.communication.model import ComponentState, Impact, Place
 from holdfast.communication.texts import literally
 from holdfast.estate.communication import TEMPLATE_VARIABLE, IncidentTemplate
 from holdfast.estate.suggest import did_you_mean
@@ -24,7 +24,8 @@ _BADNESS = (
     ComponentState.PARTIAL_OUTAGE,
     ComponentState.MAJOR_OUTAGE,
 )
-_MOST_NAMED = 3
+MOST_NAMED = 3
+"""Of components in one line."""
 
 
 def filled(text: str, variables: Mapping[str, str]) -> str:
@@ -64,7 +65,7 @@ def variables_of(
     known = {"since": moment(since)}
     shown = [each for each in states if each in places]
     if shown:
-        worst = max(shown, key=lambda each: _BADNESS.index(states[each]))
+        worst = worst_of({each: states[each] for each in shown})
         known |= {
             "component": places[worst].name,
             "components": listed([places[each].name for each in shown]),
@@ -72,6 +73,16 @@ def variables_of(
             "state": spelt(states[worst]),
         }
     return known
+
+
+def worst_of(states: Mapping[int, ComponentState]) -> int:
+    """Of components, at least one, the first in the worst state."""
+    return max(states, key=lambda each: _BADNESS.index(states[each]))
+
+
+def impact_of(template: IncidentTemplate | None) -> Impact:
+    """What a person who uses the template begins with: minor where it leaves that open."""
+    return Impact.MINOR if template is None or template.impact is None else Impact(template.impact)
 
 
 def spelt(state: ComponentState) -> str:
@@ -84,8 +95,10 @@ def moment(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def listed(names: Sequence[str], most: int = _MOST_NAMED) -> str:
-    """`API`, `API and Website`, `API, Website, Queue and 7 more`."""
+def listed(
+    names: Sequence[str], most: int = MOST_NAMED, *, both: str = "{} and {}", more: str = "{} and {} more"
+) -> str:
+    """`API`, `API and Website`, `API, Website, Queue and 7 more`; `both` and `more` say so in other words."""
     if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+        return more.format(", ".join(names[:most]), len(names) - most)
+    return both.format(", ".join(names[:-1]), names[-1]) if len(names) > 1 else "".join(names)

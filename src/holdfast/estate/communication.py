@@ -27,7 +27,9 @@ class IncidentTemplate(Declared):
     name: str = Field(min_length=1, max_length=100)
     title: str = Field("", max_length=200, description="empty for one that is an update only")
     body: str = Field(min_length=1, max_length=20_000, description="Markdown, with variables in {{ }}")
-    impact: Literal["none", "minor", "major", "critical"] = "minor"
+    impact: Literal["none", "minor", "major", "critical"] | None = Field(
+        None, description="left out: a rule's follows from the components' states, a person's is minor"
+    )
     phase: Literal["investigating", "identified", "monitoring", "resolved"] = "investigating"
 
 

@@ -63,6 +63,7 @@ def test_init_writes_a_file_that_check_accepts(bare: Installation) -> None:
 
     assert "holdfast check --config holdfast.yaml" in written
     assert "is valid" in bare.run("check", "--no-connect").out
+    assert bare.run("check", "--no-connect", "--json").json["findings"] == []
 
 
 def test_init_replaces_nothing_unless_told_to(bare: Installation) -> None:

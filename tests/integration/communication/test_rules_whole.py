@@ -131,13 +131,18 @@ def test_a_person_declares_corrects_and_ends_an_incident(ready: Installation) ->
     assert declared["affected"] == {"main/api": "degraded"}
     assert "draft" in ready.run("incident", "list").out
     assert "it is a draft" in ready.run("incident", "update", key, "--body", "y", "--dry-run").out
-    assert ready.run("incident", "open", key).out == f"{key} investigating: Slow\n"
+    unread = "told nobody: nobody subscribes to this"
+    assert ready.run("incident", "open", key).out == f"{key} investigating: Slow\n  {unread}\n"
+    assert ready.run("incident", "open", key).out == f"{key} investigating: Slow\n", "it is open already"
+    foreseen = ready.run("incident", "update", key, "--body", "y", "--dry-run").out
+    assert "by command line (" in foreseen
+    assert f"would tell {unread.removeprefix('told ')}" in foreseen
     unfilled = ready.run("incident", "update", key, "--template", "eta", code=1)
     assert "{{ until }}" in unfilled.err
     ready.run("incident", "update", key, "--template", "eta", "--set", "until=*noon*")
     body = ready.folder / "body.md"
     body.write_text("Well again.", encoding="utf-8")
-    ready.run("incident", "resolve", key, "--body-file", str(body))
+    assert unread in ready.run("incident", "resolve", key, "--body-file", str(body)).out
     assert "resolved already" in ready.run("incident", "resolve", key, "--body", "Again.", code=1).err
     update = incidents(ready, "--all")[0]["updates"][1]
     assert (update["phase"], update["body"]) == ("identified", "We expect an end by *noon*.")

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from holdfast.adapters.memory.announcements import MemoryAnnouncements
 from holdfast.adapters.memory.availability import MemoryAvailability
+from holdfast.adapters.memory.deliveries import MemoryDeliveries
 from holdfast.adapters.memory.identity import MemoryIdentity
 from holdfast.adapters.memory.incidents import MemoryIncidents
 from holdfast.adapters.memory.maintenance import MemoryMaintenances
@@ -155,6 +156,7 @@ class Served:
             IncidentDesk(self.incidents, self.announcements, self.clock, self.directory),
             MaintenanceDesk(self.maintenance, self.announcements, self.clock, self.directory),
             MemorySubscriptions(self.kept),
+            MemoryDeliveries(self.kept).waiting,
             Journal(self.identity),
             self.identity,
             self.reader,

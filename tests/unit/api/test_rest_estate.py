@@ -4,6 +4,7 @@ import httpx
 import pytest
 from rest_served import DECLARED, Served, subscriber_id
 
+from holdfast.communication.model import Channel
 from holdfast.identity.model import Right
 
 
@@ -122,6 +123,25 @@ async def test_subscribers_without_their_addresses(api: httpx.AsyncClient, serve
     assert served.kept.rows[subscriber_id(1)].address is None
     assert served.identity.journal[-1].event == "subscription.removed"
     assert served.identity.journal[-1].facts == {"subscription": subscriber_id(1)}
+
+
+async def test_what_is_not_delivered_yet_by_channel(api: httpx.AsyncClient, served: Served) -> None:
+    assert (await api.get("/subscribers/waiting")).json() == {"items": []}
+    for number, channel in enumerate((Channel.WEBHOOK, Channel.MAIL, Channel.MAIL), 1):
+        served.kept.put(channel, subscription_id=subscriber_id(number), announcement_id="one")
+        served.clock.advance(60)
+    served.kept.queue[-1].last_error = "the server is away"
+    waiting = (await api.get("/subscribers/waiting")).json()["items"]
+    assert waiting == [
+        {
+            "channel": "mail",
+            "deliveries": 2,
+            "oldest": "2026-11-22T13:04:20Z",
+            "last_error": "the server is away",
+        },
+        {"channel": "webhook", "deliveries": 1, "oldest": "2026-11-22T13:03:20Z", "last_error": ""},
+    ]
+    assert (await (await served.client(Right.READ)).get("/subscribers/waiting")).status_code == 403
 
 
 async def test_the_journal_in_pages(api: httpx.AsyncClient, served: Served) -> None:

@@ -27,6 +27,7 @@ STABLE = {
     ("GET", "/status", "getStatus", "read"),
     ("GET", "/subscribers", "listSubscribers", "subscribers:read"),
     ("GET", "/subscribers/counts", "countSubscribers", "subscribers:read"),
+    ("GET", "/subscribers/waiting", "listWaiting", "subscribers:read"),
     ("GET", "/templates", "listTemplates", "read"),
     ("GET", "/templates/{key}", "getTemplate", "read"),
     ("PATCH", "/incidents/{incident_id}", "changeIncident", "incidents:write"),

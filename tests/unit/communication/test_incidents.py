@@ -91,6 +91,26 @@ async def test_a_button_that_is_pressed_twice_tells_once(told: Told) -> None:
         await told.desk.post(made.id, update, "ada")
 
 
+async def test_an_update_may_raise_the_impact_and_never_lowers_it(told: Told) -> None:
+    made = await told.desk.declare(new(impact=Impact.MINOR), "ada")
+    said = NewUpdate(Phase.IDENTIFIED, "Worse.")
+    await told.desk.post(made.id, said, "ada")
+    # The very same words with a worse impact are not the button that was pressed twice: that is the next one.
+    for _ in range(2):
+        raised = await told.desk.post(made.id, replace(said, impact=Impact.CRITICAL), "ada")
+    assert (raised.impact, len(raised.updates)) == (Impact.CRITICAL, 3)
+    (change,) = raised.changes
+    assert (change.at, change.actor, change.field, change.before, change.after) == (
+        NOW,
+        "ada",
+        "impact",
+        "minor",
+        "critical",
+    )
+    over = await told.desk.post(made.id, NewUpdate(Phase.RESOLVED, "Over.", impact=Impact.NONE), "ada")
+    assert (over.impact, over.changes) == (Impact.CRITICAL, raised.changes)
+
+
 async def test_a_resolution_without_a_word_on_components_says_that_all_are_well(told: Told) -> None:
     made = await told.desk.declare(new(affected={API: DOWN, WEB: DEGRADED}), "ada")
     same = await told.desk.post(made.id, NewUpdate(Phase.IDENTIFIED, "Found."), "ada")
@@ -141,7 +161,9 @@ async def test_a_clock_that_jumps_back_keeps_the_order(told: Told) -> None:
 async def test_nobody_is_told_of_a_draft_nor_of_corrections(told: Told) -> None:
     made = await told.desk.declare(new(draft=True), "ada")
     await told.desk.post(made.id, NewUpdate(Phase.IDENTIFIED, "Found."), "ada")
-    preview = await told.desk.preview((made.id, NewUpdate(Phase.MONITORING, "Fixed.")))
+    preview = await told.desk.preview((made.id, NewUpdate(Phase.MONITORING, "Fixed.")), "ada")
+    assert preview.notice.incident is not None
+    assert preview.notice.incident.updates[-1].author == "ada"
     assert preview.notice.incident is not None
     assert preview.notice.incident.updates[-1].body == "Fixed."
     assert preview.audience.total == 0

@@ -189,19 +189,23 @@ async def test_a_dry_run_says_who_would_be_told_and_does_nothing(scene: Scene) -
     before = await scene.desk.maintenance(made.id)
     new = NewMaintenance("More", "", frozenset({2}), WINDOW)
     previews = [
-        await scene.desk.preview(new),
-        await scene.desk.preview_extend(made.id, WINDOW.end + HOUR),
-        await scene.desk.preview_cancel(made.id, "No."),
-        await scene.desk.preview_post(made.id, "Hello.", Stage.SCHEDULED),
+        await scene.desk.preview(new, "ada"),
+        await scene.desk.preview_extend(made.id, WINDOW.end + HOUR, "ada"),
+        await scene.desk.preview_cancel(made.id, "No.", "ada"),
+        await scene.desk.preview_post(made.id, "Hello.", Stage.SCHEDULED, "ada"),
     ]
     assert [each.audience.by_channel for each in previews] == [{Channel.MAIL: 1}] * 4
     assert [each.notice.event.value for each in previews] == [
         f"maintenance.{what}" for what in ("planned", "changed", "cancelled", "updated")
     ]
+    foreseen = [each.notice.maintenance for each in previews]
+    assert foreseen[0] is not None
+    assert foreseen[0].announced_by == "ada"
+    assert [each.updates[-1].author for each in foreseen[2:] if each is not None] == ["ada"] * 2
     with pytest.raises(NotPossible):
-        await scene.desk.preview_finish(made.id)
+        await scene.desk.preview_finish(made.id, "ada")
     scene.clock.jump_to(WINDOW.start)
-    assert (await scene.desk.preview_start(made.id)).audience.total == 1
+    assert (await scene.desk.preview_start(made.id, "ada")).audience.total == 1
     assert await scene.desk.maintenance(made.id) == before
     assert scene.told == ["planned"]
     assert len(scene.store.journal) == 1
@@ -438,10 +442,10 @@ async def test_a_series_that_makes_no_sense_is_refused(scene: Scene, wrong: NewS
 
 
 async def test_a_dry_run_of_a_series_says_what_it_would_plan(scene: Scene) -> None:
-    preview = await scene.desk.preview_series(WEEKLY)
+    preview = await scene.desk.preview_series(WEEKLY, "ada")
     assert len(preview.maintenance) == 4
     assert preview.told.audience.total == 1
-    far = await scene.desk.preview_series(replace(WEEKLY, first_at=NOW + 300 * DAY))
+    far = await scene.desk.preview_series(replace(WEEKLY, first_at=NOW + 300 * DAY), "ada")
     assert (far.maintenance, far.told.audience.total) == ((), 0)
     assert await scene.desk.series() == []
     assert await scene.coming() == []

@@ -27,6 +27,8 @@ from holdfast.communication.model import ComponentState, Event, Impact, Incident
 from holdfast.communication.rules import Measured, RuleBook, Stretch
 from holdfast.communication.watching import Watch
 from holdfast.estate.communication import IncidentRule, IncidentTemplate
+from holdfast.estate.model import Estate
+from holdfast.estate.values import Language
 from holdfast.kernel.windows import Window
 
 UNKNOWN = ComponentState.UNKNOWN
@@ -43,6 +45,7 @@ class Service:
     rules: dict[str, IncidentRule] = field(default_factory=lambda: {"down": RULE})
     templates: dict[str, IncidentTemplate] = field(default_factory=dict)
     degraded_after: timedelta = timedelta(days=1)
+    language: Language = "en"
     changes: dict[int, list[Stretch]] = field(default_factory=dict)
     maintenance: dict[int, list[Window]] = field(default_factory=dict)
     events: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
@@ -59,7 +62,10 @@ class Service:
             self.told.desk,
             self.told.announcements,
             self.told.clock,
-            lambda: (RuleBook(self.rules, self.templates, DIRECTORY), self.degraded_after),
+            lambda: (
+                RuleBook(self.rules, self.templates, DIRECTORY, self.language),
+                self.degraded_after,
+            ),
             on_event=lambda event, facts: self.events.append((event, facts)),
         )
 
@@ -398,6 +404,142 @@ async def test_a_template_that_cannot_be_filled_in_is_replaced_by_plain_words(se
     service.becomes(API, DOWN)
     await service.runs(3 * MINUTE)
     assert (await service.only()).title == "API in EU: major outage"
+
+
+async def test_a_rule_says_it_in_german_where_german_comes_first(service: Service) -> None:
+    service.language = "de"
+    service.becomes(API, PARTIAL)
+    await service.runs(3 * MINUTE)
+    service.becomes(WEB, DOWN)
+    await service.runs(3 * MINUTE)
+    service.becomes(API, DOWN)
+    await service.runs(3 * MINUTE)
+    well = service.now
+    service.becomes(API, WELL)
+    service.becomes(WEB, WELL)
+    await service.runs(9 * MINUTE)
+    over = await service.only()
+    assert over.title == "API in EU: Teilausfall"
+    assert [each.body for each in over.updates] == [
+        "Was wir für API seit 2026-11-22 14:03 UTC messen: Teilausfall. Wir gehen dem nach.",
+        "Ebenfalls betroffen: Website.",
+        "Es ist schlimmer geworden: API (vorher: Teilausfall, jetzt: größere Störung).",
+        f"Seit {well:%Y-%m-%d %H:%M} UTC ist alles wieder betriebsbereit.",
+    ]
+
+
+@pytest.mark.parametrize("languages", [("de", "en"), ("en", "de")])
+def test_rules_speak_the_first_language_of_the_site(languages: tuple[Language, ...]) -> None:
+    check = {"url": "http://api.test/", "every": "1m"}
+    api = {"name": "API", "checks": {"page": check}}
+    rules = {"down": {"components": ["eu/api"], "template": "outage"}}
+    estate = Estate.model_validate(
+        {
+            "version": 1,
+            "site": {"languages": languages},
+            "regions": {"here": {"name": "Here"}},
+            "clusters": {"eu": {"name": "EU", "region": "here", "components": {"api": api}}},
+            "communication": {"templates": {"outage": {"name": "x", "body": "We look."}}, "rules": rules},
+        }
+    )
+    book = RuleBook.of(estate, DIRECTORY)
+    assert (book.language, book.directory) == (languages[0], DIRECTORY)
+    assert (book.impact_of("down", [DOWN]), book.template_of("down")) == (
+        Impact.CRITICAL,
+        estate.communication.templates["outage"],
+    )
+
+
+async def test_a_template_of_a_rule_is_filled_in_german_where_german_comes_first(service: Service) -> None:
+    service.language = "de"
+    service.rules = {"down": RULE.model_copy(update={"template": "outage"})}
+    service.templates["outage"] = IncidentTemplate(name="x", body="{{ components }}: {{ state }}")
+    service.becomes(API, DOWN)
+    service.becomes(WEB, PARTIAL)
+    await service.runs(3 * MINUTE)
+    opened = await service.only()
+    assert opened.title == "API und Website in EU: größere Störung"
+    assert opened.updates[0].body == "API und Website: größere Störung"
+
+
+# --- the impact
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [(DEGRADED, Impact.MINOR), (PARTIAL, Impact.MAJOR), (DOWN, Impact.CRITICAL)],
+)
+@pytest.mark.parametrize("template", [None, "outage"])
+async def test_where_no_template_says_it_the_impact_is_that_of_the_states(
+    service: Service, template: str | None, state: ComponentState, expected: Impact
+) -> None:
+    states = ("degraded", "partial_outage", "major_outage")
+    service.rules = {"down": RULE.model_copy(update={"template": template, "states": states})}
+    service.templates["outage"] = IncidentTemplate(name="x", body="We look.")
+    service.becomes(API, state)
+    await service.runs(3 * MINUTE)
+    assert (await service.only()).impact is expected
+
+
+async def test_what_becomes_worse_raises_the_impact_and_nothing_lowers_it(service: Service) -> None:
+    service.becomes(API, PARTIAL)
+    await service.runs(3 * MINUTE)
+    assert (await service.only()).impact is Impact.MAJOR
+    service.becomes(API, DOWN)
+    await service.runs(3 * MINUTE)
+    raised = await service.only()
+    assert raised.impact is Impact.CRITICAL
+    (change,) = raised.changes
+    assert (change.actor, change.field, change.before, change.after) == (
+        "rule down",
+        "impact",
+        "major",
+        "critical",
+    )
+    told = service.told.announcements.announced[-1].notice
+    assert told.incident is not None
+    assert told.incident.impact is Impact.CRITICAL
+    service.becomes(WEB, PARTIAL)
+    await service.runs(3 * MINUTE)
+    service.becomes(API, WELL)
+    service.becomes(WEB, WELL)
+    await service.runs(9 * MINUTE)
+    over = await service.only()
+    assert (over.is_open, over.impact, len(over.changes)) == (False, Impact.CRITICAL, 1)
+
+
+async def test_what_joins_raises_the_impact_as_well(service: Service) -> None:
+    service.becomes(API, PARTIAL)
+    await service.runs(3 * MINUTE)
+    service.becomes(WEB, DOWN)
+    await service.runs(3 * MINUTE)
+    assert (await service.only()).impact is Impact.CRITICAL
+
+
+async def test_an_impact_that_the_template_says_stays(service: Service) -> None:
+    service.rules = {"down": RULE.model_copy(update={"template": "outage"})}
+    service.templates["outage"] = IncidentTemplate(name="x", body="We look.", impact="minor")
+    for state in (PARTIAL, DOWN):
+        service.becomes(API, state)
+        await service.runs(3 * MINUTE)
+    found = await service.only()
+    assert (found.affected, found.impact) == ({API: DOWN}, Impact.MINOR)
+
+
+@pytest.mark.parametrize("posts", [True, False])
+async def test_an_impact_that_a_person_left_or_set_stays(service: Service, posts: bool) -> None:
+    service.becomes(API, PARTIAL)
+    await service.runs(3 * MINUTE)
+    opened = await service.only()
+    if posts:
+        await service.told.desk.post(opened.id, NewUpdate(Phase.IDENTIFIED, "A disk."), "ada")
+    else:
+        await service.told.desk.change(opened.id, impact=Impact.MINOR, actor="ada")
+    service.becomes(WEB, DOWN)
+    await service.runs(3 * MINUTE)
+    found = await service.only()
+    assert found.affected == {API: PARTIAL, WEB: DOWN}
+    assert found.impact is (Impact.MAJOR if posts else Impact.MINOR)
 
 
 async def test_what_one_rule_cannot_do_is_told_once_and_keeps_no_other_from_it(service: Service) -> None:

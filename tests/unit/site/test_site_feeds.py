@@ -226,6 +226,18 @@ async def test_maintenance_is_a_calendar(path: str) -> None:
     assert "EU API" in first["description"]
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("part", ["clusters/eu", "clusters/eu/api"])
+async def test_a_page_of_a_part_links_its_own_feeds_and_calendar(language: str, part: str) -> None:
+    async with running(FakeReader(overview(10)), news=news(), settings=lambda: WITH_URL) as site:
+        text = (await ask(site, f"/{language}/{part}")).text
+        for name in ("feed.atom", "feed.rss", "maintenance.ics"):
+            (address,) = re.findall(rf'<a href="([^"]*{part}/{name})">', text)
+            assert (await ask(site, address)).status == 200
+    words = {"en": "Maintenance calendar (iCalendar)", "de": "Wartungskalender (iCalendar)"}
+    assert f'{part}/maintenance.ics">{words[language]}</a>' in text
+
+
 async def test_feeds_are_made_again_only_for_a_change() -> None:
     source, of = news(), FakeReader(overview(10))
     async with running(of, news=source) as site:

@@ -51,6 +51,16 @@ def test_a_copy_holds_exactly_its_files(folder: CopyFolder, tmp_path: Path) -> N
     assert [each.name for each in tmp_path.iterdir() if "fresh" in each.name] == []
 
 
+def test_a_place_that_cannot_be_written_is_found_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(NotADirectoryError):
+        CopyFolder(tmp_path / "taken" / "deep" / "site").try_out()
+    with pytest.raises(FolderRefused):
+        CopyFolder(tmp_path / "taken").try_out()
+    CopyFolder(tmp_path / "new" / "site").try_out()
+    assert [each.name for each in tmp_path.iterdir()] == ["taken"]
+
+
 def test_what_did_not_change_is_not_touched(folder: CopyFolder, tmp_path: Path) -> None:
     folder.replace(ONE)
     same = tmp_path / "site/b/c.css"

@@ -159,9 +159,10 @@ def _declared_as(incident: Incident, wanted: NewIncident) -> bool:
 
 
 @router.post("/preview", operation_id="previewIncident", responses=described(CONFLICT))
-async def preview_incident(services: Served, _: Announcer, new: Declare) -> IncidentPreviewed:
+async def preview_incident(services: Served, actor: Announcer, new: Declare) -> IncidentPreviewed:
     """What declaring this would tell, and how many. Stores nothing and tells nobody."""
-    return _previewed(await services.incidents.preview(new.incident(services.directory())), services)
+    asked = new.incident(services.directory())
+    return _previewed(await services.incidents.preview(asked, actor.name), services)
 
 
 def _previewed(preview: Preview, services: Services) -> IncidentPreviewed:
@@ -251,10 +252,10 @@ async def merge_incident(
     responses=described(NOT_FOUND, CONFLICT),
 )  # fmt: skip
 async def preview_merge(
-    services: Served, _: Announcer, incident_id: ToldId, merge: Merge
+    services: Served, actor: Announcer, incident_id: ToldId, merge: Merge
 ) -> IncidentPreviewed:
     """What merging would tell, and how many. Stores nothing and tells nobody."""
-    return _previewed(await services.incidents.preview_merge(incident_id, merge.into), services)
+    return _previewed(await services.incidents.preview_merge(incident_id, merge.into, actor.name), services)
 
 
 @router.post(
@@ -280,11 +281,11 @@ async def post_update(
     responses=described(NOT_FOUND, CONFLICT),
 )  # fmt: skip
 async def preview_update(
-    services: Served, _: Announcer, incident_id: ToldId, post: Post
+    services: Served, actor: Announcer, incident_id: ToldId, post: Post
 ) -> IncidentPreviewed:
     """What posting this would tell, and how many. Stores nothing and tells nobody."""
     update = post.update(services.directory())
-    return _previewed(await services.incidents.preview((incident_id, update)), services)
+    return _previewed(await services.incidents.preview((incident_id, update), actor.name), services)
 
 
 @router.patch(

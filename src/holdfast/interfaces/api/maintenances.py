@@ -126,9 +126,9 @@ def _listed(component_ids: frozenset[int]) -> str:
 
 
 @router.post("/preview", operation_id="previewMaintenance", responses=described(CONFLICT))
-async def preview_maintenance(services: Served, _: Planner, new: Plan) -> MaintenancePreviewed:
+async def preview_maintenance(services: Served, actor: Planner, new: Plan) -> MaintenancePreviewed:
     """What announcing this would tell, and how many. Stores nothing and tells nobody."""
-    preview = await services.maintenance.preview(new.maintenance(services.directory()))
+    preview = await services.maintenance.preview(new.maintenance(services.directory()), actor.name)
     return _previewed(preview, services, announced=True)
 
 
@@ -200,12 +200,12 @@ async def change_maintenance(
     responses=described(NOT_FOUND, CONFLICT),
 )  # fmt: skip
 async def preview_change(
-    services: Served, _: Planner, maintenance_id: ToldId, change: Replan
+    services: Served, actor: Planner, maintenance_id: ToldId, change: Replan
 ) -> MaintenancePreviewed:
     """What changing it like this would tell, and how many. Stores nothing and tells nobody."""
     before = await services.maintenance.maintenance(maintenance_id)
     asked = Changes(**change.asked(before, services.directory()))
-    preview = await services.maintenance.preview_change(maintenance_id, asked)
+    preview = await services.maintenance.preview_change(maintenance_id, asked, actor.name)
     return _previewed(preview, services, announced=True)
 
 
@@ -228,10 +228,10 @@ async def extend_maintenance(
     responses=described(NOT_FOUND, CONFLICT),
 )  # fmt: skip
 async def preview_extend(
-    services: Served, _: Planner, maintenance_id: ToldId, extend: Extend
+    services: Served, actor: Planner, maintenance_id: ToldId, extend: Extend
 ) -> MaintenancePreviewed:
     """What extending it would tell, and how many. Stores nothing and tells nobody."""
-    preview = await services.maintenance.preview_extend(maintenance_id, extend.until)
+    preview = await services.maintenance.preview_extend(maintenance_id, extend.until, actor.name)
     return _previewed(preview, services)
 
 
@@ -248,9 +248,9 @@ async def start_maintenance(
     "/{maintenance_id}/start/preview", operation_id="previewMaintenanceStart",
     responses=described(NOT_FOUND, CONFLICT),
 )  # fmt: skip
-async def preview_start(services: Served, _: Planner, maintenance_id: ToldId) -> MaintenancePreviewed:
+async def preview_start(services: Served, actor: Planner, maintenance_id: ToldId) -> MaintenancePreviewed:
     """What starting it now would tell, and how many. Stores nothing and tells nobody."""
-    return _previewed(await services.maintenance.preview_start(maintenance_id), services)
+    return _previewed(await services.maintenance.preview_start(maintenance_id, actor.name), services)
 
 
 @router.post("/{maintenance_id}/finish", operation_id="finishMaintenance", responses=told(*_CHANGES))
@@ -273,10 +273,12 @@ async def finish_maintenance(
     responses=described(NOT_FOUND, CONFLICT),
 )  # fmt: skip
 async def preview_finish(
-    services: Served, _: Planner, maintenance_id: ToldId, finish: Finish
+    services: Served, actor: Planner, maintenance_id: ToldId, finish: Finish
 ) -> MaintenancePreviewed:
     """What finishing it would tell, and how many. Stores nothing and tells nobody."""
-    preview = await services.maintenance.preview_finish(maintenance_id, at=finish.at, body=finish.body)
+    preview = await services.maintenance.preview_finish(
+        maintenance_id, actor.name, at=finish.at, body=finish.body
+    )
     return _previewed(preview, services)
 
 
@@ -299,10 +301,10 @@ async def cancel_maintenance(
     responses=described(NOT_FOUND, CONFLICT),
 )  # fmt: skip
 async def preview_cancel(
-    services: Served, _: Planner, maintenance_id: ToldId, cancel: Cancel
+    services: Served, actor: Planner, maintenance_id: ToldId, cancel: Cancel
 ) -> MaintenancePreviewed:
     """What cancelling it would tell, and how many. Stores nothing and tells nobody."""
-    preview = await services.maintenance.preview_cancel(maintenance_id, cancel.reason)
+    preview = await services.maintenance.preview_cancel(maintenance_id, cancel.reason, actor.name)
     return _previewed(preview, services)
 
 
@@ -328,7 +330,8 @@ async def post_update(
     responses=described(NOT_FOUND, CONFLICT),
 )  # fmt: skip
 async def preview_update(
-    services: Served, _: Planner, maintenance_id: ToldId, say: Say
+    services: Served, actor: Planner, maintenance_id: ToldId, say: Say
 ) -> MaintenancePreviewed:
     """What posting this would tell, and how many. Stores nothing and tells nobody."""
-    return _previewed(await services.maintenance.preview_post(maintenance_id, say.body, say.stage), services)
+    preview = await services.maintenance.preview_post(maintenance_id, say.body, say.stage, actor.name)
+    return _previewed(preview, services)

@@ -87,10 +87,10 @@ async def plan_series(
 
 
 @router.post("/preview", operation_id="previewMaintenanceSeries", responses=described(CONFLICT))
-async def preview_series(services: Served, _: Planner, new: PlanSeries) -> SeriesPreviewed:
+async def preview_series(services: Served, actor: Planner, new: PlanSeries) -> SeriesPreviewed:
     """What it would plan first, and whom that would be told. Stores nothing and tells nobody."""
     directory = services.directory()
-    preview = await services.maintenance.preview_series(new.plan(directory))
+    preview = await services.maintenance.preview_series(new.plan(directory), actor.name)
     notice = preview.told.notice
     return SeriesPreviewed(
         event=notice.event,

@@ -1,11 +1,12 @@
 """What the API is made of: the desks that it speaks for, and those who tell it what there is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from fastapi import Request
 
+from holdfast.communication.delivering import Waiting
 from holdfast.communication.directory import Directory
 from holdfast.communication.incident_desk import IncidentDesk
 from holdfast.communication.maintenance_desk import MaintenanceDesk
@@ -38,12 +39,16 @@ class Trail(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """All of it. `estate` and `directory` are asked anew each time, so that a reload takes effect."""
+    """All of it. `estate` and `directory` are asked anew each time, so that a reload takes effect.
+
+    `waiting` tells what is not delivered yet.
+    """
 
     bearers: Bearers
     incidents: IncidentDesk
     maintenance: MaintenanceDesk
     subscriptions: SubscriptionStore
+    waiting: Callable[[], Awaitable[Sequence[Waiting]]]
     journal: Journal
     trail: Trail
     reader: StatusReader

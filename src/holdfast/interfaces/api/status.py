@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from holdfast.communication.model import ComponentState, Impact, Phase
-from holdfast.communication.templates import variables_of, written
+from holdfast.communication.model import ComponentState, Phase
+from holdfast.communication.templates import impact_of, variables_of, written
 from holdfast.estate.communication import IncidentTemplate
 from holdfast.interfaces.api.callers import Reader, Served
 from holdfast.interfaces.api.paging import Cursor, Limit, page_of
@@ -141,6 +141,6 @@ async def fill_template(services: Served, _: Reader, key: EstateKey, fill: Fill)
     return Filled(
         title=title,
         body=body,
-        impact=Impact(template.impact),
+        impact=impact_of(template),
         phase=Phase(template.phase),
     )

@@ -116,6 +116,37 @@ async def count_subscribers(services: Served, _: SubscriberReader) -> CountsTold
     )
 
 
+class WaitingTold(BaseModel):
+    """What of one channel is not delivered yet."""
+
+    channel: Channel
+    deliveries: int = Field(ge=1)
+    oldest: Told = Field(description="when the oldest of them was queued")
+    last_error: str = Field(description="why one of them was not delivered; empty: none has failed yet")
+
+
+class WaitingOfChannels(BaseModel):
+    """What is not delivered yet; a channel that nothing waits for is left out."""
+
+    items: list[WaitingTold]
+
+
+@router.get("/subscribers/waiting", operation_id="listWaiting", tags=["subscribers"], responses=described())
+async def list_waiting(services: Served, _: SubscriberReader) -> WaitingOfChannels:
+    """What is not delivered yet, by channel."""
+    return WaitingOfChannels(
+        items=[
+            WaitingTold(
+                channel=each.channel,
+                deliveries=each.deliveries,
+                oldest=each.oldest,
+                last_error=each.last_error,
+            )
+            for each in await services.waiting()
+        ]
+    )
+
+
 @router.delete(
     "/subscribers/{subscriber_id}", operation_id="removeSubscriber", tags=["subscribers"], status_code=204,
     responses=described(NOT_FOUND),

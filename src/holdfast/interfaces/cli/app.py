@@ -106,7 +106,12 @@ def _add_estate(app: typer.Typer, commands: Callable[[], Commands]) -> None:
             )
         else:
             rows = [
-                ("ok" if each.ok else "FAILED", each.subject, _millis(each.took_ms), each.text)
+                (
+                    "FAILED" if not each.ok else "WARNING" if each.warning else "ok",
+                    each.subject,
+                    _millis(each.took_ms),
+                    each.text,
+                )
                 for each in checked.findings
             ]
             if rows:

@@ -40,9 +40,11 @@ class IncidentRequest:
 class IncidentOutcome:
     """The incident as it is, or with a dry run as it would be. `names` has its components: eu/api by id.
 
-    `audience` says who would be told; None when the step was really taken, or tells nobody ever.
+    `audience` says who is told of the step, or with `dry_run` would be; None when the step changed nothing,
+    or tells nobody ever.
     """
 
     incident: "Incident"
     names: Mapping[int, str]
     audience: "Audience | None" = None
+    dry_run: bool = False

@@ -243,11 +243,13 @@ def _do(
     if as_json:
         print_json(_plain(outcome))
     elif request.dry_run:
-        typer.echo("\n".join([*_shown(outcome), "", _would_tell(outcome)]))
+        typer.echo("\n".join([*_shown(outcome), "", _tells(outcome)]))
     else:
         incident = outcome.incident
         draft = ", a draft" if incident.draft else ""
         typer.echo(f"{incident.id} {incident.phase.value}{draft}: {incident.title}")
+        if outcome.audience is not None:
+            typer.echo(f"  {_tells(outcome)}")
 
 
 def _text(body: str | None, file: Path | None, *, needed: bool) -> str | None:
@@ -331,15 +333,16 @@ def _shown(outcome: IncidentOutcome) -> list[str]:
     return lines
 
 
-def _would_tell(outcome: IncidentOutcome) -> str:
+def _tells(outcome: IncidentOutcome) -> str:
     audience = outcome.audience
+    tells = "would tell" if outcome.dry_run else "told"
     if outcome.incident.draft:
-        return "would tell nobody: it is a draft"
+        return f"{tells} nobody: it is a draft"
     if audience is None or not audience.total:
-        return "would tell nobody: nobody subscribes to this"
+        return f"{tells} nobody: nobody subscribes to this"
     channels = ", ".join(f"{count} by {channel.value}" for channel, count in audience.by_channel.items())
     many = "subscriber" if audience.total == 1 else "subscribers"
-    return f"would tell {audience.total} {many}: {channels}"
+    return f"{tells} {audience.total} {many}: {channels}"
 
 
 # --- for programs
@@ -364,20 +367,17 @@ def _plain(outcome: IncidentOutcome) -> dict[str, Any]:
         "affected": {names.get(each, str(each)): state.value for each, state in incident.affected.items()},
         "updates": [_plain_update(each, outcome) for each in incident.updates],
         "changes": [
-            {
-                "at": each.at,
-                "actor": each.actor,
-                "field": each.field,
-                "before": each.before,
-                "after": each.after,
-            }
+            {name: getattr(each, name) for name in ("at", "actor", "field", "before", "after")}
             for each in incident.changes
         ],
         "version": incident.version,
     }
     if outcome.audience is not None:
         counts = {channel.value: count for channel, count in outcome.audience.by_channel.items()}
-        plain["would_tell"] = {"total": outcome.audience.total, "by_channel": counts}
+        plain["would_tell" if outcome.dry_run else "told"] = {
+            "total": outcome.audience.total,
+            "by_channel": counts,
+        }
     return plain
 
 

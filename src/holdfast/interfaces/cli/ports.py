@@ -83,12 +83,13 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one attempt at something declared in the estate came to."""
+    """What one attempt at something declared in the estate came to. A `warning` works, and may do harm."""
 
     subject: str
     ok: bool
     text: str
     took_ms: float | None = None
+    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,12 +96,17 @@ def trouble_with(scope: Scope, settings: Console) -> tuple[int, str] | None:
 def is_our_host(host: str, settings: Console) -> bool:
     """Whether that Host header names this console: a name that was bent to our address does not."""
     listening, _, port = settings.listen.rpartition(":")
-    if settings.url is None and listening not in {*_LOOPBACK, "::1"}:
+    if takes_any_host(settings):
         return True  # reached by whatever name the operator gave it
     known = {f"{each}:{port}" for each in (*_LOOPBACK, listening)}
     if settings.url is not None:
         known.add(_netloc(settings.url))
     return _without_default_port(host.lower()) in {_without_default_port(each) for each in known}
+
+
+def takes_any_host(settings: Console) -> bool:
+    """Whether any name is taken for this console's: it is open to others, and nobody said its name."""
+    return settings.url is None and settings.listen.rpartition(":")[0] not in {*_LOOPBACK, "::1"}
 
 
 def is_from_us(headers: Headers, host: str, settings: Console) -> bool:

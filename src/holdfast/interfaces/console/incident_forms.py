@@ -10,7 +10,7 @@ from holdfast.communication.directory import Directory
 from holdfast.communication.errors import NotPossible
 from holdfast.communication.incident_desk import NewIncident, NewUpdate
 from holdfast.communication.model import ComponentState, Impact, Incident, Phase
-from holdfast.communication.templates import filled, names_in, variables_of
+from holdfast.communication.templates import filled, impact_of, names_in, variables_of
 from holdfast.communication.texts import literally
 from holdfast.estate.communication import IncidentTemplate
 from holdfast.interfaces.console.bodies import Form
@@ -55,7 +55,7 @@ class IncidentForm:
             self,
             title=template.title or self.title,
             body=template.body,
-            impact=Impact(template.impact),
+            impact=impact_of(template),
             phase=Phase(template.phase),
         )
 

@@ -101,7 +101,9 @@ class IncidentPages:
             now = shell_of(request).clock.now()
             new = sent.new(self._directory(), _zone(request), now, draft=step == "draft")
             if step == "preview":
-                return self._declaring(request, sent, preview=await self._desk.preview(new))
+                return self._declaring(
+                    request, sent, preview=await self._desk.preview(new, actor_of(request).name)
+                )
             made = await self._desk.declare(new, actor_of(request).name, incident_id=sent.key)
         except HoldfastError as error:
             return self._declaring(request, sent, trouble=error)
@@ -121,7 +123,7 @@ class IncidentPages:
         try:
             new = sent.new(incident, self._directory(), _zone(request))
             if form(request).get("do") == "preview":
-                preview = await desk.preview((incident.id, new))
+                preview = await desk.preview((incident.id, new), actor_of(request).name)
                 return self._page(request, incident, sent, preview=preview)
             await desk.post(incident.id, new, actor_of(request).name)
         except ChangedMeanwhile:
@@ -171,7 +173,7 @@ class IncidentPages:
             )
             return redirect(request, f"/incidents/{target.id}", told="Merged. Its updates are in here now.")
         if into:
-            preview = await self._desk.preview_merge(incident.id, into)
+            preview = await self._desk.preview_merge(incident.id, into, actor_of(request).name)
             title = f"Merge it into “{preview.notice.incident.title if preview.notice.incident else into}”"
             return self._confirming(request, incident, title, "merge", preview, into=into)
         others = [

@@ -112,7 +112,7 @@ class MaintenancePages:
         try:
             changes = sent.changes(maintenance, _zone(request))
             if fields.get("do") == "preview":
-                preview = await self._desk.preview_change(maintenance.id, changes)
+                preview = await self._desk.preview_change(maintenance.id, changes, actor_of(request).name)
                 return self._planning(request, sent, before=maintenance, preview=preview)
             await self._desk.change(
                 maintenance.id,
@@ -164,9 +164,10 @@ class MaintenancePages:
                 raise NotPossible("no button of this page was pressed")
 
     async def _previewed(self, request: Request, sent: MaintenanceForm) -> Preview:
+        actor = actor_of(request).name
         if sent.repeats:
-            return (await self._desk.preview_series(sent.series(_zone(request)))).told
-        return await self._desk.preview(sent.new(_zone(request)))
+            return (await self._desk.preview_series(sent.series(_zone(request)), actor)).told
+        return await self._desk.preview(sent.new(_zone(request)), actor)
 
     async def _maintenance(self, request: Request) -> Maintenance:
         return await self._desk.maintenance(request.path_params["maintenance_id"])
@@ -213,7 +214,7 @@ class MaintenancePages:
         # Every button tells the same people.
         told = None
         if not maintenance.stage.is_over:
-            told = await self._desk.preview_cancel(maintenance.id, "")
+            told = await self._desk.preview_cancel(maintenance.id, "", actor_of(request).name)
         return page(
             request,
             "maintenance.html",

@@ -74,7 +74,7 @@ class SeriesPages:
         try:
             changes = sent.series_changes(series, _zone(request))
             if fields.get("do") == "preview":
-                told = await self._desk.preview_series(_changed(series.plan, changes))
+                told = await self._desk.preview_series(_changed(series.plan, changes), actor_of(request).name)
                 return self._changing(request, series, sent, preview=told.told)
             desk = self._desk.as_read(series.id, version)
             await desk.change_series(series.id, changes, actor_of(request).name)

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +73,17 @@ class CopyFolder:
                 f"{self._path} is not empty, and no copy of the site",
                 hint="name a folder that is empty or not there: what is in this one could be lost",
             )
+
+    def try_out(self) -> None:
+        """Write where `replace` would, and leave nothing behind: a disk that refuses does so now."""
+        self.check()
+        parent = self._path.parent
+        while not parent.exists() and parent != parent.parent:
+            parent = parent.parent
+        # A mounted volume is written itself, too: it cannot be exchanged.
+        for folder in (parent, self._path) if self._path.is_mount() else (parent,):
+            with tempfile.TemporaryDirectory(prefix=f".{self._path.name}.", dir=folder):
+                pass
 
     def replace(self, files: Iterable[File]) -> Written:
         """Make the folder hold exactly these files of ours. Dying before the end leaves the old copy."""

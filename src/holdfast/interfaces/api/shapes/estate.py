@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from holdfast.availability.sla import MEASURED, Figure, percent_text
 from holdfast.availability.views import AgreementReport, ClusterStatus, ComponentHistory
 from holdfast.communication.model import ComponentState, Impact, Incident, Phase
-from holdfast.communication.templates import names_in
+from holdfast.communication.templates import impact_of, names_in
 from holdfast.estate.communication import IncidentTemplate
 from holdfast.estate.model import Agreement, Estate
 from holdfast.interfaces.api.shapes.incidents import AffectedStates
@@ -124,7 +124,7 @@ class TemplateTold(BaseModel):
             name=template.name,
             title=template.title,
             body=template.body,
-            impact=Impact(template.impact),
+            impact=impact_of(template),
             phase=Phase(template.phase),
             variables=list(dict.fromkeys([*names_in(template.title), *names_in(template.body)])),
         )
