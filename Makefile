@@ -28,7 +28,8 @@ demo: $(RUN_STAMP)  ## run the sample print service and Holdfast on it
 
 test: $(DEV_STAMP)  ## run the tests, after installing what they need where that is possible
 	@scripts/test-needs
-	@$(BIN)/python -m pytest $(TESTS)
+	@# Most of them wait for real processes, so that two files at once take half the time. TESTS="-n 0 ..." is one by one.
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 check: $(DEV_STAMP)  ## format, lint, types, and the rules of the house
 	@$(BIN)/ruff format --check .

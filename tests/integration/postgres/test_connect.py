@@ -125,6 +125,8 @@ async def test_one_login_takes_on_each_role(database: Database) -> None:
         "holdfast",
         "holdfast_controller",
         "holdfast_site",
+        "holdfast_console",
+        "holdfast_sender",
     ]
     await external.stop()
     assert await who_is(external, Role.OWNER) == "holdfast"
