@@ -1,4 +1,4 @@
-"""The console as an ASGI application: the shell's pages, other helpers' pages, and the API beside them."""
+"""The console as an ASGI application: its own pages, those that it is given, and the API beside them."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
