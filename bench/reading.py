@@ -18,11 +18,12 @@ from bench.served import Client, site_over
 from bench.subjects import Options
 from bench.table import Measurement, at_most
 from bench.year import END, LINK, Year, apply, year_of
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.estate import PostgresRegistry
-from holdfast.availability.reading import Inventory, Reader
+from holdfast.adapters.postgres.reading import PostgresReadingStore
+from holdfast.availability.inventory import Inventory
+from holdfast.availability.reading import Reader
 from holdfast.interfaces.site.ranges import named_range
 
 COMPONENTS = 2_000

@@ -13,9 +13,9 @@ import pytest
 from holdfast.adapters.memory.agents import MemoryAgents, MemoryBeats
 from holdfast.adapters.memory.availability import MemoryAvailability
 from holdfast.adapters.postgres.agents import PostgresAgents, PostgresBeats
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
+from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.availability.ingest import Delivery, Ingest, Loss, Losses, NotKnownYet, Taken
 from holdfast.availability.model import Interval, Outcome, Result, State, Timings, Transition
 from holdfast.availability.ports import Batch, ReadingStore

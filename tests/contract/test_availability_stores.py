@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.adapters.memory.availability import MemoryAvailability, MemoryLease, MemoryMonitorStore
-from holdfast.adapters.postgres.availability import PostgresMonitorStore, PostgresReadingStore
+from holdfast.adapters.postgres.availability import PostgresMonitorStore
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
+from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.availability.errors import TimelineError
 from holdfast.availability.histogram import Histogram
 from holdfast.availability.model import Interval, Outcome, Result, State, Timings, Transition

@@ -17,10 +17,10 @@ import pytest
 from holdfast.adapters.memory.announcements import MemoryAnnouncements
 from holdfast.adapters.memory.availability import MemoryAvailability
 from holdfast.adapters.memory.maintenance import MemoryMaintenances
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.maintenance import PostgresMaintenances
+from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.availability.model import Maintenance as Counted
 from holdfast.availability.ports import ReadingStore
 from holdfast.communication.directory import Directory

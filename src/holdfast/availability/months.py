@@ -16,8 +16,8 @@ from holdfast.availability.freezing import (
     is_settled,
     month_name,
 )
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.ports import MonthStore, ReadingStore
-from holdfast.availability.reading import Inventory
 from holdfast.availability.sla import FORMULA
 from holdfast.estate.scope import components_of
 from holdfast.kernel.clock import Clock

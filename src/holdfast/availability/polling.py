@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.metrics import MetricPoint, MetricQueries, MetricStore, MetricUnknown, usable
-from holdfast.availability.reading import Inventory
 from holdfast.estate.model import Estate, Metric
 from holdfast.estate.ports import ComponentIdentity
 from holdfast.kernel.clock import Clock

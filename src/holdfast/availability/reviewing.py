@@ -12,9 +12,9 @@ from holdfast.availability.dependencies import Explanations
 from holdfast.availability.errors import TooMuch
 from holdfast.availability.freezing import FrozenMonth, in_force
 from holdfast.availability.histogram import Histogram
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.model import State
 from holdfast.availability.ports import MonthStore, ReadingStore, Resolution, RollUp
-from holdfast.availability.reading import Inventory
 from holdfast.availability.review import (
     DRAWN_DAYS,
     LONGEST,

@@ -20,7 +20,7 @@ from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.errors import DatabaseAway
 from holdfast.availability.exchange import encode_checks
 from holdfast.availability.ingest import Ingest
-from holdfast.availability.reading import Inventory
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.vantage import SHORTEST_BEAT_TOKEN, Pulse, sha256_of
 from holdfast.availability.verdicts import Rules
 from holdfast.bootstrap.estates import heartbeats_of, secret_of

@@ -10,13 +10,13 @@ import structlog
 
 from holdfast.adapters.notify.channels import TIMEOUT_S, AppriseNotifier, check_url
 from holdfast.adapters.postgres.alerting import PostgresAlerts
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
+from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.availability.alerting.model import Kind, Outcome, pattern_matches
 from holdfast.availability.alerting.service import AlertRounds, Deliveries, try_channels
 from holdfast.availability.alerting.wording import trial_message
-from holdfast.availability.reading import Inventory
+from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.estates import secret_of
 from holdfast.estate.model import Estate
 from holdfast.estate.scope import declared

@@ -3,12 +3,12 @@
 from fastapi import FastAPI
 
 from holdfast.adapters.postgres.announcements import journal
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import Pool, borrowed
 from holdfast.adapters.postgres.deliveries import PostgresDeliveries
 from holdfast.adapters.postgres.identity import PostgresTrail
 from holdfast.adapters.postgres.metrics import PostgresMetrics
 from holdfast.adapters.postgres.months import PostgresMonths
+from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
 from holdfast.availability.reading import Reader
 from holdfast.bootstrap.communication import directory_in, incident_desk

@@ -13,14 +13,15 @@ import uvloop
 
 from holdfast.adapters.postgres.agents import PostgresAgents
 from holdfast.adapters.postgres.alerting import PostgresAlerts
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.estate import PostgresRegistry
+from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.adapters.vault.aes import AesVault
 from holdfast.availability.alerting.model import Outcome, Silence
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.months import Verified
-from holdfast.availability.reading import Inventory, Reader
+from holdfast.availability.reading import Reader
 from holdfast.availability.vantage import VantageLogin, fresh_token, sha256_of
 from holdfast.availability.views import Overview
 from holdfast.bootstrap import interchange, lab, months, running

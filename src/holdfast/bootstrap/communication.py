@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 import structlog
 
 from holdfast.adapters.postgres.announcements import PostgresAnnouncements
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.incidents import PostgresIncidents
 from holdfast.adapters.postgres.maintenance import PostgresMaintenances
+from holdfast.adapters.postgres.reading import PostgresReadingStore
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.model import Interval, State
 from holdfast.availability.ports import ReadingStore
-from holdfast.availability.reading import Inventory
 from holdfast.communication.directory import Directory, directory_of
 from holdfast.communication.incident_desk import IncidentDesk
 from holdfast.communication.model import ComponentState, Maintenance, Stage

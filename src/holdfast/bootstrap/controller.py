@@ -13,9 +13,9 @@ from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.adapters.postgres.journal import PostgresJournal
 from holdfast.adapters.probes import Probes
 from holdfast.availability.conditions import validate
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.judging import compile_check
 from holdfast.availability.monitor import Monitor
-from holdfast.availability.reading import Inventory
 from holdfast.availability.rounds import Watched
 from holdfast.availability.sharing import FIRST_SHARE, SHARES, SharedMonitor
 from holdfast.bootstrap.agents import Agents

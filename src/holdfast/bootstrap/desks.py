@@ -3,15 +3,16 @@
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.deliveries import PostgresDeliveries
 from holdfast.adapters.postgres.incidents import PostgresIncidents
 from holdfast.adapters.postgres.maintenance import PostgresMaintenances
 from holdfast.adapters.postgres.metrics import PostgresMetrics
 from holdfast.adapters.postgres.months import PostgresMonths
+from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
-from holdfast.availability.reading import Inventory, Reader
+from holdfast.availability.inventory import Inventory
+from holdfast.availability.reading import Reader
 from holdfast.bootstrap.api import PooledJournal
 from holdfast.bootstrap.communication import directory_in, incident_desk
 from holdfast.bootstrap.maintenance import maintenance_desk

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo, Role
 from holdfast.adapters.postgres.estate import PostgresRegistry
@@ -14,7 +13,9 @@ from holdfast.adapters.postgres.incidents import PostgresIncidents
 from holdfast.adapters.postgres.maintenance import PostgresMaintenances
 from holdfast.adapters.postgres.metrics import PostgresMetrics
 from holdfast.adapters.postgres.months import PostgresMonths
-from holdfast.availability.reading import Inventory, Reader
+from holdfast.adapters.postgres.reading import PostgresReadingStore
+from holdfast.availability.inventory import Inventory
+from holdfast.availability.reading import Reader
 from holdfast.bootstrap.database import is_embedded, server_for
 from holdfast.bootstrap.estates import read_estate
 from holdfast.bootstrap.following import stored_inventory

@@ -10,7 +10,7 @@ import structlog
 
 from holdfast.adapters.postgres.changes import PostgresChanges
 from holdfast.adapters.postgres.estate import PostgresRegistry
-from holdfast.availability.reading import Inventory
+from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.signals import Signals
 from holdfast.estate.model import Estate
 from holdfast.estate.ports import Registered

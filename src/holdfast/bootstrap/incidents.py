@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from holdfast.adapters.postgres.announcements import PostgresAnnouncements
 from holdfast.adapters.postgres.connect import Pool
-from holdfast.availability.reading import Inventory
+from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.communication import directory_in, incident_desk
 from holdfast.communication.errors import NotPossible, NotThere

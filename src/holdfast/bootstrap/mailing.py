@@ -11,7 +11,7 @@ from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.deliveries import PostgresLetterbox
 from holdfast.adapters.postgres.months import PostgresMonths
-from holdfast.availability.reading import Inventory
+from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.vault import vault_for
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from holdfast.adapters.postgres.announcements import PostgresAnnouncements
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.maintenance import PostgresMaintenances
-from holdfast.availability.reading import Inventory
+from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.actors import command_line
 from holdfast.communication.directory import Directory, directory_of
 from holdfast.communication.errors import NotPossible

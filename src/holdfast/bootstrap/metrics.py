@@ -10,8 +10,8 @@ from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.metrics import PostgresMetrics
 from holdfast.adapters.probes import Probes
 from holdfast.adapters.probes.metrics import PrometheusQueries
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.polling import MetricPolls
-from holdfast.availability.reading import Inventory
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
 

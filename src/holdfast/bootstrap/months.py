@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.months import PostgresMonths
+from holdfast.adapters.postgres.reading import PostgresReadingStore
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.months import MonthKeeper, Verified, verified
-from holdfast.availability.reading import Inventory
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
 

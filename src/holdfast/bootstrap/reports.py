@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.incidents import PostgresIncidents
 from holdfast.adapters.postgres.months import PostgresMonths
+from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.availability.freezing import month_name
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.ports import MonthStore
-from holdfast.availability.reading import Inventory
 from holdfast.availability.reviewing import Reviewer
 from holdfast.bootstrap.communication import directory_in
 from holdfast.bootstrap.statements import agreement_named

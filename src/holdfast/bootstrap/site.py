@@ -7,7 +7,6 @@ from pathlib import Path
 
 import structlog
 
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.changes import PostgresChanges
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
@@ -16,8 +15,10 @@ from holdfast.adapters.postgres.incidents import PostgresIncidents
 from holdfast.adapters.postgres.maintenance import PostgresMaintenances
 from holdfast.adapters.postgres.metrics import PostgresMetrics
 from holdfast.adapters.postgres.months import PostgresMonths
+from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
-from holdfast.availability.reading import Inventory, Reader
+from holdfast.availability.inventory import Inventory
+from holdfast.availability.reading import Reader
 from holdfast.bootstrap.estates import page_links, report_links
 from holdfast.bootstrap.following import FollowedEstate
 from holdfast.bootstrap.publishing import Publishing

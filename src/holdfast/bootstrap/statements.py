@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.incidents import PostgresIncidents
 from holdfast.adapters.postgres.months import PostgresMonths
-from holdfast.availability.reading import Inventory, Reader
+from holdfast.adapters.postgres.reading import PostgresReadingStore
+from holdfast.availability.inventory import Inventory
+from holdfast.availability.reading import Reader
 from holdfast.communication.incidents import linked
 from holdfast.communication.model import Incident
 from holdfast.estate.model import Estate

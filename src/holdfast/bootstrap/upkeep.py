@@ -8,7 +8,7 @@ import structlog
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.maintenance import PostgresMaintenances
-from holdfast.availability.reading import Inventory
+from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.maintenance import maintenance_desk
 from holdfast.communication.directory import Directory, directory_of
 from holdfast.communication.upkeep import Upkeep

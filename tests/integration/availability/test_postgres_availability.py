@@ -13,14 +13,11 @@ import psycopg
 import pytest
 from psycopg import errors as pg
 
-from holdfast.adapters.postgres.availability import (
-    PostgresMonitorStore,
-    PostgresReadingStore,
-    partition_bounds,
-)
+from holdfast.adapters.postgres.availability import PostgresMonitorStore, partition_bounds
 from holdfast.adapters.postgres.connect import Connection, Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.errors import DatabaseError
+from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.availability.judging import compile_check
 from holdfast.availability.model import Observation, Outcome, Result, State, Timings, Transition
 from holdfast.availability.monitor import Monitor

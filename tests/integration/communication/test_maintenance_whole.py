@@ -15,12 +15,12 @@ import psycopg
 import pytest
 
 from holdfast.adapters.postgres.announcements import PostgresAnnouncements
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.maintenance import PostgresMaintenances
 from holdfast.adapters.postgres.migrate import migrate
 from holdfast.adapters.postgres.months import PostgresMonths
+from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.availability.freezing import FrozenMonth, Promise
 from holdfast.availability.model import Interval, State
 from holdfast.availability.months import accounted

@@ -12,14 +12,15 @@ import pytest
 from site_client import ask
 
 from holdfast.adapters.postgres.announcements import PostgresAnnouncements
-from holdfast.adapters.postgres.availability import PostgresReadingStore
 from holdfast.adapters.postgres.changes import PostgresChanges
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.adapters.postgres.incidents import PostgresIncidents
 from holdfast.adapters.postgres.maintenance import PostgresMaintenances
-from holdfast.availability.reading import Inventory, Reader
+from holdfast.adapters.postgres.reading import PostgresReadingStore
+from holdfast.availability.inventory import Inventory
+from holdfast.availability.reading import Reader
 from holdfast.communication.directory import Directory, directory_of
 from holdfast.communication.incident_desk import IncidentDesk, NewIncident, NewUpdate
 from holdfast.communication.maintenance_desk import MaintenanceDesk, NewMaintenance

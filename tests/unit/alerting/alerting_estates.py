@@ -10,9 +10,9 @@ from holdfast.adapters.memory.notify import MemoryNotifier
 from holdfast.availability.alerting.decisions import Action
 from holdfast.availability.alerting.model import Message
 from holdfast.availability.alerting.service import AlertRounds, Deliveries
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.model import State, Transition
 from holdfast.availability.ports import Batch
-from holdfast.availability.reading import Inventory
 from holdfast.availability.verdicts import CheckState
 from holdfast.estate.loader import parse_estate
 from holdfast.estate.model import Estate

@@ -14,9 +14,10 @@ from holdfast.adapters.memory.identity import MemoryIdentity
 from holdfast.adapters.memory.incidents import MemoryIncidents
 from holdfast.adapters.memory.maintenance import MemoryMaintenances
 from holdfast.adapters.memory.subscriptions import Kept, MemorySubscriptions, Row
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.model import State, Transition
 from holdfast.availability.ports import Batch
-from holdfast.availability.reading import Inventory, Reader
+from holdfast.availability.reading import Reader
 from holdfast.availability.verdicts import CheckState
 from holdfast.communication.directory import Directory, directory_of
 from holdfast.communication.incident_desk import IncidentDesk

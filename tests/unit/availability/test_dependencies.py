@@ -8,9 +8,10 @@ import pytest
 
 from holdfast.adapters.memory.availability import MemoryAvailability
 from holdfast.availability.dependencies import TOLERANCE, Explanations, closure, troubles_of
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.model import Interval, State, Transition
 from holdfast.availability.ports import Batch
-from holdfast.availability.reading import Inventory, Reader
+from holdfast.availability.reading import Reader
 from holdfast.availability.verdicts import CheckState
 from holdfast.estate.checks import HttpCheck
 from holdfast.estate.model import Agreement, Cluster, Component, Customer, Estate, Region

@@ -11,10 +11,11 @@ import pytest
 from holdfast.adapters.memory.availability import MemoryAvailability
 from holdfast.adapters.memory.months import MemoryMonths
 from holdfast.availability.freezing import SETTLE, FrozenMonth
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.model import State, Transition
 from holdfast.availability.months import MonthKeeper, verified
 from holdfast.availability.ports import Batch
-from holdfast.availability.reading import Inventory, Reader
+from holdfast.availability.reading import Reader
 from holdfast.availability.verdicts import CheckState
 from holdfast.estate.checks import HttpCheck
 from holdfast.estate.model import Agreement, Cluster, Component, Customer, Estate, Region

@@ -10,10 +10,11 @@ import pytest
 
 from holdfast.adapters.memory.availability import MemoryAvailability
 from holdfast.adapters.memory.metrics import MemoryMetrics
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.metrics import MetricUnknown, merged_samples
 from holdfast.availability.polling import AT_ONCE, MetricPolls
 from holdfast.availability.ports import Resolution
-from holdfast.availability.reading import MOST_SAMPLES, Inventory, Reader
+from holdfast.availability.reading import MOST_SAMPLES, Reader
 from holdfast.availability.views import MetricSample
 from holdfast.estate.checks import HttpCheck
 from holdfast.estate.model import Cluster, Component, Estate, Metric, Region

@@ -8,9 +8,10 @@ from fractions import Fraction
 import pytest
 
 from holdfast.adapters.memory.availability import MemoryAvailability
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.model import Maintenance, Outcome, Result, State, Timings, Transition
 from holdfast.availability.ports import Batch, Resolution
-from holdfast.availability.reading import Inventory, Reader, agreement_window
+from holdfast.availability.reading import Reader, agreement_window
 from holdfast.availability.verdicts import CheckState
 from holdfast.estate.checks import HttpCheck
 from holdfast.estate.model import Agreement, Cluster, Component, Customer, Estate, Region, Site, VantagePoint

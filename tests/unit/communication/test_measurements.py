@@ -7,9 +7,9 @@ from pathlib import Path
 from holdfast.adapters.memory.availability import MemoryAvailability
 from holdfast.adapters.memory.maintenance import MemoryMaintenances
 from holdfast.availability.conditions import validate
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.model import State, Transition
 from holdfast.availability.ports import Batch
-from holdfast.availability.reading import Inventory
 from holdfast.availability.verdicts import CheckState
 from holdfast.bootstrap.communication import LOOK_BACK, StoredMeasurements
 from holdfast.communication.model import ComponentState, Maintenance, Stage

@@ -7,10 +7,11 @@ from zoneinfo import ZoneInfo
 
 from holdfast.adapters.memory.availability import MemoryAvailability
 from holdfast.adapters.memory.months import MemoryMonths
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.model import Maintenance, Outcome, Result, State, Timings, Transition
 from holdfast.availability.months import MonthKeeper
 from holdfast.availability.ports import Batch
-from holdfast.availability.reading import Inventory, Reader
+from holdfast.availability.reading import Reader
 from holdfast.availability.reviewing import Reviewer
 from holdfast.communication.directory import Directory, directory_of
 from holdfast.communication.model import ComponentState, Impact, Incident, Phase

@@ -1,7 +1,6 @@
-"""The availability stores on PostgreSQL. The statements stand in `availability.sql`."""
+"""What controllers record, on PostgreSQL, by the statements in `availability.sql`. Who reads has `reading.py`."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, cast
@@ -9,27 +8,20 @@ from typing import Any, cast
 import msgspec
 import psycopg
 
-from holdfast.adapters.postgres.connect import Connection, Pool, borrowed, connect
+from holdfast.adapters.postgres.connect import Connection, connect
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.errors import DatabaseAway, DatabaseError, database_errors
 from holdfast.adapters.postgres.queries import Queries
 from holdfast.availability.errors import TimelineError
-from holdfast.availability.histogram import Histogram, bucket_of
+from holdfast.availability.histogram import bucket_of
 from holdfast.availability.model import (
-    Interval,
-    Maintenance,
-    Outcome,
     Result,
     State,
-    Timings,
-    Transition,
 )
-from holdfast.availability.ports import Batch, Resolution, RollUp
+from holdfast.availability.ports import Batch, Resolution
 from holdfast.availability.sharing import Present
-from holdfast.availability.timeline import Quorum, intervals_of, quorum_of, worst_of
 from holdfast.availability.verdicts import CheckState, Shown
 from holdfast.estate.model import Retention
-from holdfast.estate.ports import check_and_vantage
 from holdfast.kernel.windows import Window
 
 SQL = Queries.beside(__file__)
@@ -46,7 +38,7 @@ FOLD_AT_ONCE = {
 }
 """The longest stretch that one transaction folds, so that catching up never holds locks for long."""
 
-_TABLES = {
+ROLL_UP_TABLES = {
     Resolution.MINUTE: "rollup_minute",
     Resolution.HOUR: "rollup_hour",
     Resolution.DAY: "rollup_day",
@@ -350,7 +342,7 @@ async def _first_to_fold(connection: Connection, resolution: Resolution) -> date
 
 
 async def _make_roll_up_partitions(connection: Connection, resolution: Resolution, window: Window) -> None:
-    table, at = _TABLES[resolution], window.start
+    table, at = ROLL_UP_TABLES[resolution], window.start
     while at < window.end:
         start, end = partition_bounds(table, at)
         await connection.execute(SQL.make_partition, (table, start, end))
@@ -366,89 +358,3 @@ async def _value(connection: Connection, statement: str, parameters: Sequence[ob
     cursor = await connection.execute(cast("Any", statement), parameters)
     row = await cursor.fetchone()
     return None if row is None else row[0]
-
-
-class PostgresReadingStore:
-    """ReadingStore over a pool."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    async def check_states(self, check_ids: Collection[int] | None = None) -> Mapping[int, CheckState]:
-        async with borrowed(self._pool) as connection:
-            if check_ids is None:
-                cursor = await connection.execute(SQL.check_states)
-            else:
-                cursor = await connection.execute(SQL.check_states_of, (list(check_ids),))
-            return {state.check_id: state for state in map(check_state_of, await cursor.fetchall())}
-
-    async def intervals(
-        self, component_ids: Collection[int], window: Window, now: datetime
-    ) -> Mapping[int, Sequence[Interval]]:
-        parameters = {"components": list(component_ids), "start": window.start, "end": window.end}
-        async with borrowed(self._pool) as connection, connection.transaction():
-            # One snapshot: a silence that ends between the two reads would be in neither, and be hidden.
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            rows = await (await connection.execute(SQL.transitions, parameters, binary=True)).fetchall()
-            probes = list({row[2] for row in rows})
-            cursor = await connection.execute(SQL.check_states_of, (probes,))
-            states = {state.check_id: state for state in map(check_state_of, await cursor.fetchall())}
-            quorums = await (await connection.execute(SQL.quorums_of, (probes,))).fetchall()
-        # The probes of one check are told alike; those that were added later tell no earlier times.
-        told: dict[int, list[Quorum]] = defaultdict(list)
-        for probe, at, count in quorums:
-            told[probe].append(Quorum(at, count))
-        lines: dict[int, dict[str, dict[int, list[Transition]]]] = defaultdict(
-            lambda: defaultdict(lambda: defaultdict(list))
-        )
-        for component, key, probe, at, state, reason, sample in rows:
-            check, _ = check_and_vantage(key)
-            lines[component][check][probe].append(Transition(probe, at, State(state), reason, sample))
-        return {
-            component: worst_of(
-                [
-                    quorum_of(
-                        [
-                            intervals_of(line, states.get(probe), window, now)
-                            for probe, line in probes.items()
-                        ],
-                        sorted((each for probe in probes for each in told[probe]), key=lambda each: each.at),
-                    )
-                    for probes in checks.values()
-                ]
-            )
-            for component, checks in lines.items()
-        }
-
-    async def roll_ups(
-        self, check_ids: Collection[int], window: Window, resolution: Resolution
-    ) -> Sequence[RollUp]:
-        statement = SQL.roll_ups.replace("rollup_minute", _TABLES[resolution])
-        parameters = {"checks": list(check_ids), "start": window.start, "end": window.end}
-        async with borrowed(self._pool) as connection:
-            cursor = await connection.execute(cast("Any", statement), parameters, binary=True)
-            return [
-                RollUp(check, at, good, degraded, failed, Histogram(tuple(buckets), tuple(counts)))
-                for check, at, good, degraded, failed, buckets, counts in await cursor.fetchall()
-            ]
-
-    async def results(self, check_ids: Collection[int], limit: int) -> Sequence[Result]:
-        parameters = {"checks": list(check_ids), "limit": limit}
-        async with borrowed(self._pool) as connection:
-            rows = await (await connection.execute(SQL.newest_results, parameters)).fetchall()
-        return [
-            Result(check, at, Outcome(outcome), Timings(*timings), reason, attempts)
-            for check, at, outcome, attempts, *timings, reason in rows
-        ]
-
-    async def maintenance(
-        self, window: Window, component_ids: Collection[int] | None = None
-    ) -> Sequence[Maintenance]:
-        components = None if component_ids is None else list(component_ids)
-        parameters = {"start": window.start, "end": window.end, "components": components}
-        async with borrowed(self._pool) as connection:
-            rows = await (await connection.execute(SQL.maintenance, parameters)).fetchall()
-        return [
-            Maintenance(key, Window(start, end), announced, frozenset(components), title, cancelled, *told)
-            for key, start, end, announced, title, cancelled, *told, components in rows
-        ]

@@ -27,9 +27,10 @@ from holdfast.availability.alerting.model import (
 from holdfast.availability.alerting.ports import AlertStore, Notifier, Outbox
 from holdfast.availability.alerting.routing import telling
 from holdfast.availability.alerting.wording import message_of
+from holdfast.availability.inventory import Inventory
 from holdfast.availability.model import Interval, Maintenance
 from holdfast.availability.ports import ReadingStore
-from holdfast.availability.reading import Inventory, agreement_window
+from holdfast.availability.reading import agreement_window
 from holdfast.availability.sla import statement
 from holdfast.estate.model import Alerts
 from holdfast.estate.scope import components_of

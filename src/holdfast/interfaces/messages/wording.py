@@ -4,16 +4,11 @@ import gettext
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
-from io import BytesIO
 from zoneinfo import ZoneInfo
-
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
 
 from holdfast.communication.delivering import Request, RequestKind
 from holdfast.communication.model import ComponentState, Event, Maintenance, Notice, Phase, Stage
-from holdfast.interfaces.site.i18n import LOCALES, Translator, translations
+from holdfast.interfaces.site.i18n import LOCALES, Translator, with_the_sites
 from holdfast.interfaces.site.wording import OF_TOLD, Words
 
 _GRAVE = frozenset({ComponentState.MAJOR_OUTAGE, ComponentState.PARTIAL_OUTAGE})
@@ -21,27 +16,14 @@ _GRAVE = frozenset({ComponentState.MAJOR_OUTAGE, ComponentState.PARTIAL_OUTAGE})
 
 @lru_cache
 def message_translations(language: str) -> gettext.NullTranslations:
-    """The messages' catalogue; what it lacks is looked up in the site's. English needs neither."""
-    if language == "en":
-        return gettext.NullTranslations()
-    source = files(__package__) / "locale" / language / "LC_MESSAGES" / "messages.po"
-    compiled = BytesIO()
-    with source.open("rb") as lines:
-        write_mo(compiled, read_po(lines, locale=language))
-    compiled.seek(0)
-    catalogue = gettext.GNUTranslations(compiled)
-    catalogue.add_fallback(translations(language))
-    return catalogue
+    """The messages' catalogue, beside the site's."""
+    return with_the_sites(__package__, "messages", language)
 
 
 class MessageTranslator(Translator):
-    """Speaks one language in one time zone."""
+    """Speaks one language in one time zone, about messages too."""
 
-    def __init__(self, language: str, zone: ZoneInfo) -> None:
-        super().__init__(language, zone)
-        catalogue = message_translations(language)
-        self.gettext = catalogue.gettext
-        self.ngettext = catalogue.ngettext
+    words = staticmethod(message_translations)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import lru_cache
 from importlib.resources import files
 from io import BytesIO
-from typing import Literal
+from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -31,14 +31,26 @@ _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 @lru_cache
 def translations(language: str) -> gettext.NullTranslations:
     """The catalogue of `language`. English needs none: its texts are the message ids."""
+    return catalogue(__package__, "site", language)
+
+
+def catalogue(package: str, domain: str, language: str) -> gettext.NullTranslations:
+    """The catalogue `DOMAIN.po` of a package, compiled. English needs none."""
     if language == "en":
         return gettext.NullTranslations()
-    source = files(__package__) / "locale" / language / "LC_MESSAGES" / "site.po"
+    source = files(package) / "locale" / language / "LC_MESSAGES" / f"{domain}.po"
     compiled = BytesIO()
     with source.open("rb") as lines:
         write_mo(compiled, read_po(lines, locale=language))
     compiled.seek(0)
     return gettext.GNUTranslations(compiled)
+
+
+def with_the_sites(package: str, domain: str, language: str) -> gettext.NullTranslations:
+    """A package's own catalogue; what it lacks is looked up in the site's."""
+    own = catalogue(package, domain, language)
+    own.add_fallback(translations(language))
+    return own
 
 
 @lru_cache(maxsize=1024)
@@ -96,18 +108,21 @@ def _percentage(locale: Locale, exact: Decimal, digits: int) -> str:
 
 
 class Translator:
-    """Speaks one language in one time zone."""
+    """Speaks one language in one time zone, with the words of the site."""
+
+    words = staticmethod(translations)
+    """The catalogue of a language. A translator with further words has another."""
 
     def __init__(self, language: str, zone: ZoneInfo) -> None:
         self.language = language
         self.locale = LOCALES[language]
         self.zone = zone
-        catalogue = translations(language)
-        self.gettext = catalogue.gettext
-        self.ngettext = catalogue.ngettext
+        words = self.words(language)
+        self.gettext = words.gettext
+        self.ngettext = words.ngettext
 
-    def in_zone(self, zone: ZoneInfo) -> "Translator":
-        return Translator(self.language, zone)
+    def in_zone(self, zone: ZoneInfo) -> Self:
+        return type(self)(self.language, zone)
 
     def local(self, moment: datetime) -> datetime:
         return moment.astimezone(self.zone)
