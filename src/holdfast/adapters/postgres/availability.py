@@ -1,4 +1,4 @@
-"""What controllers record, on PostgreSQL, by the statements in `availability.sql`. Who reads has `reading.py`."""
+"""What controllers record, on PostgreSQL, by the statements in `availability.sql`. For readers: `reading.py`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
