@@ -1,4 +1,4 @@
-"""What controllers record, on PostgreSQL, by the statements in `availability.sql`. For readers: `reading.py`."""
+"""What controllers record, on PostgreSQL. Statements: `availability.sql`. Who reads it has `reading.py`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
