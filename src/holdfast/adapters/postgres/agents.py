@@ -12,6 +12,7 @@ from holdfast.adapters.postgres.availability import check_state_of, partition_bo
 from holdfast.adapters.postgres.connect import Connection, Pool, borrowed
 from holdfast.adapters.postgres.errors import DatabaseError
 from holdfast.adapters.postgres.queries import Queries
+from holdfast.adapters.postgres.reading import SQL as READING
 from holdfast.availability.ingest import Decide, Delivery, Losses, Probes, Taken
 from holdfast.availability.model import Result, one_line
 from holdfast.availability.ports import Batch
@@ -102,7 +103,7 @@ async def _taken(connection: Connection, vantage: str, delivery: Delivery, decid
     cursor = await connection.execute(SQL.probes_of, {"ids": ids, "vantage": vantage})
     rows = await cursor.fetchall()
     own: dict[int, bool] = dict(rows)
-    cursor = await connection.execute(AVAILABILITY.check_states_of, (list(named & own.keys()),))
+    cursor = await connection.execute(READING.check_states_of, (list(named & own.keys()),))
     known = {state.check_id: state for state in map(check_state_of, await cursor.fetchall())}
     imported = await connection.execute(SQL.imported_until, {"ids": list(named - known.keys())})
     in_force = {probe for probe, is_in_force in own.items() if is_in_force}
