@@ -4,6 +4,7 @@ Roles belong to the whole server, and so are shared by all tests.
 """
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
 
 _NUMBERS = count(1)
+
+# A shell that runs the tests in the background has SIGINT ignored, and every process they start would inherit
+# that: none would end when it is told to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Nothing here survives the test run, so nothing needs to reach the disk.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "32MB"}
 
