@@ -1,0 +1,1 @@
+"""Compressing and sealing what is stored of databases."""

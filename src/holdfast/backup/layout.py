@@ -1,0 +1,157 @@
+"""Where a region keeps what. Keys are unique and never written twice, so that locked buckets work.
+
+    DB/backups/ID/a0/000003-SHA.zst                a chunk of the first archive's tar stream
+    DB/backups/ID/backup_manifest-SHA.zst          PostgreSQL's own
+    DB/backups/ID/index-SHA.zst                    which file lies where
+    DB/backups/ID/backup.json                      the record, written last: now there is a backup
+    DB/wal/TTTTTTTT/SEGMENT/START-END-COMMIT-COVERED-SHA.zst   a piece of a segment: offsets in hexadecimal
+    DB/timelines/TTTTTTTT-SHA.history              PostgreSQL's own, as it is
+    DB/marks/ID.json                               a suspicion, or that it was lifted
+    DB/verifications/TIME-ID.json                  what a verification found
+
+DB is the database's key. Of a sealed object the ending is `.zst.KEY.aes`, where KEY names the key. SHA
+is the SHA-256 of the stored bytes, so that a listing is enough to know what must be there, and reading an
+object to prove it. COMMIT and COVERED are microseconds since 1970, or `x`. A segment's size
+stands in its pieces' folder when it is not 16 MiB: `SEGMENT.67108864`.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from holdfast.backup.lsn import DEFAULT_SEGMENT_BYTES, Segment, Timeline
+from holdfast.backup.model import StoredObject, WalPiece
+
+RECORD = "backup.json"
+KEY_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+"""What a key for encryption may be called: as every key in the estate."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BACKUP_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9]{6}")
+_ENDING = r"\.zst(?:\.(?P<seal>[a-z0-9-]{1,63})\.aes)?"
+_PIECE = re.compile(
+    r"(?P<db>[a-z0-9-]+)/wal/(?P<tli>[0-9A-F]{8})/(?P<segment>[0-9A-F]{24})(?:\.(?P<size>\d{7,10}))?/"
+    r"(?P<start>[0-9a-f]{8})-(?P<end>[0-9a-f]{8})-(?P<commit>\d+|x)-(?P<covered>\d+|x)-(?P<sha>[0-9a-f]{64})"
+    + _ENDING
+)
+_HISTORY = re.compile(r"[a-z0-9-]+/timelines/(?P<tli>[0-9A-F]{8})-(?P<sha>[0-9a-f]{64})\.history")
+
+
+def backup_id(started_at: datetime, letters: str) -> str:
+    """A new backup's id. `letters` are six random ones, so that two at the same second do not meet."""
+    return f"{started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{letters}"
+
+
+def is_backup_id(text: str) -> bool:
+    return bool(_BACKUP_ID.fullmatch(text))
+
+
+def ending(sealed_with: str) -> str:
+    return f".zst.{sealed_with}.aes" if sealed_with else ".zst"
+
+
+def backups_prefix(database: str) -> str:
+    return f"{database}/backups/"
+
+
+def backup_prefix(database: str, backup: str) -> str:
+    return f"{database}/backups/{backup}/"
+
+
+def record_key(database: str, backup: str) -> str:
+    return f"{database}/backups/{backup}/{RECORD}"
+
+
+def chunk_key(
+    database: str, backup: str, archive: int, number: int, sha256: str, sealed_with: str = ""
+) -> str:
+    return f"{database}/backups/{backup}/a{archive}/{number:06d}-{sha256}{ending(sealed_with)}"
+
+
+def part_key(database: str, backup: str, name: str, sha256: str, sealed_with: str = "") -> str:
+    """Of the manifest (`backup_manifest`) and the index (`index`)."""
+    return f"{database}/backups/{backup}/{name}-{sha256}{ending(sealed_with)}"
+
+
+def wal_prefix(database: str, timeline: Timeline | None = None) -> str:
+    return f"{database}/wal/" if timeline is None else f"{database}/wal/{timeline:08X}/"
+
+
+def segment_prefix(database: str, segment: Segment) -> str:
+    size = "" if segment.size == DEFAULT_SEGMENT_BYTES else f".{segment.size}"
+    return f"{database}/wal/{segment.timeline:08X}/{segment.name}{size}/"
+
+
+def piece_key(
+    database: str,
+    segment: Segment,
+    start: int,
+    end: int,
+    stored: StoredObject,
+    commit_at: datetime | None,
+    covered_at: datetime | None,
+) -> str:
+    """The key of a piece; `stored` tells its digest and its seal, and its own key is not looked at."""
+    times = f"{_micros(commit_at)}-{_micros(covered_at)}"
+    name = f"{start:08x}-{end:08x}-{times}-{stored.sha256}{ending(stored.sealed_with)}"
+    return segment_prefix(database, segment) + name
+
+
+def piece_of(key: str, stored_bytes: int) -> WalPiece | None:
+    """The piece that a key names, or None when it names none."""
+    match = _PIECE.fullmatch(key)
+    if not match:
+        return None
+    size = int(match["size"] or DEFAULT_SEGMENT_BYTES)
+    start, end = int(match["start"], 16), int(match["end"], 16)
+    # A size that PostgreSQL knows: a power of two from 1 MiB to 1 GiB. Others would divide by nothing.
+    if size & (size - 1) or not 2**20 <= size <= 2**30 or not start < end <= size:
+        return None
+    segment = Segment.named(match["segment"], size)
+    if segment.timeline != int(match["tli"], 16):
+        return None
+    return WalPiece(
+        segment,
+        start,
+        end,
+        key,
+        stored_bytes,
+        match["sha"],
+        match["seal"] or "",
+        _moment(match["commit"]),
+        _moment(match["covered"]),
+    )
+
+
+def timelines_prefix(database: str) -> str:
+    return f"{database}/timelines/"
+
+
+def history_key(database: str, timeline: Timeline, sha256: str) -> str:
+    return f"{database}/timelines/{timeline:08X}-{sha256}.history"
+
+
+def history_of(key: str) -> tuple[Timeline, str] | None:
+    """The timeline and the digest that a history's key names, or None when it names none."""
+    match = _HISTORY.fullmatch(key)
+    return (Timeline(int(match["tli"], 16)), match["sha"]) if match else None
+
+
+def marks_prefix(database: str) -> str:
+    return f"{database}/marks/"
+
+
+def verifications_prefix(database: str) -> str:
+    return f"{database}/verifications/"
+
+
+def _micros(moment: datetime | None) -> str:
+    return "x" if moment is None else str((moment - _EPOCH) // timedelta(microseconds=1))
+
+
+def _moment(text: str) -> datetime | None:
+    if text == "x":
+        return None
+    try:
+        return _EPOCH + timedelta(microseconds=int(text))
+    except OverflowError:
+        return None
