@@ -4,6 +4,7 @@ Roles belong to the whole server, and so are shared by all tests.
 """
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +15,18 @@ import pytest
 
 if TYPE_CHECKING:
     import psycopg
+    from tests.protected import Protected
 
     from holdfast.adapters.postgres.conninfo import Conninfo, Role
     from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
 
 _NUMBERS = count(1)
+
+# A shell that runs the tests in the background has SIGINT ignored, and every process they start would inherit
+# that: none would end when it is told to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Nothing here survives the test run, so nothing needs to reach the disk.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "32MB"}
 
@@ -76,6 +84,26 @@ def migrated_database(migrated_template: Database) -> Iterator[Database]:
     """A fresh database with the packaged migrations applied."""
     with _created(migrated_template.server, migrated_template.name) as fresh:
         yield fresh
+
+
+@pytest.fixture
+def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Protected"]:
+    """A PostgreSQL to protect, the test's own."""
+    from tests.protected import Protected  # noqa: PLC0415
+
+    server = Protected(tmp_path_factory.mktemp("protected")).start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def shared_protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Protected"]:
+    """The session's PostgreSQL to protect. Do not stop it, and do not kill it."""
+    from tests.protected import Protected  # noqa: PLC0415
+
+    server = Protected(tmp_path_factory.mktemp("shared-protected")).start()
+    yield server
+    server.remove()
 
 
 @contextmanager

@@ -5,11 +5,16 @@ HoldfastError
     ├── SourceError        the protected database: away, refusing, or not what was backed up before
     │   ├── SourceAway         transient
     │   ├── SourceRefused      rights, settings: an operator's
+    │   │   └── IncrementRefused   it takes no increment of that backup: answered by a full one
     │   └── WalGone            the server no longer has WAL that is needed: answered by a new backup
     ├── RegionError        a region's store
     │   ├── RegionAway         does not answer, or not now: transient
     │   ├── RegionRefused      rights, address, options, full: an operator's
     │   └── AlreadyThere       a key is never written twice
+    ├── SpoolError         WAL that waits on this machine's disk
+    │   ├── SpoolTaken         another process works there, or it holds another server's WAL: an operator's
+    │   ├── SpoolFull          no room for more, now
+    │   └── Diverged           the server's WAL is not the continuation of what was kept
     ├── Damaged            stored bytes are not what was stored (digest, key, format)
     ├── KeyMissing         encrypted under a key that the estate does not name
     ├── NotRecoverable     no chain of backup and WAL reaches the moment that was asked for
@@ -40,6 +45,10 @@ class SourceRefused(SourceError):  # noqa: N818
     remedy = Remedy.NEEDS_OPERATOR
 
 
+class IncrementRefused(SourceRefused):
+    """It cannot tell what changed since that backup."""
+
+
 class WalGone(SourceError):  # noqa: N818
     """It has thrown away WAL that is needed."""
 
@@ -62,6 +71,32 @@ class RegionRefused(RegionError):  # noqa: N818
 
 class AlreadyThere(RegionError):  # noqa: N818
     """There is an object of that key. It is left as it was."""
+
+
+class SpoolError(BackupError):
+    """WAL could not be kept on this machine's disk."""
+
+
+class SpoolTaken(SpoolError):  # noqa: N818
+    """The folder cannot be used."""
+
+    remedy = Remedy.NEEDS_OPERATOR
+
+
+class SpoolFull(SpoolError):  # noqa: N818
+    """There is no room for more, now. Nothing of what was given is kept."""
+
+    remedy = Remedy.TRANSIENT
+
+
+class Diverged(SpoolError):  # noqa: N818
+    """The server sends other bytes than those that were kept of the same place."""
+
+    remedy = Remedy.NEEDS_OPERATOR
+
+    def __init__(self, message: str, *, at: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.at = at
 
 
 class Damaged(BackupError):  # noqa: N818

@@ -25,7 +25,13 @@ RECORD = "backup.json"
 KEY_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 """What a key for encryption may be called: as every key in the estate."""
 
+LONGEST_KEY = 900
+"""Bytes of UTF-8. The smallest limit of any store is 1024, and a store's own prefix comes before it."""
+LONGEST_NAME = 200
+"""Bytes of a key's part between slashes: in a folder it is a file's name."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DIGEST = re.compile(r"-([0-9a-f]{64})(?:\.zst(?:\.[a-z0-9-]{1,63}\.aes)?|\.history)")
 _BACKUP_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9]{6}")
 _ENDING = r"\.zst(?:\.(?P<seal>[a-z0-9-]{1,63})\.aes)?"
 _PIECE = re.compile(
@@ -134,6 +140,26 @@ def history_of(key: str) -> tuple[Timeline, str] | None:
     """The timeline and the digest that a history's key names, or None when it names none."""
     match = _HISTORY.fullmatch(key)
     return (Timeline(int(match["tli"], 16)), match["sha"]) if match else None
+
+
+def digest_of(key: str) -> str | None:
+    """The SHA-256 of the stored bytes, where the key tells it: everything but records and marks."""
+    match = _DIGEST.search(key)
+    return match[1] if match and match.end() == len(key) else None
+
+
+def wrong_key(key: str) -> str:
+    """Why no store may keep an object under this key, whichever it is; empty when each of them can."""
+    names = key.split("/")
+    if len(key.encode(errors="replace")) > LONGEST_KEY:
+        return f"a key has {LONGEST_KEY} bytes at most"
+    if any(len(name.encode(errors="replace")) > LONGEST_NAME for name in names):
+        return f"a part of a key has {LONGEST_NAME} bytes at most"
+    if any(not name or name.startswith(".") for name in names):
+        return "no part of a key is empty or begins with a dot"
+    if not key.isprintable() or "\\" in key:
+        return "a key has no control characters and no backslashes"
+    return ""
 
 
 def marks_prefix(database: str) -> str:

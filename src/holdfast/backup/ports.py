@@ -43,6 +43,14 @@ class Region(Protocol):
         """An object's bytes [start, end). Raises FileNotFoundError when there is none."""
         ...
 
+    def replace(self, key: str, content: bytes | memoryview) -> None:
+        """Store an object under a key that may be taken. For healing only, and whole or not at all.
+
+        What is put here must be what the key, or its record, has named all along: where versions are kept or
+        objects are locked, the damaged bytes stay below as an older version.
+        """
+        ...
+
     def listed(self, prefix: str, after: str = "") -> Iterator[Listed]:
         """Objects whose key begins with `prefix`, sorted by key, those behind the key `after`."""
         ...
@@ -121,7 +129,8 @@ class BackupEnds:
     timeline: Timeline
 
 
-BackupEvent = BackupBegins | ArchiveBegins | ManifestBegins | BackupEnds | bytes
+BackupEvent = BackupBegins | ArchiveBegins | ManifestBegins | BackupEnds | bytes | memoryview
+"""Bytes are of the archive, or the manifest, that began last. A view is valid until the next event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +174,10 @@ class WalStream(Protocol):
         """Tell the server what is kept. In sync mode a commit waits for `flushed`."""
         ...
 
+    def wake(self) -> None:
+        """Let `receive` return now. From any thread, unlike the rest; closing may come before it."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -188,7 +201,10 @@ class Source(Protocol):
     def base_backup(
         self, *, label: str, parent_manifest: bytes | None = None, fast_checkpoint: bool = True
     ) -> AbstractContextManager[Iterator[BackupEvent]]:
-        """BASE_BACKUP, incremental to the backup with that manifest if one is given. One thread at a time."""
+        """BASE_BACKUP, incremental to the backup with that manifest if one is given. One thread at a time.
+
+        Raises IncrementRefused, before anything was sent, when the server cannot tell what changed since.
+        """
         ...
 
     def stream(
