@@ -99,8 +99,10 @@ def rule_of(figure: str) -> Rule:
 
 
 def sample_of(backup: Backup, full_bytes: int | None, wal: Mapping[str, float] | None = None) -> Sample:
-    """A backup's own figures. `full_bytes` is the raw size of the full one in its chain, for an increment;
-    `wal` has `deletes`, `drops` and `truncates` since the backup before it, where they were counted."""
+    """A backup's own figures. `full_bytes` is the raw size of the full one in its chain, for an increment.
+
+    `wal` has `deletes`, `drops` and `truncates` since the backup before it, where they were counted.
+    """
     chunks = [chunk for archive in backup.archives for chunk in archive.chunks]
     raw, stored = sum(each.raw_bytes for each in chunks), sum(each.stored_bytes for each in chunks)
     figures: dict[str, float] = dict(wal or {})
@@ -128,9 +130,7 @@ def samples_of(backups: Sequence[Backup]) -> list[Sample]:
     return [sample_of(each, full_bytes(each)) for each in sorted(backups, key=lambda each: each.finished_at)]
 
 
-def judged(
-    history: Sequence[Sample], newest: Sample, suspicions: Iterable[Suspicion] = ()
-) -> list[Verdict]:
+def judged(history: Sequence[Sample], newest: Sample, suspicions: Iterable[Suspicion] = ()) -> list[Verdict]:
     """What each figure of `newest` says beside the points before it, sorted by the figure's name.
 
     Points under a suspicion that stands are no measure of what is usual. Those under one that a person has

@@ -47,8 +47,10 @@ class _Budget:
     def take(self, turn: int, size: int) -> None:
         with self._changed:
             self._changed.wait_for(
-                lambda: self._given_up
-                or (turn == self._next and (self._used == 0 or self._used + size <= self._limit))
+                lambda: (
+                    self._given_up
+                    or (turn == self._next and (self._used == 0 or self._used + size <= self._limit))
+                )
             )
             if self._given_up:
                 raise GivenUp

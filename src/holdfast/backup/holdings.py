@@ -36,16 +36,19 @@ def holdings_of(region: Region, database: str, clock: Clock) -> Holdings:
         except Damaged:
             unreadable.append(key)
     missing = [(each.id, gone) for each in backups if (gone := _missing(region, each, sizes))]
+    pieces = tuple(_pieces(region, database))
+    histories = tuple(_histories(region, database, unreadable))
+    suspects = tuple(suspicions_of(region, database, unreadable))
     return Holdings(
         region.name,
         database,
         listed_at,
         tuple(sorted(backups, key=lambda each: (each.start_lsn, each.id))),
-        tuple(_pieces(region, database)),
-        tuple(_histories(region, database, unreadable)),
+        pieces,
+        histories,
         tuple(missing),
         tuple(unreadable),
-        tuple(suspicions_of(region, database, unreadable)),
+        suspects,
     )
 
 

@@ -5,8 +5,8 @@ blocks. All numbers are 32 bits, little-endian:
 
     magic, count of blocks, truncation length in blocks, one number per block, zeros up to a whole block
 
-without the zeros when it has no blocks. The truncation length is the shortest that the file has been: what the
-backups before hold behind it is gone, and what is missing there is zeros.
+without the zeros when it has no blocks. The truncation length is the shortest that the file has been: what
+the backups before hold behind it is gone, and what is missing there is zeros.
 
 Source: PostgreSQL 17, `src/backend/backup/basebackup_incremental.c` (GetIncrementalHeaderSize) and
 `src/bin/pg_combinebackup/reconstruct.c`.
@@ -180,4 +180,6 @@ def _without(blocks: "array[int]", known: "array[int]") -> list[int]:
 def label_of_whole(label: bytes) -> bytes:
     """The `backup_label` of what a chain became: it is an increment of nothing any more."""
     lines = label.splitlines(keepends=True)
-    return b"".join(each for each in lines if not each.startswith((b"INCREMENTAL FROM LSN: ", b"INCREMENTAL FROM TLI: ")))
+    return b"".join(
+        each for each in lines if not each.startswith((b"INCREMENTAL FROM LSN: ", b"INCREMENTAL FROM TLI: "))
+    )

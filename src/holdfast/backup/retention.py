@@ -4,16 +4,19 @@ Kept are: every moment of the window, with the newest backup before it; then the
 of each of so many days, weeks and months (UTC, ISO weeks), with the WAL from its start to the place where
 it is consistent; at least `minimum` restorable backups; and what all of these are increments of.
 
-Days, weeks and months are counted where there are points: an outage of backups lets nothing expire.
-What was not finished, cannot be restored just now, or is newer than the window's beginning is left alone: a
-backup may be under way, a region may be catching up, a gap may be healed.
+The window ends with the newest moment that is restorable, and days, weeks and months are counted where there
+are points: so an outage of backups lets nothing expire, nor does a clock that runs ahead. What was not
+finished, cannot be restored just now, or is newer than the window's beginning is left alone: a backup may be
+under way, a region may be catching up, a gap may be healed. While there is a suspicion, nothing expires that
+is older than the suspicion, nor any WAL.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from holdfast.backup.chain import Reach, needed_from, reached_at, reaches_of, runs_of
+from holdfast.backup.chain import Reach, covered_until, needed_from, reached_at, reaches_of, runs_of
 from holdfast.backup.lines import Line, lines_of
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import Backup, BackupKind, Holdings, WalPiece
@@ -30,32 +33,57 @@ class Expiry:
 
     @property
     def stored_bytes(self) -> int:
-        return sum(each.stored_bytes for each in (*self.backups, *self.wal))
+        backups = sum(each.stored_bytes for each in self.backups)
+        return backups + sum(each.stored_bytes for each in self.wal)
 
 
-@dataclass(frozen=True, slots=True)
 class _Needed:
-    """The bytes [start, end) of a line are needed."""
+    """The bytes of each line that are needed."""
 
-    line: Line
-    start: Lsn
-    end: Lsn
+    def __init__(self) -> None:
+        self._spans: dict[Line, list[tuple[Lsn, Lsn]]] = {}
+
+    def add(self, line: Line, start: Lsn, end: Lsn) -> None:
+        self._spans.setdefault(line, []).append((start, end))
+
+    def joined(self) -> None:
+        """Put together what touches, so that looking up is quick. Call it when all is added."""
+        for line, spans in self._spans.items():
+            joined: list[tuple[Lsn, Lsn]] = []
+            for start, end in sorted(spans):
+                if joined and start <= joined[-1][1]:
+                    joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+                else:
+                    joined.append((start, end))
+            self._spans[line] = joined
 
     def holds(self, piece: WalPiece) -> bool:
-        within = self.line.within(piece)
-        return within is not None and within[0] < self.end and self.start < within[1]
+        """Whether any byte of a piece is needed."""
+        for line, spans in self._spans.items():
+            within = line.within(piece)
+            if within is None:
+                continue
+            place = bisect_left(spans, within[1], key=lambda span: span[0])
+            if place and spans[place - 1][1] > within[0]:
+                return True
+        return False
 
 
 def expiring(holdings: Holdings, keep: Keep, now: datetime, locked: Collection[str] = ()) -> Expiry:
     """What may go from a region at `now`. `locked` are ids of backups that nobody can delete: they stay."""
-    edge = now - keep.window
+    newest = covered_until(holdings)
+    if newest is None or holdings.unreadable:
+        # What a record said that does not decode may be a suspicion, or what others are increments of.
+        why = "nothing here can be restored" if newest is None else f"{holdings.unreadable[0]} is unreadable"
+        return Expiry((), (), {each.id: (why,) for each in holdings.backups})
+    edge = min(now, newest) - keep.window
     reaches = reaches_of(holdings)
     reasons: dict[str, list[str]] = {}
-    needed: list[_Needed] = []
+    needed = _Needed()
 
     def point(reach: Reach, backup: Backup, why: str) -> None:
         reasons.setdefault(backup.id, []).append(why)
-        needed.append(_Needed(reach.line, needed_from(backup), backup.stop_lsn))
+        needed.add(reach.line, needed_from(backup), backup.stop_lsn)
 
     for reach in reaches:
         base = _window_base(reach, edge)
@@ -64,7 +92,7 @@ def expiring(holdings: Holdings, keep: Keep, now: datetime, locked: Collection[s
         inside = [each for each in reach.backups if each.stop_lsn >= base.stop_lsn]
         for backup in inside:
             point(reach, backup, "window" if backup.finished_at >= edge else "before the window")
-        needed.append(_Needed(reach.line, needed_from(base), reach.run.end))
+        needed.add(reach.line, needed_from(base), reach.run.end)
     places = {backup.id: (reach, backup) for reach in reaches for backup in reach.backups}
     restorable = sorted(places.values(), key=lambda each: (each[1].finished_at, each[1].id), reverse=True)
     for reach, backup, why in _points(restorable, keep):
@@ -72,7 +100,7 @@ def expiring(holdings: Holdings, keep: Keep, now: datetime, locked: Collection[s
     for backup in _left_alone(holdings, edge, locked):
         reasons.setdefault(backup.id, []).append("locked" if backup.id in locked else "newer than the window")
         if backup.id in places:
-            needed.append(_Needed(places[backup.id][0].line, needed_from(backup), backup.stop_lsn))
+            needed.add(places[backup.id][0].line, needed_from(backup), backup.stop_lsn)
     for reach, backup in restorable:
         if sum(1 for id_ in reasons if id_ in places) >= keep.minimum:
             break
@@ -80,7 +108,11 @@ def expiring(holdings: Holdings, keep: Keep, now: datetime, locked: Collection[s
             point(reach, backup, "minimum")
     _with_their_chains(holdings.backups, reasons)
     going = tuple(each for each in holdings.backups if each.id not in reasons)
-    wal = tuple(_expired_wal(holdings, reaches, needed, edge))
+    needed.joined()
+    expired = set(_superseded(holdings.wal))
+    if suspect_since(holdings) is None:
+        expired |= set(_expired_wal(holdings, reaches, needed, edge))
+    wal = tuple(each for each in holdings.wal if each in expired)
     return Expiry(going, wal, {id_: tuple(why) for id_, why in reasons.items()})
 
 
@@ -136,48 +168,45 @@ def _with_their_chains(backups: Iterable[Backup], reasons: dict[str, list[str]])
 
 
 def _expired_wal(
-    holdings: Holdings, reaches: Sequence[Reach], needed: Sequence[_Needed], edge: datetime
+    holdings: Holdings, reaches: Sequence[Reach], needed: _Needed, edge: datetime
 ) -> Iterator[WalPiece]:
-    """WAL that nothing needs, and that lies before a restorable backup at the edge or is a left history."""
+    """WAL that nothing needs, and that is before a backup at the edge, or of a history left before it."""
     timelines = {each.segment.timeline for each in holdings.wal}
     lines = lines_of(timelines | {each.line.timeline for each in reaches}, holdings.histories)
-    floors = {line.timeline: _floor(line, reaches, holdings, edge) for line in lines.values()}
-    left = _left_timelines(holdings, reaches, floors, edge)
+    floors = {line.timeline: _floor(line, reaches, edge) for line in lines.values()}
+    left = _left_timelines(holdings, reaches[-1].line, floors, edge)
     for piece in holdings.wal:
-        if any(each.holds(piece) for each in needed):
+        if needed.holds(piece):
             continue
-        before = any(
-            within is not None and within[1] <= floors[line.timeline] and within[1] == piece.end_lsn
-            for line in lines.values()
-            for within in [line.within(piece)]
-        )
-        if before or piece.start_lsn >= left.get(piece.segment.timeline, piece.end_lsn):
-            yield piece
+        timeline = piece.segment.timeline
+        for line in lines.values():
+            within = line.within(piece)
+            # What was written behind a switch may be newer than the window.
+            if within is None or (within[1] < piece.end_lsn and timeline not in left):
+                continue
+            if within[1] <= floors[line.timeline] or piece.start_lsn >= left.get(timeline, piece.end_lsn):
+                yield piece
+                break
 
 
-def _floor(line: Line, reaches: Sequence[Reach], holdings: Holdings, edge: datetime) -> Lsn:
+def _floor(line: Line, reaches: Sequence[Reach], edge: datetime) -> Lsn:
     """The place on a line before which nothing is of the window."""
-    since = suspect_since(holdings)
-    until = edge if since is None else min(edge, since)
-    bases = [
-        needed_from(backup)
-        for reach in reaches
-        for backup in reach.backups
-        if line.holds(backup) and backup.finished_at <= until
-    ]
-    return max(bases, default=Lsn(0))
+    return max(
+        (
+            needed_from(backup)
+            for reach in reaches
+            for backup in reach.backups
+            if line.holds(backup) and backup.finished_at <= edge
+        ),
+        default=Lsn(0),
+    )
 
 
 def _left_timelines(
-    holdings: Holdings, reaches: Sequence[Reach], floors: Mapping[Timeline, Lsn], edge: datetime
+    holdings: Holdings, newest: Line, floors: Mapping[Timeline, Lsn], edge: datetime
 ) -> Mapping[Timeline, Lsn]:
     """Where the newest timeline's history left others, whose last moment is before the window."""
-    if not reaches or suspect_since(holdings) is not None:
-        return {}
-    newest = reaches[-1].line
-    ends: dict[Timeline, datetime | None] = {}
-    for run in runs_of(holdings):
-        ends[run.timeline] = reached_at(run)
+    ends = {run.timeline: reached_at(run) for run in runs_of(holdings)}
     return {
         stretch.timeline: stretch.end
         for stretch in newest.stretches[:-1]
@@ -185,3 +214,17 @@ def _left_timelines(
         and end < edge
         and floors.get(newest.timeline, Lsn(0)) >= stretch.end
     }
+
+
+def _superseded(wal: Iterable[WalPiece]) -> Iterator[WalPiece]:
+    """Parts of segments that are there as a whole, once the next one tells no earlier time than they."""
+    pieces = tuple(wal)
+    whole = {each.segment: each for each in pieces if each.is_whole}
+    for piece in pieces:
+        following = whole.get(piece.segment.following)
+        if piece.is_whole or piece.segment not in whole or following is None:
+            continue
+        told = max(filter(None, (following.commit_at, following.covered_at)), default=None)
+        own = max(filter(None, (piece.commit_at, piece.covered_at)), default=told)
+        if told is not None and own is not None and own <= told:
+            yield piece

@@ -117,14 +117,22 @@ class Spool:
         """Where the next byte goes; None while there is nothing."""
         with self._turn:
             newest = self._newest()
-            return None if newest is None else (newest.segment.timeline, Lsn(newest.segment.start + newest.written))
+            return (
+                None
+                if newest is None
+                else (newest.segment.timeline, Lsn(newest.segment.start + newest.written))
+            )
 
     @property
     def flushed(self) -> tuple[Timeline, Lsn] | None:
         """Up to where everything is on the disk."""
         with self._turn:
             newest = self._newest()
-            return None if newest is None else (newest.segment.timeline, Lsn(newest.segment.start + newest.flushed))
+            return (
+                None
+                if newest is None
+                else (newest.segment.timeline, Lsn(newest.segment.start + newest.flushed))
+            )
 
     @property
     def bytes(self) -> int:

@@ -71,6 +71,7 @@ from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import HoldfastError
 
 if TYPE_CHECKING:
+    from holdfast.interfaces.cli.backup import BackupCommands
     from holdfast.interfaces.staticsite.exporting import Exported as SiteExported
 
 T = TypeVar("T")
@@ -353,6 +354,11 @@ class LocalCommands:
 
 def _vault(place: Place, inventory: Inventory) -> AesVault:
     return vault_for(inventory.estate, place.config.absolute(), place.data_dir)
+
+    def backups(self) -> "BackupCommands":
+        from holdfast.bootstrap.backup.taking import LocalBackups  # noqa: PLC0415  stores and their drivers
+
+        return LocalBackups()
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,7 +56,10 @@ class FolderRegion:
             except NotADirectoryError:
                 raise FileNotFoundError(key) from None
             try:
-                size = os.fstat(descriptor).st_size
+                found = os.fstat(descriptor)
+                if not stat.S_ISREG(found.st_mode):
+                    raise FileNotFoundError(key)
+                size = found.st_size
                 return _read(descriptor, start, size if end is None else min(end, size))
             finally:
                 os.close(descriptor)
@@ -129,7 +133,9 @@ class FolderRegion:
             except OSError as error:
                 if not taken and error.errno in _NO_LINKS and os.access(path.parent, os.W_OK):
                     hint = "keep copies on a file system with hard links, or in an object store"
-                    raise RegionRefused(f"{self.name}: {self._root} knows no hard links", hint=hint) from error
+                    raise RegionRefused(
+                        f"{self.name}: {self._root} knows no hard links", hint=hint
+                    ) from error
                 raise
             else:
                 return
@@ -157,7 +163,7 @@ class FolderRegion:
                 descriptor = os.open(entry.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.unlink(entry.path)
+                    Path(entry.path).unlink()
                 finally:
                     os.close(descriptor)
 
@@ -188,7 +194,7 @@ class FolderRegion:
             if name.startswith("."):
                 continue
             if name.endswith("/"):
-                # All keys in it begin with `key`: either all are behind `after`, or `after` is among them, or none.
+                # Of the keys in it all are behind `after`, or none is, or `after` is among them.
                 fits = key.startswith(prefix) or prefix.startswith(key)
                 if fits and (key > after or after.startswith(key)):
                     yield from self._below(key, prefix, after)

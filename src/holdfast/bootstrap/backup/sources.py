@@ -1,5 +1,6 @@
 """How a database of the estate is reached."""
 
+import ssl
 from pathlib import Path
 
 from holdfast.adapters.postgres.replication.source import PostgresSource
@@ -15,7 +16,7 @@ def source_for(database: Database, config: Path) -> PostgresSource:
 
 
 def params_for(declared: DatabaseConnection, config: Path) -> dict[str, str]:
-    """libpq's parameters. They hold the password: show them to nobody."""
+    """The parameters for libpq. They hold the password: show them to nobody."""
     by_socket = declared.host.startswith("/")
     params = {
         "host": declared.host,
@@ -23,13 +24,16 @@ def params_for(declared: DatabaseConnection, config: Path) -> dict[str, str]:
         "user": declared.user,
         "dbname": declared.dbname,
         "sslmode": "disable" if by_socket else _SSLMODE[declared.tls],
-        # Neither a certificate nor a password of whoever runs us is offered: what counts is declared.
-        "passfile": "/dev/null",
     }
     if declared.tls.startswith("verify") and not by_socket:
-        params["sslrootcert"] = (
-            str(config.absolute().parent / declared.ca_file) if declared.ca_file else "system"
-        )
+        params["sslrootcert"] = _authorities(declared, config)
     if declared.password is not None:
         params["password"] = secret_of(config, declared.password)
     return params
+
+
+def _authorities(declared: DatabaseConnection, config: Path) -> str:
+    if declared.ca_file:
+        return str(config.absolute().parent / declared.ca_file)
+    # By name: the driver's own TLS library was built elsewhere, and would look elsewhere.
+    return ssl.get_default_verify_paths().cafile or "system"

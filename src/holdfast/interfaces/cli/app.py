@@ -11,6 +11,7 @@ from holdfast.interfaces.cli import (
     agents,
     alerts,
     api,
+    backup,
     incident,
     interchange,
     lab,
@@ -53,6 +54,7 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     app.add_typer(accounts.build(commands), name="account")
     app.add_typer(accounts.build_tokens(commands), name="token")
     app.add_typer(api.build(), name="api")
+    app.add_typer(backup.build(commands), name="backup")
     app.add_typer(interchange.build_import(commands), name="import")
     app.add_typer(interchange.build_export(commands), name="export")
     app.callback()(_version_option)

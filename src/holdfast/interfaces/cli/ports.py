@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from holdfast.estate.model import Estate
     from holdfast.interchange.report import Remark
     from holdfast.interfaces.cli.admitting import AccountOutcome, AccountRequest, AccountShown, TokenShown
+    from holdfast.interfaces.cli.backup import BackupCommands
     from holdfast.interfaces.cli.declaring import IncidentOutcome, IncidentRequest
     from holdfast.interfaces.cli.planning import MaintenanceRequest, SeriesOutcome, SeriesRequest
     from holdfast.interfaces.cli.planning import Outcome as MaintenanceOutcome
@@ -332,4 +333,8 @@ class Commands(Protocol):
 
     def export_openslo(self, config: Path, to: Path | None, *, force: bool) -> Exported:
         """The estate's agreements as OpenSLO, written to `to` when that is given."""
+        ...
+
+    def backups(self) -> BackupCommands:
+        """Taking and listing backups. Needs no running Holdfast."""
         ...

@@ -1,6 +1,6 @@
 """BASE_BACKUP as a stream of events, one pass, whatever the size of the database.
 
-Source: PostgreSQL "Streaming Replication Protocol", BASE_BACKUP (protocol-replication.html), `basebackup_copy.c`.
+Source: PostgreSQL "Streaming Replication Protocol", BASE_BACKUP; `src/backend/backup/basebackup_copy.c`.
 From PostgreSQL 15 on everything comes in one COPY, whose messages begin with a letter:
 
     'n' name 0 location 0    a tar stream begins
@@ -9,7 +9,7 @@ From PostgreSQL 15 on everything comes in one COPY, whose messages begin with a 
     'p' done:8               how many bytes were sent of it all
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from psycopg import pq
 
@@ -27,8 +27,8 @@ _ARCHIVE, _MANIFEST, _BYTES, _SENT = b"nmdp"
 
 def base_backup(
     connection: Connection, *, label: str, parent_manifest: bytes | None, fast_checkpoint: bool
-) -> Iterator[BackupEvent]:
-    """The events of one backup. Raises IncrementRefused before the first one when no increment is possible."""
+) -> Generator[BackupEvent]:
+    """The events of one backup. Raises IncrementRefused, before the first one, when no increment can be."""
     if connection.server_version < OLDEST_VERSION:
         raise SourceRefused(
             f"the server is PostgreSQL {connection.server_version // 10_000}: its backups are not understood",
@@ -67,9 +67,7 @@ def _upload(connection: Connection, manifest: bytes) -> None:
         raise IncrementRefused(f"PostgreSQL {version} takes no incremental backups; 17 and later do")
     try:
         connection.send("UPLOAD_MANIFEST")
-        asked = connection.result()
-        if asked is None or asked.status != pq.ExecStatus.COPY_IN:
-            raise SourceRefused("the server did not ask for the manifest")
+        connection.result()
         connection.copy_in(manifest)
         while connection.result(SILENCE_S) is not None:
             pass

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Self
 
 import psycopg
 from psycopg import pq
@@ -78,13 +79,18 @@ class Connection:
         """As `server_version_num`."""
         return self._pq.server_version
 
+    @property
+    def libpq(self) -> pq.abc.PGconn:
+        """Libpq's own connection, nonblocking, for a COPY in both directions."""
+        return self._pq
+
     def close(self) -> None:
         """Idempotent. What the server is doing for us ends."""
         # Not through the session: it would warn of, and wait for, what is still under way.
         self._pq.finish()
         self._session.close()
 
-    def __enter__(self) -> "Connection":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -7,35 +7,30 @@ Source: PostgreSQL "Streaming Replication Protocol" (protocol-replication.html),
     we send        'r' written:8 flushed:8 applied:8 at:8 reply_wanted:1
 
 Times are microseconds since 2000-01-01 in UTC. When a timeline has ended the server leaves the copy, we leave
-it, and one row tells which timeline follows, and where.
+it, and one row tells which timeline follows, and where. A keepalive's `server_end` is only what was sent so
+far (`walsender.c`, WalSndKeepalive): it does not prove that nothing else was written.
 """
 
 import os
 import select
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 from psycopg import pq
 
-from holdfast.backup.errors import SourceAway, SourceError, SourceRefused, WalGone
+from holdfast.adapters.postgres.replication.connection import Connection, rows_of
+from holdfast.backup.errors import SourceAway, SourceRefused
 from holdfast.backup.lsn import Lsn, Timeline, format_lsn, parse_lsn
 from holdfast.backup.ports import TimelineEnds, WalAlive, WalData, WalEvent
 
-CONNECT_TIMEOUT_S = 10
-ANSWER_TIMEOUT_S = 60.0
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _DATA = struct.Struct("!cQQq")
 _ALIVE = struct.Struct("!cQq?")
 _STATUS = struct.Struct("!cQQQq?")
-_SLOT_NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
-
-UNDEFINED_FILE = "58P01"
-IN_USE = "55006"
-NO_SUCH = "42704"
-WRONG_STATE = "55000"
 
 
 def open_stream(
@@ -46,26 +41,11 @@ def open_stream(
     slot: str | None,
     application_name: str,
 ) -> "PqWalStream":
-    """WAL from `start` of `timeline`; close it. `params` are libpq's, and win over nothing that is set here.
+    """WAL from `start` of `timeline`; close it. `params` are libpq's.
 
-    Raises SourceAway, SourceRefused, WalGone.
+    Raises SourceAway, SourceRefused; WalGone when the server does not have it any more.
     """
-    if slot is not None and not (slot and set(slot) <= _SLOT_NAME_LETTERS):
-        raise SourceRefused(f"{slot!r} cannot be a slot's name", hint="lower case letters, digits and _")
-    settings = {
-        "connect_timeout": str(CONNECT_TIMEOUT_S),
-        "keepalives_idle": "30",
-        **params,
-        "replication": "true",
-        "application_name": application_name,
-    }
-    conninfo = psycopg.conninfo.make_conninfo("", **settings)
-    connection = pq.PGconn.connect(conninfo.encode())
-    if connection.status != pq.ConnStatus.OK:
-        message = connection.get_error_message().strip()
-        connection.finish()
-        raise SourceAway(f"the server cannot be reached: {message}")
-    stream = PqWalStream(connection)
+    stream = PqWalStream(Connection(params, application_name=application_name))
     try:
         stream.begin(start, timeline, slot)
     except BaseException:
@@ -75,10 +55,11 @@ def open_stream(
 
 
 class PqWalStream:
-    """A WalStream on a connection of its own, which it closes."""
+    """A WalStream on a connection that it closes."""
 
-    def __init__(self, connection: pq.abc.PGconn) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._libpq = connection.libpq
         self._ended: TimelineEnds | None = None
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._woken, False)
@@ -86,39 +67,32 @@ class PqWalStream:
 
     def begin(self, start: Lsn, timeline: Timeline, slot: str | None) -> None:
         """Ask for WAL from there on. Raises SourceAway, SourceRefused, WalGone."""
-        through = f"SLOT {slot} " if slot else ""
-        self._connection.nonblocking = 1
-        self._connection.send_query(
-            f"START_REPLICATION {through}PHYSICAL {format_lsn(start)} TIMELINE {timeline}".encode()
-        )
-        result = self._result()
-        if result is None:
-            raise SourceAway("the server did not answer START_REPLICATION")
-        if result.status == pq.ExecStatus.TUPLES_OK:
+        through = f'SLOT "{slot}" ' if slot else ""
+        if slot and '"' in slot:
+            raise SourceRefused(f"{slot!r} cannot be a slot's name")
+        self._connection.send(f"START_REPLICATION {through}PHYSICAL {format_lsn(start)} TIMELINE {timeline}")
+        result = self._connection.result()
+        if result is not None and result.status == pq.ExecStatus.TUPLES_OK:
             # The start is where the timeline ended: there is nothing of it to send.
             self._ended = _end_told_by(result)
-        elif result.status != pq.ExecStatus.COPY_BOTH:
-            raise refusal(result)
+        elif result is None or result.status != pq.ExecStatus.COPY_BOTH:
+            raise SourceAway("the server did not begin to send WAL")
 
     def receive(self, timeout_s: float) -> WalEvent | None:
         if self._ended is not None:
             return self._ended
         deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                size, message = self._connection.get_copy_data(1)
-                if size == -1:
-                    return self._end()
+        with _broken_off():
+            while True:
+                size, message = self._libpq.get_copy_data(1)
                 if size > 0:
                     event = _event(message)
                     if event is not None:
                         return event
-                    continue
-                if not self._wait(deadline - time.monotonic()):
+                elif size < 0:
+                    return self._end()
+                elif not self._wait(max(deadline - time.monotonic(), 0.0)):
                     return None
-                self._connection.consume_input()
-            except psycopg.Error as error:
-                raise SourceAway(f"the stream of WAL broke off: {_line(str(error))}") from error
 
     def acknowledge(self, written: Lsn, flushed: Lsn, *, reply_wanted: bool = False) -> None:
         if self._ended is not None:
@@ -126,81 +100,50 @@ class PqWalStream:
         now = (datetime.now(UTC) - _EPOCH) // timedelta(microseconds=1)
         # Nothing is applied here: what is flushed counts, also for synchronous_commit = remote_apply.
         message = _STATUS.pack(b"r", written, flushed, flushed, now, reply_wanted)
-        try:
-            self._connection.put_copy_data(message)
-            self._connection.flush()
-        except psycopg.Error as error:
-            raise SourceAway(f"the stream of WAL broke off: {_line(str(error))}") from error
+        with _broken_off():
+            self._libpq.put_copy_data(message)
+            self._libpq.flush()
 
     def wake(self) -> None:
-        """Let `receive` return now. From any thread."""
-        try:
+        # BlockingIOError: it is awake already. Any other: it is closed.
+        with suppress(OSError):
             os.write(self._waker, b".")
-        except (BlockingIOError, OSError):
-            return  # it is awake already, or closed
 
     def close(self) -> None:
         """Idempotent."""
-        self._connection.finish()
-        for descriptor in (self._woken, self._waker):
+        self._connection.close()
+        woken, waker, self._woken, self._waker = self._woken, self._waker, -1, -1
+        for descriptor in (woken, waker):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._woken = self._waker = -1
 
     def _wait(self, timeout_s: float) -> bool:
-        """Whether there is something to read, within that time and before somebody wakes us."""
-        if timeout_s < 0:
-            return False
-        socket = self._connection.socket
-        ready = _ready(socket, timeout_s, unsent=bool(self._connection.flush()), or_else=self._woken)
+        """Take in what the server has sent: False when nothing came in that time, or somebody woke us."""
+        # Not select(): it fails for descriptors above 1023.
+        waiting = select.poll()
+        unsent = self._libpq.flush()
+        waiting.register(self._libpq.socket, select.POLLIN | (select.POLLOUT if unsent else 0))
+        waiting.register(self._woken, select.POLLIN)
+        ready = [descriptor for descriptor, _ in waiting.poll(timeout_s * 1000)]
         if self._woken in ready:
-            while _drained(self._woken):
-                pass
-        return socket in ready
+            with suppress(BlockingIOError):
+                while os.read(self._woken, 4096):
+                    pass
+        if self._libpq.socket not in ready:
+            return False
+        self._libpq.consume_input()
+        return True
 
     def _end(self) -> WalEvent:
         """The server left the copy: the timeline ended, or it goes down, or it failed."""
-        result = self._result()
+        result = self._connection.result()
         if result is not None and result.status == pq.ExecStatus.COPY_IN:
-            self._connection.put_copy_end(None)
-            self._connection.flush()
-            result = self._result()
-        if result is None or result.status == pq.ExecStatus.COMMAND_OK:
+            self._libpq.put_copy_end()
+            result = self._connection.result()
+        if result is None or result.status != pq.ExecStatus.TUPLES_OK:
             raise SourceAway("the server goes down")
-        if result.status != pq.ExecStatus.TUPLES_OK:
-            raise refusal(result)
         self._ended = _end_told_by(result)
         return self._ended
-
-    def _result(self) -> pq.abc.PGresult | None:
-        """The next result, without blocking other threads. Raises SourceAway."""
-        deadline = time.monotonic() + ANSWER_TIMEOUT_S
-        try:
-            while True:
-                unsent = bool(self._connection.flush())
-                if not unsent and not self._connection.is_busy():
-                    return self._connection.get_result()
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise SourceAway(f"the server does not answer for {ANSWER_TIMEOUT_S:.0f} s")
-                if _ready(self._connection.socket, left, unsent=unsent):
-                    self._connection.consume_input()
-        except psycopg.Error as error:
-            raise SourceAway(f"the connection broke off: {_line(str(error))}") from error
-
-
-def refusal(result: pq.abc.PGresult) -> SourceError:
-    """What a result that is an error means."""
-    code = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
-    text = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode(errors="replace")
-    text = text or f"the server answered {pq.ExecStatus(result.status).name}"
-    if code == UNDEFINED_FILE and "has already been removed" in text:
-        return WalGone(text, hint="a new backup begins a new chain")
-    if code == WRONG_STATE and "slot" in text:
-        return WalGone(text, hint="the slot was lost; see max_slot_wal_keep_size on the server")
-    if code in (IN_USE, NO_SUCH) or code[:2] in ("57", "53", "08") or not code:
-        return SourceAway(text)
-    return SourceRefused(text, hint=f"the server says {code or 'nothing more'}")
 
 
 def _event(message: memoryview) -> WalEvent | None:
@@ -216,32 +159,20 @@ def _event(message: memoryview) -> WalEvent | None:
 
 
 def _end_told_by(result: pq.abc.PGresult) -> TimelineEnds:
-    following, switch_at = result.get_value(0, 0), result.get_value(0, 1)
-    if following is None or switch_at is None:
+    rows = rows_of(result)
+    if not rows or len(rows[0]) < 2 or rows[0][0] is None or rows[0][1] is None:
         raise SourceAway("the server did not tell which timeline follows")
-    return TimelineEnds(Timeline(int(following)), parse_lsn(switch_at.decode()))
+    return TimelineEnds(Timeline(int(rows[0][0])), parse_lsn(rows[0][1].decode()))
 
 
 def _moment(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
-def _ready(socket: int, timeout_s: float, *, unsent: bool, or_else: int | None = None) -> list[int]:
-    """Which of the two can be read, or written when there is something unsent, within that time."""
-    # Not select(): it fails for descriptors above 1023.
-    waiting = select.poll()
-    waiting.register(socket, select.POLLIN | (select.POLLOUT if unsent else 0))
-    if or_else is not None:
-        waiting.register(or_else, select.POLLIN)
-    return [descriptor for descriptor, _ in waiting.poll(timeout_s * 1000)]
-
-
-def _drained(descriptor: int) -> bool:
+@contextmanager
+def _broken_off() -> Iterator[None]:
     try:
-        return len(os.read(descriptor, 4096)) == 4096
-    except BlockingIOError:
-        return False
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
+        yield
+    except psycopg.Error as error:
+        text = " ".join(str(error).split())
+        raise SourceAway(f"the stream of WAL broke off: {text}") from error
