@@ -132,6 +132,9 @@ def _read(
             return region.get(key)
         except FileNotFoundError:
             return None
+        except Damaged:
+            unreadable.append(key)
+            return None
 
     wanted: list[str] = []
     for key in keys:

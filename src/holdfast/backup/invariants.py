@@ -76,9 +76,9 @@ def verdict_of(asked: Asked, took_s: float, timeout_s: float) -> tuple[Outcome, 
     if value is None:
         # `max(x) > 5` of an emptied table is null: unknown is not true, and the data may be gone.
         return Outcome.FALSE, "it returned null"
-    if value in _TRUE:
+    if value.lower() in _TRUE:
         return Outcome.HOLDS, ""
-    if value in _FALSE:
+    if value.lower() in _FALSE:
         return Outcome.FALSE, "it returned false"
     return Outcome.FAILED, f"it returned {value[:40]!r}, and must return true or false"
 

@@ -1,10 +1,11 @@
 """For how long a region's copy of a database is kept: the widest of everything that was promised. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
 
 from holdfast.estate.backup import Keep
 from holdfast.estate.model import Estate
+from holdfast.kernel.durations import format_duration
 
 
 def widest(first: Keep, second: Keep) -> Keep:
@@ -44,3 +45,19 @@ def declared_keep(estate: Estate, database: str, region: str) -> Keep:
 
 def _widest_of(own: Keep, others: Iterable[Keep]) -> Keep:
     return reduce(widest, others, own)
+
+
+def keep_document(keep: Keep) -> dict[str, object]:
+    """A Keep as JSON, lengths of time as people write them."""
+    return keep.model_dump(mode="json")
+
+
+def keep_of(document: Mapping[str, object]) -> Keep:
+    """The Keep that `keep_document` wrote; raises ValueError for anything else."""
+    return Keep.model_validate(dict(document))
+
+
+def keep_text(keep: Keep) -> str:
+    """In one line, for people."""
+    points = [f"{count} {name}" for name in ("daily", "weekly", "monthly") if (count := getattr(keep, name))]
+    return ", ".join([f"any moment of {format_duration(keep.window)}", *points, f"at least {keep.minimum}"])

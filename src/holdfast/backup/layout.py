@@ -8,6 +8,7 @@
     DB/timelines/TTTTTTTT-SHA.history              PostgreSQL's own, as it is
     DB/marks/ID.json                               a suspicion, or that it was lifted
     DB/verifications/TIME-ID.json                  what a verification found
+    DB/logical/ID/...                              a logical backup, laid out as those in backups/
 
 DB is the database's key. Of a sealed object the ending is `.zst.KEY.aes`, where KEY names the key. SHA
 is the SHA-256 of the stored bytes, so that a listing is enough to know what must be there, and reading an
@@ -76,6 +77,15 @@ def chunk_key(
 def part_key(database: str, backup: str, name: str, sha256: str, sealed_with: str = "") -> str:
     """Of the manifest (`backup_manifest`) and the index (`index`)."""
     return f"{database}/backups/{backup}/{name}-{sha256}{ending(sealed_with)}"
+
+
+def logical_prefix(database: str) -> str:
+    return f"{database}/logical/"
+
+
+def logical_key(database: str, backup: str, name: str = "") -> str:
+    """Of an object of a logical backup, or of all of them. Its record is RECORD."""
+    return f"{database}/logical/{backup}/{name}"
 
 
 def wal_prefix(database: str, timeline: Timeline | None = None) -> str:

@@ -57,7 +57,7 @@ def piece_from(
     """`raw` from that offset of the segment on, as an object."""
     content = packer.pack(raw)
     stored = StoredObject("", len(raw), len(content), hashlib.sha256(content).hexdigest(), packer.sealed_with)
-    commit_at = last_commit(raw, Lsn(segment.start + start))
+    commit_at = last_commit(raw, Lsn(segment.start + start), segment.size)
     end = start + len(raw)
     key = layout.piece_key(database, segment, start, end, stored, commit_at, covered_at)
     return PackedPiece(segment, start, end, key, content)

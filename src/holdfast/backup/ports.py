@@ -40,7 +40,10 @@ class Region(Protocol):
         ...
 
     def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        """An object's bytes [start, end). Raises FileNotFoundError when there is none."""
+        """An object's bytes [start, end). Raises FileNotFoundError when there is none.
+
+        Damaged when the store itself knows that it cannot read it, as of a disk's bad sector.
+        """
         ...
 
     def replace(self, key: str, content: bytes | memoryview) -> None:

@@ -4,7 +4,7 @@
               ^                        +--> region US
               +-- acknowledged: see `acknowledging`
 
-1. Nothing is acknowledged as flushed before it is on this machine's disk, or in the regions that it must be in.
+1. Nothing is acknowledged as flushed before it is on this machine's disk, or in the regions asked for.
 2. Nothing is dropped: without room receiving stops, the server keeps its WAL, and that is said.
 3. Where it goes on is decided by what is there: the spool, the regions, the server. See `wal_gaps`.
 """
@@ -44,6 +44,7 @@ OVERLAP_BYTES = 64 * 1024
 """Asked for again at connecting, to see that the server goes on where it was."""
 TELL_EVERY_S = 1.0
 ASK_AFTER_S, SILENT_AFTER_S = 20.0, 60.0
+NONE_YET, NOTHING = Timeline(0), Lsn(0)
 AGAIN_S = (0.2, 1.0, 2.0, 5.0, 15.0)
 
 
@@ -89,12 +90,12 @@ class _Now:
 
     connected: bool = False
     error: str = ""
-    timeline: Timeline = Timeline(0)
-    floor: Lsn = Lsn(0)
-    acknowledged: Lsn = Lsn(0)
-    told: tuple[Lsn, Lsn] = (Lsn(0), Lsn(0))
+    timeline: Timeline = NONE_YET
+    floor: Lsn = NOTHING
+    acknowledged: Lsn = NOTHING
+    told: tuple[Lsn, Lsn] = (NOTHING, NOTHING)
     told_at: float = 0.0
-    server_end: Lsn = Lsn(0)
+    server_end: Lsn = NOTHING
     heard_at: datetime | None = None
     heard: float = 0.0
     data_at: float = 0.0
@@ -167,7 +168,7 @@ class Receiver:
             thread.start()
 
     def stop(self, patience_s: float = 10.0) -> None:
-        """End. What was received is in the spool; what is not in the regions goes there after the next start."""
+        """End. What was received is in the spool; what no region has yet goes there after the next start."""
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
@@ -189,7 +190,7 @@ class Receiver:
             now.acknowledged,
             now.server_end,
             now.heard_at,
-            self._spool.bytes,
+            self._spool.size,
             self._spool.limit_bytes,
             now.full,
             sync,
@@ -406,20 +407,23 @@ class Receiver:
         while True:
             try:
                 self._spool.append(self._now.timeline, event.start, event.content)
-                self._say_full("")
-                return
             except SpoolFull as error:
                 self._spool.flush()
-                if self._make_room():
-                    continue
-                self._say_full(str(error))
-                with self._changed:
-                    self._changed.notify_all()
-                    self._changed.wait(TELL_EVERY_S / 2)
-                if self._stopping.is_set():
-                    raise _Stopped from None
-                # Not to be taken for dead: the server ends a stream that is silent.
-                self._tell(stream)
+                if not self._make_room():
+                    self._say_full(str(error))
+                    self._wait_for_room(stream)
+            else:
+                self._say_full("")
+                return
+
+    def _wait_for_room(self, stream: WalStream) -> None:
+        with self._changed:
+            self._changed.notify_all()
+            self._changed.wait(TELL_EVERY_S / 2)
+        if self._stopping.is_set():
+            raise _Stopped
+        # Not to be taken for dead: the server ends a stream that is silent.
+        self._tell(stream)
 
     def _flushed(self, before: tuple[Timeline, Lsn] | None) -> None:
         end = self._spool.flushed

@@ -1,5 +1,10 @@
-"""Records as JSON: what is stored of a backup besides PostgreSQL's own bytes. Read strictly, and bounded."""
+"""Records as JSON: what is stored of a backup besides PostgreSQL's own bytes. Read strictly, and bounded.
 
+A record is one line of JSON, and a second one with the SHA-256 of the first: `"sha256:..."`. The key of a
+record tells no digest as others do, and a flipped bit may leave JSON that reads well, with another LSN in it.
+"""
+
+import hashlib
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -16,7 +21,8 @@ T = TypeVar("T")
 
 def encoded(record: Backup | Suspicion) -> bytes:
     """The record as JSON, in one form only: the same record is always the same bytes."""
-    return msgspec.json.encode(record, order="deterministic")
+    line = msgspec.json.encode(record, order="deterministic")
+    return line + b"\n" + _digest_line(line)
 
 
 def decoded_backup(content: bytes, key: str) -> Backup:
@@ -35,10 +41,18 @@ def decoded(content: bytes, kind: type[T], key: str) -> T:
     """A record of that kind; raises Damaged."""
     if len(content) > LONGEST_RECORD:
         raise Damaged(f"{key}: a record of {len(content)} bytes is none")
+    line, newline, digest = content.partition(b"\n")
+    # What others keep beside backups, such as how a verification ended, does without a digest.
+    if (newline or kind in (Backup, Suspicion)) and digest != _digest_line(line):
+        raise Damaged(f"{key}: its digest does not fit", hint="another region may heal it")
     try:
-        return msgspec.json.decode(content, type=kind)
+        return msgspec.json.decode(line, type=kind)
     except msgspec.MsgspecError as error:
         raise Damaged(f"{key}: {error}") from error
+
+
+def _digest_line(line: bytes) -> bytes:
+    return b'"sha256:%s"\n' % hashlib.sha256(line).hexdigest().encode()
 
 
 def utc(moment: datetime) -> datetime:

@@ -1,7 +1,7 @@
 """How a restored server recovers: up to where, and what it must never do. Pure.
 
-It stays in recovery when it has reached its target, or the end of what is stored: it is a standby that follows
-nobody. So it never begins a timeline of its own before somebody wants it to.
+It stays in recovery when it has reached its target, or the end of what is stored: it is a standby that
+follows nobody. So it never begins a timeline of its own before somebody wants it to.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ FOREVER_OFF: Mapping[str, str] = {
     "primary_slot_name": "",
     "synchronous_standby_names": "",
 }
-"""A copy archives nothing, follows nobody, runs no command of the protected server's, and waits for nobody."""
+"""A copy archives nothing, follows nobody, waits for nobody, and runs no command of the protected server."""
 
 FETCHES_NOTHING = "false"
 """As `restore_command`: all WAL lies in pg_wal already, so none is copied a second time."""

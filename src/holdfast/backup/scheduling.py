@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from holdfast.backup.chain import Reach, chain_of, needed_from, reaches_of, whole_chains
 from holdfast.backup.lines import lines_of
 from holdfast.backup.model import Backup, BackupKind, Holdings
+from holdfast.backup.pace import Pace, expected_restore
 from holdfast.estate.backup import Schedule
 from holdfast.estate.model import Agreement
 
@@ -21,17 +22,6 @@ SHARE_OF_RTO = 0.8
 """What of an RTO a restore may take: the rest is for noticing, deciding and switching over."""
 SOONEST = timedelta(minutes=5)
 """After the last one finished, none is begun for its own sake: a schedule that no machine keeps up with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How quickly restores went: what verifications measured. Bytes as they are stored, per second."""
-
-    begin: timedelta
-    """Until the first byte, and from the last one to the first answer."""
-    fetch_per_s: float
-    replay_per_s: float
-    """Of WAL, as it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +42,6 @@ def shortest_rto(agreements: Iterable[Agreement], cluster: str) -> timedelta | N
         and any(pattern.split("/", 1)[0] in ("*", cluster) for pattern in each.components)
     ]
     return min(promised, default=None)
-
-
-def expected_restore(chain: Sequence[Backup], wal_bytes: int, pace: Pace | None) -> timedelta | None:
-    """How long a restore of a chain with so many stored bytes of WAL takes; None while nobody knows."""
-    if pace is None or pace.fetch_per_s <= 0 or pace.replay_per_s <= 0:
-        return None
-    fetching = sum(each.stored_bytes for each in chain) / pace.fetch_per_s
-    return pace.begin + timedelta(seconds=fetching + wal_bytes / pace.replay_per_s)
 
 
 def due(

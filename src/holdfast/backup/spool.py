@@ -20,6 +20,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -87,6 +88,12 @@ class Spool:
                 hint="is the disk there, and may Holdfast write to it?",
             ) from error
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Idempotent."""
         with self._turn:
@@ -104,7 +111,7 @@ class Spool:
             return
         if self.server is not None:
             raise SpoolTaken(
-                f"the spool in {self.folder} holds WAL of the cluster {self.server.system_id}, not {system_id}",
+                f"the spool in {self.folder} holds WAL of cluster {self.server.system_id}, not {system_id}",
                 hint="is the address in the estate that of the right server? A new cluster needs a new key",
             )
         self._write("server.json", msgspec.json.encode(wanted))
@@ -135,7 +142,8 @@ class Spool:
             )
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
+        """Bytes of WAL."""
         with self._turn:
             return sum(file.written for file in self._files.values())
 
@@ -170,7 +178,8 @@ class Spool:
 
         All of it, or nothing. Raises SpoolFull; Diverged for other bytes than those that are there.
         """
-        assert self.server is not None, "adopt comes first"
+        if self.server is None:
+            raise ValueError("adopt comes first")
         size = self.server.segment_bytes
         with self._turn:
             known = self._known(timeline, start, content, size)
@@ -231,20 +240,6 @@ class Spool:
             os.close(file.descriptor)
             with contextlib.suppress(FileNotFoundError):
                 file.path.unlink()
-
-    def set_aside(self, timeline: Timeline, at: Lsn) -> Path:
-        """Cut the newest segment at `at`; what was behind it is put beside it, for a person to look at."""
-        with self._turn:
-            file = self._newest()
-            assert file is not None and self.server is not None
-            offset = at - file.segment.start
-            assert file.segment == Segment.holding(timeline, at, self.server.segment_bytes)
-            tail = os.pread(file.descriptor, file.written - offset, offset)
-            self._write(f"{file.segment.name}-{offset:08x}.aside", tail)
-            os.ftruncate(file.descriptor, offset)
-            os.fsync(file.descriptor)
-            file.written = file.flushed = offset
-            return self.folder / f"{file.segment.name}-{offset:08x}.aside"
 
     # --- within the turn
 
@@ -319,7 +314,7 @@ class Spool:
                 segment = Segment.named(path.name, self.server.segment_bytes)
                 descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
                 size = min(os.fstat(descriptor).st_size, segment.size)
-                # The process before may have died between writing and flushing; nobody was told of those bytes.
+                # The process before may have died between writing and flushing.
                 os.fdatasync(descriptor)
                 self._files[segment] = _File(segment, path, descriptor, size, size)
         for segment in [each for each, file in self._files.items() if file.written == 0]:
@@ -336,7 +331,7 @@ class Spool:
         except msgspec.MsgspecError as error:
             raise SpoolTaken(
                 f"{self.folder / 'server.json'} cannot be read: {error}",
-                hint="the folder is no spool, or was damaged; move it away, and its WAL comes from the server",
+                hint="the folder is no spool, or was damaged; move it away: its WAL comes from the server",
             ) from error
 
     def _write(self, name: str, content: bytes) -> None:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from holdfast.backup import layout
-from holdfast.backup.choosing import unfit
 from holdfast.backup.cutting import ChunkedStream, Cutter
 from holdfast.backup.errors import AlreadyThere, Damaged, IncrementRefused, SourceAway, SourceRefused
-from holdfast.backup.fanout import PATIENCE_S, FanOut
+from holdfast.backup.fanout import PATIENCE_S, RETRY_AFTER_S, FanOut
 from holdfast.backup.index import GrowingIndex
 from holdfast.backup.model import Archive, Backup, BackupKind, StoredObject
+from holdfast.backup.parents import unfit
 from holdfast.backup.ports import (
     ArchiveBegins,
     BackupBegins,
@@ -68,6 +68,7 @@ class Taker:
         progress: Progress | None = None,
         *,
         patience_s: float = PATIENCE_S,
+        retry_after_s: Sequence[float] = RETRY_AFTER_S,
         chunk_bytes: int = TAKEN_CHUNK_BYTES,
     ) -> None:
         """`patience_s`: how long a region may hold up all the others, before it is left behind."""
@@ -77,6 +78,7 @@ class Taker:
         self._clock = clock
         self._progress = progress or Silent()
         self._patience_s = patience_s
+        self._retry_after_s = retry_after_s
         self._chunk_bytes = chunk_bytes
 
     def take(
@@ -149,6 +151,7 @@ class Taker:
             limit_bytes=travelling,
             workers=workers,
             patience_s=self._patience_s,
+            retry_after_s=self._retry_after_s,
         )
 
 

@@ -9,6 +9,7 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from holdfast.backup import layout
@@ -90,7 +91,7 @@ class RegionUpload:
         self._error = ""
         self._left_behind: Lsn | None = None
         self._puts = 0
-        self._stopping = False
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"wal to {region.name}", daemon=True)
 
     def start(self) -> None:
@@ -99,7 +100,7 @@ class RegionUpload:
     def stop(self, patience_s: float) -> None:
         """Let it end after what it is doing; a put that hangs is not waited for longer than that."""
         with self._changed:
-            self._stopping = True
+            self._stopping.set()
             self._changed.notify_all()
         self._thread.join(patience_s)
 
@@ -146,30 +147,32 @@ class RegionUpload:
 
     def _run(self) -> None:
         failures = 0
-        while True:
+        while not self._stopping.is_set():
             try:
                 busy = self._step()
-                failures = 0
-                self._well()
-                wait_s = 0.0 if busy else self._until_due()
             except BackupError as error:
                 self._failed(str(error))
-                wait_s = AGAIN_S[min(failures, len(AGAIN_S) - 1)]
-                failures += 1
             except Exception as error:  # noqa: BLE001  a thread that died would leave its region behind for ever
                 self._failed(f"{type(error).__name__}: {error}")
-                wait_s = AGAIN_S[-1]
-            with self._changed:
-                if self._stopping:
-                    return
-                if wait_s and not (failures == 0 and self._wanted()):
-                    self._changed.wait(wait_s)
-                if self._stopping:
-                    return
+            else:
+                failures = 0
+                self._well()
+                if not busy:
+                    self._wait()
+                continue
+            # Not on `changed`: that is told all the time, and a region that fails is left alone for a while.
+            self._stopping.wait(AGAIN_S[min(failures, len(AGAIN_S) - 1)])
+            failures += 1
+
+    def _wait(self) -> None:
+        """Until there may be something to store."""
+        with self._changed:
+            if not self._stopping.is_set() and not self._wanted():
+                self._changed.wait(self._until_due())
 
     def _until_due(self) -> float:
         left = self._partial_at + self._partial_every_s - self._clock.monotonic()
-        return min(max(left, 0.05), self._partial_every_s) if left > 0 else self._partial_every_s
+        return max(left, 0.05) if 0 < left < self._partial_every_s else self._partial_every_s
 
     def _step(self) -> bool:
         """Store one thing; False when there is nothing now. Raises BackupError."""
@@ -225,10 +228,9 @@ class RegionUpload:
 
     def _put(self, piece: PackedPiece) -> None:
         self._unsure = piece
-        try:
+        # AlreadyThere: our own, from a put of which we never heard.
+        with suppress(AlreadyThere):
             self.region.put(piece.key, piece.content)
-        except AlreadyThere:
-            pass  # our own, from a put of which we never heard
         self._unsure = None
         self._puts += 1
         segment = piece.segment
@@ -248,10 +250,8 @@ class RegionUpload:
                 continue
             content = text.encode()
             key = layout.history_key(self._database, timeline, hashlib.sha256(content).hexdigest())
-            try:
+            with suppress(AlreadyThere):
                 self.region.put(key, content)
-            except AlreadyThere:
-                pass
             self._histories.add(timeline)
 
     def _listed(self, segment: Segment) -> tuple[int, list[tuple[int, int, str]]]:
@@ -278,10 +278,9 @@ class RegionUpload:
         now = self._clock.monotonic()
         while self._superseded and now - self._superseded[0][0] >= SUPERSEDED_AFTER_S:
             _, keys = self._superseded.popleft()
-            try:
+            # RegionRefused: they are locked, and retention lets them go in their time.
+            with suppress(RegionRefused):
                 self.region.delete(keys)
-            except RegionRefused:
-                pass  # locked: retention lets them go in their time
 
     def _forget_released(self, segments: Iterable[Spooled]) -> None:
         there = {each.segment for each in segments}

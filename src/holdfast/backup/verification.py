@@ -12,16 +12,24 @@ from enum import StrEnum
 
 import msgspec
 
-from holdfast.backup.choosing import Which
 from holdfast.backup.counting import TableRows
 from holdfast.backup.damage import ROWS, Sample
-from holdfast.backup.errors import AlreadyThere, Damaged, RegionError
+from holdfast.backup.errors import (
+    AlreadyThere,
+    BackupError,
+    Damaged,
+    KeyMissing,
+    NotRecoverable,
+    RegionError,
+    RestoreFailed,
+)
 from holdfast.backup.invariants import Checked, Newest
-from holdfast.backup.layout import backup_id, verifications_prefix
+from holdfast.backup.layout import verifications_prefix
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import Target
 from holdfast.backup.ports import Region
 from holdfast.backup.records import decoded
+from holdfast.backup.verified_points import Which
 from holdfast.kernel.journal import JournalEntry
 
 ACTOR = "verification"
@@ -57,6 +65,8 @@ class Subject(StrEnum):
     """It did not come up, or did not answer."""
     PAGES = "pages"
     """Pages whose checksum does not fit."""
+    STRUCTURE = "structure"
+    """An index or a table whose parts do not fit together."""
     INVARIANT = "invariant"
     NEWEST = "newest"
     TABLE = "table"
@@ -144,6 +154,21 @@ class Verification:
         return sum(each.took_s for each in self.phases if each.name not in ("checks", "pages"))
 
 
+def problem_of(error: BackupError | OSError) -> Problem:
+    """What an error on the way says of the copy. A region that is away says nothing of it."""
+    failed, unproven = Standing.FAILED, Standing.UNPROVEN
+    kinds: tuple[tuple[type[Exception], Subject, Standing], ...] = (
+        (Damaged, Subject.STORED, failed),
+        (KeyMissing, Subject.STORED, failed),
+        (NotRecoverable, Subject.CHAIN, failed),
+        (RestoreFailed, Subject.RESTORE, failed),
+    )
+    for kind, subject, standing in kinds:
+        if isinstance(error, kind):
+            return Problem(subject, str(error), standing, getattr(error, "hint", ""))
+    return Problem(Subject.PLACE, str(error), unproven, getattr(error, "hint", ""))
+
+
 def standing_of(problems: Iterable[Problem]) -> Standing:
     """A failure outweighs what is not known, and that outweighs a pass."""
     standings = {each.standing for each in problems}
@@ -151,11 +176,6 @@ def standing_of(problems: Iterable[Problem]) -> Standing:
         if standing in standings:
             return standing
     return Standing.PASSED
-
-
-def verification_id(started_at: datetime, letters: str) -> str:
-    """Sorts by time. `letters` are six random ones."""
-    return backup_id(started_at, letters)
 
 
 def verification_key(verification: Verification) -> str:

@@ -18,6 +18,7 @@ What is kept of a timeline that was left stays: it is a history that can be rest
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from holdfast.backup.lsn import Lsn, Timeline, format_lsn
 from holdfast.backup.ports import Slot, SourceIdentity
@@ -35,7 +36,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How far WAL is kept, of which timeline and cluster; None: unknown, as with what only a listing tells."""
+    """How far WAL is kept, of which timeline and cluster; None: a listing does not tell it."""
 
     timeline: Timeline
     end: Lsn
@@ -115,7 +116,7 @@ def _same(server: SourceIdentity, held: Held) -> Decision:
     if held.end > server.flushed:
         return _refused(
             held,
-            f"the server has WAL up to {format_lsn(server.flushed)}, and {format_lsn(held.end)} is kept of it",
+            f"the server ends at {format_lsn(server.flushed)}, and is kept up to {format_lsn(held.end)}",
             "a standby that lags catches up; a server that was set back to an older state needs a new key",
         )
     return Decision(Step.GO_ON, held.timeline, held.end)
@@ -123,7 +124,7 @@ def _same(server: SourceIdentity, held: Held) -> Decision:
 
 def _older(server: SourceIdentity, ancestors: Sequence[tuple[Timeline, Lsn]], held: Held) -> Decision:
     line = [*ancestors, (server.timeline, Lsn(1 << 64))]
-    for (timeline, left), (following, _) in zip(line, line[1:], strict=False):
+    for (timeline, left), (following, _) in pairwise(line):
         if timeline != held.timeline:
             continue
         if held.end < left:

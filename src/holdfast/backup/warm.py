@@ -29,7 +29,6 @@ from holdfast.backup.lsn import Lsn, Timeline, format_lsn
 from holdfast.backup.model import Holdings, RestorePlan, TargetKind, WalPiece
 
 STATE, COPY, LOCK = "state.json", "copy", "lock"
-BOOT = Path("/proc/sys/kernel/random/boot_id")
 _COPIED_AT_ONCE = 64 * 1024 * 1024
 
 
@@ -226,14 +225,6 @@ class WarmBase:
             raise NotFit(f"{to} is not empty", hint="name a folder that is empty, or that is not there")
         shutil.copytree(self.copy, to, symlinks=True, copy_function=_copied, dirs_exist_ok=True)
         to.chmod(0o700)
-
-
-def boot_id() -> str:
-    """Which life of this machine it is: another one after each start."""
-    try:
-        return BOOT.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def _copied(source: str, to: str) -> str:

@@ -72,6 +72,8 @@ from holdfast.kernel.errors import HoldfastError
 
 if TYPE_CHECKING:
     from holdfast.interfaces.cli.backup import BackupCommands
+    from holdfast.interfaces.cli.copies import CopyCommands
+    from holdfast.interfaces.cli.wal import WalCommands
     from holdfast.interfaces.staticsite.exporting import Exported as SiteExported
 
 T = TypeVar("T")
@@ -351,14 +353,24 @@ class LocalCommands:
             interchange.write_file(to, exported.text, replace=force)
         return exported
 
-
-def _vault(place: Place, inventory: Inventory) -> AesVault:
-    return vault_for(inventory.estate, place.config.absolute(), place.data_dir)
-
     def backups(self) -> "BackupCommands":
         from holdfast.bootstrap.backup.taking import LocalBackups  # noqa: PLC0415  stores and their drivers
 
         return LocalBackups()
+
+    def copies(self) -> "CopyCommands":
+        from holdfast.bootstrap.backup.copies import LocalCopies  # noqa: PLC0415  stores and their drivers
+
+        return LocalCopies()
+
+    def wal(self) -> "WalCommands":
+        from holdfast.bootstrap.backup.wal import LocalWal  # noqa: PLC0415  stores and their drivers
+
+        return LocalWal()
+
+
+def _vault(place: Place, inventory: Inventory) -> AesVault:
+    return vault_for(inventory.estate, place.config.absolute(), place.data_dir)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

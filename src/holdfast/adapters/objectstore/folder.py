@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from holdfast.backup.errors import AlreadyThere, RegionAway, RegionRefused
+from holdfast.backup.errors import AlreadyThere, Damaged, RegionAway, RegionRefused
 from holdfast.backup.layout import wrong_key
 from holdfast.backup.ports import Listed
 
@@ -61,6 +61,11 @@ class FolderRegion:
                     raise FileNotFoundError(key)
                 size = found.st_size
                 return _read(descriptor, start, size if end is None else min(end, size))
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                # A bad sector takes one object from us, not the region.
+                raise Damaged(f"{self.name}: {key} cannot be read from its disk") from error
             finally:
                 os.close(descriptor)
 

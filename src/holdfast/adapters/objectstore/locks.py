@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
+from os.path import commonprefix
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -18,7 +19,6 @@ from holdfast.backup.errors import RegionAway, RegionRefused
 Mode = Literal["governance", "compliance"]
 _AT_ONCE = 1000
 """Versions that one DeleteObjects takes."""
-_UNLOCKED = ("NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError")
 _ABSENT = ("NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed")
 _PASSING = ("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling", "500", "503")
 
@@ -46,40 +46,46 @@ class ObjectLocks:
             )
 
     def locked_until(self, key: str) -> datetime | None:
-        """Until when the newest version is locked, or None. Raises FileNotFoundError."""
-        try:
-            with self._asking(key):
-                found = self._client.get_object_retention(Bucket=self._bucket, Key=self._prefix + key)
-        except _NotLocked:
-            return None
-        until: datetime | None = found.get("Retention", {}).get("RetainUntilDate")
+        """Until when the newest version is locked, or None. Raises FileNotFoundError.
+
+        S3 tells it only to those who may s3:GetObjectRetention.
+        """
+        with self._asking(key):
+            found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+        until: datetime | None = found.get("ObjectLockRetainUntilDate")
         return None if until is None else until.astimezone(UTC)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete all versions of objects. RegionRefused when one is locked; the others are gone then."""
-        doomed: list[dict[str, str]] = []
         refused: list[str] = []
-        for key in keys:
-            for version in self._versions(key):
+        names = sorted(self._prefix + key for key in keys)
+        for first in range(0, len(names), _AT_ONCE):
+            doomed: list[dict[str, str]] = []
+            for version in self._versions(names[first : first + _AT_ONCE]):
                 doomed.append(version)
                 if len(doomed) == _AT_ONCE:
                     refused += self._delete_versions(doomed)
                     doomed = []
-        if doomed:
-            refused += self._delete_versions(doomed)
+            if doomed:
+                refused += self._delete_versions(doomed)
         if refused:
-            hint = "its lock ends later, or the rights are missing: s3:DeleteObjectVersion"
+            hint = "its lock ends later, or the right is missing: s3:DeleteObjectVersion"
             raise RegionRefused(f"{self._region}: {refused[0]} is not let go", hint=hint)
 
-    def _versions(self, key: str) -> Iterator[dict[str, str]]:
-        name = self._prefix + key
-        with self._asking(key):
+    def _versions(self, names: Sequence[str]) -> Iterator[dict[str, str]]:
+        """All versions of objects, given sorted. What is let go at once mostly lies together: one listing."""
+        wanted = frozenset(names)
+        with self._asking(names[0]):
             for page in self._client.get_paginator("list_object_versions").paginate(
-                Bucket=self._bucket, Prefix=name
+                Bucket=self._bucket,
+                Prefix=commonprefix(names),  # noqa: RUF071  a prefix need be no folder
             ):
-                for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
-                    if each["Key"] == name:
-                        yield {"Key": name, "VersionId": each["VersionId"]}
+                found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+                for each in found:
+                    if each["Key"] in wanted:
+                        yield {"Key": each["Key"], "VersionId": each["VersionId"]}
+                if found and min(each["Key"] for each in found) > names[-1]:
+                    return
 
     def _delete_versions(self, versions: Sequence[Mapping[str, str]]) -> list[str]:
         with self._asking(versions[0]["Key"]):
@@ -126,8 +132,6 @@ class ObjectLocks:
             code = str(error.response.get("Error", {}).get("Code", ""))
             if code in _ABSENT:
                 raise FileNotFoundError(key) from None
-            if code in _UNLOCKED:
-                raise _NotLocked from None
             told = f"{self._region}: {key}: {in_a_line(error, self._options.values())}"
             if code in _PASSING:
                 raise RegionAway(told) from None
@@ -137,7 +141,3 @@ class ObjectLocks:
             raise RegionRefused(told, hint=hint) from None
         except BotoCoreError as error:
             raise RegionAway(f"{self._region}: {in_a_line(error, self._options.values())}") from None
-
-
-class _NotLocked(Exception):  # noqa: N818
-    pass

@@ -1,4 +1,4 @@
-"""Runs `pgbackrest`: bounded in time, as the account that its configuration belongs to, without secrets in argv.
+"""Runs `pgbackrest`: bounded in time, as the owner of its configuration, without secrets in argv.
 
 What an operator configured stays where it is: `/etc/pgbackrest.conf`, or PGBACKREST_CONFIG. Its exit codes
 become errors of backup. Source: pgBackRest's `src/build/error/error.yaml`.
@@ -41,7 +41,7 @@ _BUSY = "another pgbackrest works on this stanza: wait for it, or see `pgbackres
 _RIGHTS = "who runs pgbackrest here must own its repository, and be let into the data directory"
 _KINDS: Mapping[int, _Kind] = {
     26: (Damaged, "verify it: pgbackrest --stanza=... verify"),
-    27: (NotFit, "see its configuration file"),
+    27: (NotFit, "see its configuration file, and whether the server is up"),
     28: (Damaged, "verify it: pgbackrest --stanza=... verify"),
     29: (Damaged, "verify it: pgbackrest --stanza=... verify"),
     37: (NotFit, "an option is missing in its configuration file"),

@@ -1,6 +1,5 @@
 """pgBackRest as an engine: adopts a stanza that an operator has, and drives the program that is installed."""
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -60,7 +59,7 @@ class PgBackRest:
         return windows_of(told, kept_backups(told, self._database))
 
     def restore(self, target: Target, folder: Path) -> Kept:
-        """As the port says. Tablespaces are laid out beside it, in `FOLDER-tablespaces`: never in their place."""
+        """As the port says. Tablespaces go beside it, in `FOLDER-tablespaces`: never into their place."""
         _require_empty(folder)
         backup = begins_with(self.backups(), target)
         options = [
@@ -113,7 +112,7 @@ def begins_with(backups: Sequence[Kept], target: Target) -> Kept:
 
 
 def recovery_options(target: Target) -> Sequence[str]:
-    """pgBackRest's options for a target. Pure."""
+    """The options of pgBackRest for a target. Pure."""
     timeline = [] if target.timeline is None else [f"--target-timeline={target.timeline}"]
     exclusive = [] if target.inclusive else ["--target-exclusive"]
     match target.kind:
@@ -136,11 +135,13 @@ def recovery_options(target: Target) -> Sequence[str]:
 
 def _require_empty(folder: Path) -> None:
     try:
-        filled = folder.exists() and next(os.scandir(folder), None) is not None
+        filled = folder.exists() and any(folder.iterdir())
     except OSError as error:
         raise NotFit(f"{folder} cannot be read: {error.strerror}") from error
     if filled:
         raise NotFit(f"{folder} is not empty", hint="choose an empty folder, or one that does not exist")
     tablespaces = folder.with_name(f"{folder.name}-tablespaces")
     if tablespaces.exists():
-        raise NotFit(f"{tablespaces} is there already", hint="the copy's tablespaces would go there: remove it")
+        raise NotFit(
+            f"{tablespaces} is there already", hint="the copy's tablespaces would go there: remove it"
+        )

@@ -144,7 +144,9 @@ def windows_of(stanza: Stanza, kept: Sequence[Kept]) -> list[RecoveryWindow]:
         ids = tuple(each.id for each in own)
         end_lsn = max(last_archived, last.stop_lsn)
         windows.append(
-            RecoveryWindow(region, ids, timeline, first.finished_at, first.stop_lsn, last.finished_at, end_lsn)
+            RecoveryWindow(
+                region, ids, timeline, first.finished_at, first.stop_lsn, last.finished_at, end_lsn
+            )
         )
     return windows
 

@@ -10,13 +10,13 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.adapters.postgres.server.binaries import Binaries
 from holdfast.adapters.postgres.server.confinement import Confinement
-from holdfast.backup.lsn import Lsn, Timeline, format_lsn
+from holdfast.backup.lsn import format_lsn
 from holdfast.backup.verification import PagesChecked
+from holdfast.backup.verifying import WalSpan
 
 MOST_NAMED = 100
 LONGEST_S = 6 * 3600.0
@@ -32,16 +32,6 @@ _PAGES_OF_A_FILE = 131072
 
 Page = tuple[int, int, int, str, int]
 """Tablespace, database, relation's file, fork, block: as WAL names it."""
-
-
-@dataclass(frozen=True, slots=True)
-class WalSpan:
-    """WAL that the copy has replayed, and that may hold pages which are not written out yet."""
-
-    folder: Path
-    timeline: Timeline
-    start: Lsn
-    end: Lsn
 
 
 class PageChecksums:

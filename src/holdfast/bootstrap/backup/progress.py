@@ -2,8 +2,8 @@
 
 import threading
 
-from holdfast.interfaces.cli.backup import size_text
 from holdfast.interfaces.cli.ports import Progress, Report
+from holdfast.interfaces.cli.sizes import size_text
 
 
 class Reported:

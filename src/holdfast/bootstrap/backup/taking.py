@@ -3,13 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from typing import TypeVar
 
-from holdfast.backup.choosing import Choice, parent_for
 from holdfast.backup.errors import BackupError, RegionError, SourceRefused
 from holdfast.backup.holdings import holdings_of, raw_object
 from holdfast.backup.model import Backup, BackupKind, Holdings
+from holdfast.backup.parents import Choice, parent_for
 from holdfast.backup.ports import Packer, Region
 from holdfast.backup.sweeping import sweep
 from holdfast.backup.taking import Taken, Taker
@@ -120,9 +119,7 @@ def declared(estate: Estate, key: str) -> Database:
     return database
 
 
-def _of_each(
-    regions: Sequence[Region], ask: Callable[[Region], T]
-) -> tuple[list[T], dict[str, str]]:
+def _of_each(regions: Sequence[Region], ask: Callable[[Region], T]) -> tuple[list[T], dict[str, str]]:
     """What every region answers, asked at the same time; and of those that do not, why."""
     answers: list[T] = []
     away: dict[str, str] = {}

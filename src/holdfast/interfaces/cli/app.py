@@ -20,6 +20,7 @@ from holdfast.interfaces.cli import (
     sites,
     sla,
     subscribers,
+    wal,
 )
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
@@ -55,6 +56,7 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     app.add_typer(accounts.build_tokens(commands), name="token")
     app.add_typer(api.build(), name="api")
     app.add_typer(backup.build(commands), name="backup")
+    app.add_typer(wal.build(commands), name="wal")
     app.add_typer(interchange.build_import(commands), name="import")
     app.add_typer(interchange.build_export(commands), name="export")
     app.callback()(_version_option)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from holdfast.interfaces.cli.copies import add_copies
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import print_json, print_table, progress_shown, told
+from holdfast.interfaces.cli.sizes import size_text
 
 if TYPE_CHECKING:
     from holdfast.interfaces.cli.ports import Commands, Place, Report
 
 Database = Annotated[str, typer.Argument(metavar="DB", help="A database's key in the estate.")]
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     _add_now(app, commands)
     _add_list(app, commands)
     _add_sweep(app, commands)
+    add_copies(app, commands)
     return app
 
 
@@ -111,9 +113,7 @@ def _add_now(app: typer.Typer, commands: Callable[[], Commands]) -> None:
         config: Config,
         data_dir: DataDir,
         full: Annotated[bool, typer.Option("--full", help="A whole one, not an increment.")] = False,
-        label: Annotated[
-            str, typer.Option("--label", help="A name for this moment, for restore --at.")
-        ] = "",
+        label: Annotated[str, typer.Option("--label", help="A name for this moment, for restore --at.")] = "",
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="Only say what would be taken, and why.")
         ] = False,
@@ -173,16 +173,6 @@ def _add_sweep(app: typer.Typer, commands: Callable[[], Commands]) -> None:
             _print_leftovers(leftovers, away)
         if away:
             raise typer.Exit(1)
-
-
-def size_text(count: int) -> str:
-    """A size for people, in powers of 1000: `1.7 GB`."""
-    size = float(count)
-    for unit in _UNITS:
-        if size < 1000 or unit == _UNITS[-1]:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    raise AssertionError
 
 
 def _print_outcome(outcome: BackupOutcome) -> None:

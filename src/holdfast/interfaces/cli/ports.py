@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from holdfast.interchange.report import Remark
     from holdfast.interfaces.cli.admitting import AccountOutcome, AccountRequest, AccountShown, TokenShown
     from holdfast.interfaces.cli.backup import BackupCommands
+    from holdfast.interfaces.cli.copies import CopyCommands
     from holdfast.interfaces.cli.declaring import IncidentOutcome, IncidentRequest
     from holdfast.interfaces.cli.planning import MaintenanceRequest, SeriesOutcome, SeriesRequest
     from holdfast.interfaces.cli.planning import Outcome as MaintenanceOutcome
     from holdfast.interfaces.cli.reporting import ReportFile, ReportRequest
     from holdfast.interfaces.cli.subscribing import Subscriber, SubscriberCounts
+    from holdfast.interfaces.cli.wal import WalCommands
     from holdfast.interfaces.staticsite.exporting import Exported as SiteExported
 
 
@@ -337,4 +339,12 @@ class Commands(Protocol):
 
     def backups(self) -> BackupCommands:
         """Taking and listing backups. Needs no running Holdfast."""
+        ...
+
+    def copies(self) -> CopyCommands:
+        """Copying between regions, and proving what they hold. Needs no running Holdfast."""
+        ...
+
+    def wal(self) -> WalCommands:
+        """Receiving and storing the write-ahead log. Needs no running Holdfast."""
         ...

@@ -5,7 +5,6 @@ starts it later it stands at the end of `postgresql.auto.conf`, the file that Po
 """
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast.adapters.postgres.server.settings import quoted
@@ -19,7 +18,7 @@ AUTO, AUTO_AS_IT_WAS = "postgresql.auto.conf", "postgresql.auto.conf.as-backed-u
 IN_PLACE = "allow_in_place_tablespaces"
 _SETTING = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.]*)\s*(?:=|\s)")
 _MEMORY = "128MB"
-# What a standby must have at least as much of as the server had that wrote the WAL, and pg_controldata's name.
+# A standby must have at least as much of these as the server had that wrote the WAL: pg_controldata's names.
 _AT_LEAST = {
     "max_connections": "max_connections setting",
     "max_worker_processes": "max_worker_processes setting",
@@ -73,7 +72,7 @@ def private_settings(
 
 
 def cleaned(auto: str) -> str:
-    """`postgresql.auto.conf` as it was backed up, without what would tie a copy to the server's surroundings."""
+    """`postgresql.auto.conf` as it was backed up, without what ties a copy to the server's surroundings."""
     unwanted = {*FOREVER_OFF, "restore_command", "recovery_target_action", IN_PLACE}
     kept = [
         line
@@ -85,7 +84,7 @@ def cleaned(auto: str) -> str:
 
 
 def for_its_operator(auto: str, major: int, recovery: RecoverySettings | None, *, in_place: bool) -> str:
-    """`postgresql.auto.conf` for whoever starts the copy next: with `recovery` it ends that, and takes writes."""
+    """`postgresql.auto.conf` for whoever starts the copy next: it ends `recovery`, and takes writes."""
     ours = forever_off(major)
     if recovery is not None:
         ours |= {

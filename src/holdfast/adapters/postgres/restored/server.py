@@ -362,6 +362,27 @@ def library_folder(binaries: Binaries) -> Path | None:
     return Path(ended.stdout.strip()) if ended.returncode == 0 and ended.stdout.strip() else None
 
 
+def configure_flags(binaries: Binaries) -> str:
+    """How these programs were built; empty when they do not tell."""
+    try:
+        ended = _run([str(binaries.folder / "pg_config"), "--configure"])
+    except RestoreFailed:
+        return ""
+    return ended.stdout if ended.returncode == 0 else ""
+
+
+def hand_over(folder: Path, binaries: Binaries, recovery: RecoverySettings | None, *, in_place: bool) -> None:
+    """Leave it to whoever starts it: with `recovery` to end that, without as the primary that it is."""
+    confinement = _confinement(folder, binaries)
+    kept = folder / texts.AUTO_AS_IT_WAS
+    was = kept.read_text(encoding="utf-8", errors="surrogateescape") if kept.exists() else ""
+    text = texts.for_its_operator(was, binaries.major, recovery, in_place=in_place)
+    _write(folder / texts.AUTO, text, confinement)
+    if recovery is not None:
+        _write(folder / "recovery.signal", "", confinement)
+    (folder / "standby.signal").unlink(missing_ok=True)
+
+
 def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(

@@ -24,9 +24,7 @@ def parent_for(held: Sequence[Holdings], identity: SourceIdentity) -> Choice:
     """The newest backup that some region holds with its whole chain, if the server can build on it."""
     if identity.server_version < INCREMENTS_SINCE:
         return Choice(None, why=_too_old(identity))
-    whole = [
-        (chain[-1], each.region) for each in held for chain in whole_chains(each).values()
-    ]
+    whole = [(chain[-1], each.region) for each in held for chain in whole_chains(each).values()]
     if not whole:
         return Choice(None, why="there is no backup yet to build on")
     fitting = [(backup, region) for backup, region in whole if not unfit(backup, identity)]

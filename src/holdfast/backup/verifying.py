@@ -1,0 +1,343 @@
+"""Verifies a recovery point: restores it in isolation, on real PostgreSQL, and looks at what came back.
+
+The copy stays in recovery, is asked in read-only transactions, and is never promoted. It comes from one
+region alone: what that region lacks, or has damaged, is what a verification is to find. The newest point's
+copy stays as the warm base (`holdfast.backup.warm`); that of an older point is removed.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from holdfast.backup import verification as records
+from holdfast.backup.chain import plan_for
+from holdfast.backup.counting import fallen
+from holdfast.backup.damage import Standing as Damage
+from holdfast.backup.errors import BackupError, NotFit, RegionError, RestoreFailed
+from holdfast.backup.holdings import holdings_of
+from holdfast.backup.journal import Step, read_marker, this_boot
+from holdfast.backup.looking import Looked, Wanted, look, problems_in
+from holdfast.backup.lsn import Lsn, Timeline
+from holdfast.backup.metering import Metered, PhaseTimes
+from holdfast.backup.model import Holdings, RestorePlan, Suspicion, TargetKind
+from holdfast.backup.ports import Packer, Progress, Region
+from holdfast.backup.preflight import Way
+from holdfast.backup.restoring import Postgres, Restorer, RunningCopy
+from holdfast.backup.unpacking import WAL, Silent
+from holdfast.backup.verification import How, PagesChecked, Problem, Standing, Subject, Verification
+from holdfast.backup.verified_points import Point, Which
+from holdfast.backup.warm import Afresh, Roll, WarmBase, WarmState, footing
+from holdfast.backup.watching import Told, Watch, new_id
+from holdfast.kernel.clock import Clock
+
+MAKES_SUSPECT = (Subject.PAGES, Subject.INVARIANT, Subject.TABLE, Subject.STRUCTURE)
+"""When the newest point has such a failure, what was written since the last good one may be damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalSpan:
+    """WAL that a copy has replayed, and that may hold pages which are not written out yet."""
+
+    folder: Path
+    timeline: Timeline
+    start: Lsn
+    end: Lsn
+
+
+class Machine(Protocol):
+    """PostgreSQL on this machine, as a verification needs it."""
+
+    @property
+    def postgres(self) -> Postgres: ...
+
+    def pages(self, data: Path, replayed: WalSpan | None) -> PagesChecked:
+        """Read every page of a copy that was shut down. `replayed`: None when all of it is written out."""
+        ...
+
+    def end_leftover(self, data: Path) -> None:
+        """Shut a server down that a killed verification has left on the folder. Raises RestoreFailed."""
+        ...
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is known so far of one verification."""
+
+    point: Point
+    started_at: datetime
+    how: How = How.FRESH
+    plan: RestorePlan | None = None
+    holdings: Holdings | None = None
+    problems: list[Problem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    reached: tuple[Lsn | None, datetime | None] = (None, None)
+    looked: Looked = field(default_factory=Looked)
+    pages: PagesChecked = field(default_factory=lambda: PagesChecked("not reached"))
+
+
+class Verifier:
+    """Verifies points of one database in `region`; records and marks go to all `regions`.
+
+    `folder` is this database's own, for copies. `told` gets the events.
+    """
+
+    def __init__(
+        self,
+        database: str,
+        region: Region,
+        regions: Sequence[Region],
+        packer: Packer,
+        machine: Machine,
+        folder: Path,
+        clock: Clock,
+        told: Told,
+        progress: Progress | None = None,
+    ) -> None:
+        self._database = database
+        self._region = Metered(region)
+        self._regions = tuple(regions)
+        self._machine = machine
+        self._folder = folder
+        self._clock = clock
+        self._told = told
+        self._times = PhaseTimes(progress or Silent(), clock)
+        self._restorer = Restorer(self._region, packer, machine.postgres, clock, self._times)
+        self._watch = Watch(database, regions, clock, told)
+
+    @property
+    def warm(self) -> WarmBase:
+        """Where the newest point's copy stays."""
+        return WarmBase(self._folder / f"warm-{self._region.name}")
+
+    def verify(
+        self, point: Point, wanted: Wanted, *, keep: bool = False, fresh: bool = False
+    ) -> Verification:
+        """Verify one point, keep the record, mark what it makes suspect, and tell.
+
+        `keep`: an older point's copy stays, too. `fresh`: the warm copy is not used. Whatever goes wrong is in
+        the record. Raises NotFit alone: while somebody else works on the warm copy.
+        """
+        run = _Run(point, self._clock.now())
+        self._region.forget()
+        self._times.forget()
+        base = self.warm if point.target.kind is TargetKind.LATEST else None
+        base = base or WarmBase(self._folder / f"once-{self._region.name}-{new_id(self._clock)}")
+        with base.held():
+            try:
+                self._verified(run, base, wanted, fresh=fresh)
+            except (BackupError, OSError) as error:
+                run.problems.append(records.problem_of(error))
+            finally:
+                if point.target.kind is not TargetKind.LATEST and not keep:
+                    shutil.rmtree(base.folder, ignore_errors=True)
+        record = self._marked(run, self._recorded(run))
+        for region, why in records.keep(self._regions, record).items():
+            self._times.note(f"{region} does not have the record: {why}")
+        self._told(records.event_of(record))
+        return record
+
+    def _verified(self, run: _Run, base: WarmBase, wanted: Wanted, *, fresh: bool) -> None:
+        run.holdings = holdings_of(self._region, self._database, self._clock)
+        run.plan = plan = plan_for(run.holdings, run.point.target)
+        self._machine.end_leftover(base.copy)
+        state = None if fresh else base.state()
+        way = footing(state, run.holdings, plan, this_boot())
+        copy = self._ready(run, plan, base, state, way)
+        try:
+            run.reached = _reached(copy, state if run.how is How.WARM else None, plan)
+            self._times.begin("checks", None)
+            run.looked = look(copy, wanted, run.reached[1], self._clock)
+        finally:
+            copy.stop()
+        self._times.begin("pages", None)
+        run.pages = self._machine.pages(base.copy, self._unwritten(base, plan))
+        self._times.end()
+        if run.pages.bad_count and run.how is How.WARM:
+            # It may be this machine's disk: what the region holds is known only from a copy laid out afresh.
+            run.remarks.append(
+                f"the warm copy had {run.pages.bad_count} damaged pages; it was laid out afresh"
+            )
+            run.how, run.looked = How.FRESH, Looked()
+            self._times.forget()
+            base.forget()
+            self._verified(run, base, wanted, fresh=True)
+            return
+        run.problems += problems_in(run.looked, run.pages)
+        self._keep(run, base, state)
+
+    def _ready(
+        self, run: _Run, plan: RestorePlan, base: WarmBase, state: WarmState | None, way: Roll | Afresh
+    ) -> RunningCopy:
+        """A copy that has answered, rolled forward where that is possible."""
+        if isinstance(way, Roll) and state is not None:
+            run.how = How.WARM
+            base.keep(replace(state, is_clean=False, boot=this_boot()))
+            try:
+                self._restorer.bring_wal(way.plan, base.copy)
+                return self._started(way.plan, base)
+            except RestoreFailed as error:
+                run.remarks.append(f"the warm copy did not come up, and was laid out afresh: {error}")
+                run.how = How.FRESH
+                self._times.forget()
+        elif isinstance(way, Afresh) and base.state() is not None:
+            run.remarks.append(f"laid out afresh: {way.why}")
+        base.forget()
+        return self._laid_out(plan, base)
+
+    def _laid_out(self, plan: RestorePlan, base: WarmBase) -> RunningCopy:
+        """Lay out from the backups; what a killed run has fetched of the same ones is not fetched again."""
+        try:
+            marker = read_marker(base.copy)
+        except NotFit:
+            marker = None
+        resumable = (
+            marker is not None
+            and marker.chain == tuple(each.id for each in plan.chain)
+            and marker.step is not Step.READY
+        )
+        if not resumable:
+            base.remove()
+        try:
+            self._restorer.lay_out(plan, base.copy, Way(resume=resumable))
+            return self._started(plan, base)
+        except RegionError:
+            raise
+        except (BackupError, OSError):
+            # Only what a region did not answer yet is worth going on with. A full disk gets its room back.
+            base.remove()
+            raise
+
+    def _started(self, plan: RestorePlan, base: WarmBase) -> RunningCopy:
+        # Until it answers; the restorer begins `replaying` then.
+        self._times.begin("first answer", None)
+        copy = self._restorer.recover(plan, base.copy)
+        self._times.end()
+        return copy
+
+    def _unwritten(self, base: WarmBase, plan: RestorePlan) -> WalSpan | None:
+        """The WAL in which a page that is torn in the backup stands whole, while replay is not past it."""
+        backup = plan.backup
+        if base.standing().redo >= backup.stop_lsn:
+            return None
+        return WalSpan(base.copy / WAL, backup.timeline, backup.start_lsn, backup.stop_lsn)
+
+    def _keep(self, run: _Run, base: WarmBase, state: WarmState | None) -> None:
+        plan, now = run.plan, self._clock.now()
+        control = base.standing()
+        lsn = run.reached[0]
+        if plan is None or lsn is None or not control.is_shut_down:
+            base.forget()
+            return
+        warm = run.how is How.WARM and state is not None
+        base.keep(
+            WarmState(
+                self._database,
+                control.system_id,
+                plan.backup.server_version,
+                plan.backup.segment_bytes,
+                state.chain if warm and state else tuple(each.id for each in plan.chain),
+                plan.timeline,
+                lsn,
+                control.redo,
+                run.reached[1],
+                state.laid_out_at if warm and state else now,
+                now,
+                is_clean=True,
+                boot=this_boot(),
+                is_good=run.pages.bad_count == 0,
+            )
+        )
+
+    def _recorded(self, run: _Run) -> Verification:
+        plan, looked = run.plan, run.looked
+        return Verification(
+            new_id(self._clock),
+            self._database,
+            self._region.name,
+            run.point.which,
+            run.point.target,
+            run.point.seed,
+            run.started_at,
+            self._clock.now(),
+            records.standing_of(run.problems),
+            tuple(run.problems),
+            (*run.remarks, *looked.remarks),
+            run.how,
+            () if plan is None else tuple(each.id for each in plan.chain),
+            None if plan is None else plan.timeline,
+            run.reached[0],
+            run.reached[1],
+            None if plan is None else plan.backup.server_version,
+            self._region.bytes_of(""),
+            self._region.bytes_of(f"{self._database}/wal/"),
+            looked.counted.size_bytes,
+            self._times.phases,
+            run.pages,
+            tuple(looked.checks),
+            tuple(looked.newest),
+            looked.counted.tables,
+            looked.counted.unlogged,
+        )
+
+    def _marked(self, run: _Run, record: Verification) -> Verification:
+        """Beside the verifications before it: what has fallen or jumped, and the marks that follow."""
+        if record.which is not Which.NEWEST or run.holdings is None:
+            return record
+        try:
+            before = records.verifications_in(self._region, self._database)
+            before = [each for each in before if each.which is Which.NEWEST and each.reached_at is not None]
+            good = records.last_passed(before)
+            remarks = list(record.remarks)
+            if good is not None and record.tables:
+                remarks += fallen(good.tables, record.tables)
+            problems = [*record.problems, *self._jumped(run.holdings, before, record)]
+            self._suspect(run.holdings, good, problems)
+        except BackupError as error:
+            return replace(record, remarks=(*record.remarks, f"marks could not be kept: {error}"))
+        standing = records.standing_of(problems)
+        return replace(record, remarks=tuple(remarks), problems=tuple(problems), standing=standing)
+
+    def _jumped(
+        self, holdings: Holdings, before: Sequence[Verification], record: Verification
+    ) -> list[Problem]:
+        newest = records.sample_of(record)
+        if newest is None or not record.tables:
+            return []
+        history = [each for each in map(records.sample_of, before) if each is not None]
+        verdicts, _ = self._watch.judge(history, newest, holdings.backups)
+        return [
+            Problem(
+                Subject.DAMAGE,
+                each.text,
+                Standing.FAILED,
+                "when it is as it should be: holdfast backup suspect lift",
+            )
+            for each in verdicts
+            if each.standing is Damage.JUMPED
+        ]
+
+    def _suspect(self, holdings: Holdings, good: Verification | None, problems: Sequence[Problem]) -> None:
+        """Mark what was written since the last point that passed, when the data itself is wrong."""
+        wrong = [
+            each for each in problems if each.subject in MAKES_SUSPECT and each.standing is Standing.FAILED
+        ]
+        if not wrong:
+            return
+        since = good.reached_at if good is not None else None
+        if since is None:
+            since = min((each.started_at for each in holdings.backups), default=self._clock.now())
+        reason = "; ".join(each.text for each in wrong[:3])
+        self._watch.suspect(
+            Suspicion(new_id(self._clock), since, self._clock.now(), reason), holdings.backups
+        )
+
+
+def _reached(
+    copy: RunningCopy, state: WarmState | None, plan: RestorePlan
+) -> tuple[Lsn | None, datetime | None]:
+    """How far the copy is. Without a commit since it was started, it is where it was before."""
+    lsn, at = copy.replayed()
+    return lsn, at or (state.reached_at if state is not None else plan.backup.finished_at)
