@@ -27,8 +27,8 @@ SHA = "ab" * 32
 HOUR = timedelta(hours=1)
 
 
-def at(hours: float) -> datetime:
-    return DAY_0 + timedelta(hours=hours)
+def at(hours: float, begun: datetime = DAY_0) -> datetime:
+    return begun + timedelta(hours=hours)
 
 
 def lsn(hours: float) -> Lsn:
@@ -37,10 +37,16 @@ def lsn(hours: float) -> Lsn:
 
 
 def backup(
-    hours: float, parent: Backup | None = None, *, timeline: int = 1, label: str = "", lasting: float = 0.25
+    hours: float,
+    parent: Backup | None = None,
+    *,
+    timeline: int = 1,
+    label: str = "",
+    lasting: float = 0.25,
+    begun: datetime = DAY_0,
 ) -> Backup:
     """A backup that was started at that hour and took a quarter of one."""
-    id_ = layout.backup_id(at(hours), "aaaaaa")
+    id_ = layout.backup_id(at(hours, begun), "aaaaaa")
     stored = StoredObject(layout.part_key(DB, id_, "index", SHA), 10, 10, SHA)
     chunk = StoredObject(layout.chunk_key(DB, id_, 0, 0, SHA), 1000, 100, SHA)
     manifest = StoredObject(layout.part_key(DB, id_, "backup_manifest", SHA), 20, 20, SHA)
@@ -55,8 +61,8 @@ def backup(
         Timeline(timeline),
         Lsn(lsn(hours) + 40),
         Lsn(lsn(hours + lasting)),
-        at(hours),
-        at(hours + lasting),
+        at(hours, begun),
+        at(hours + lasting, begun),
         (Archive("base.tar", 0, "", 1000, (chunk,)),),
         manifest,
         stored,
@@ -72,20 +78,21 @@ def piece(
     timeline: int = 1,
     commit: float | None = None,
     covered: float | None = None,
+    begun: datetime = DAY_0,
 ) -> WalPiece:
     """The WAL of an hour, or of a part of it. Its newest commit is a minute before its end."""
     segment = Segment(Timeline(timeline), hour + 1, SIZE)
     bounds = int(start * SIZE), int(end * SIZE)
     stored = StoredObject("", bounds[1] - bounds[0], 50, SHA)
-    commit_at = at(hour + end) - timedelta(minutes=1) if commit is None else at(commit)
-    covered_at = None if covered is None else at(covered)
+    commit_at = at(hour + end, begun) - timedelta(minutes=1) if commit is None else at(commit, begun)
+    covered_at = None if covered is None else at(covered, begun)
     key = layout.piece_key(DB, segment, *bounds, stored, commit_at, covered_at)
     return WalPiece(segment, *bounds, key, 50, SHA, "", commit_at, covered_at)
 
 
-def wal(first: int, behind: int, *, timeline: int = 1) -> list[WalPiece]:
+def wal(first: int, behind: int, *, timeline: int = 1, begun: datetime = DAY_0) -> list[WalPiece]:
     """Whole segments from an hour up to another."""
-    return [piece(hour, timeline=timeline) for hour in range(first, behind)]
+    return [piece(hour, timeline=timeline, begun=begun) for hour in range(first, behind)]
 
 
 def history(timeline: int, *left: tuple[int, float]) -> TimelineHistory:

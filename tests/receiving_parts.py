@@ -18,7 +18,8 @@ from holdfast.backup import layout
 from holdfast.backup.lsn import Segment, Timeline
 from holdfast.backup.model import WalPiece
 from holdfast.backup.ports import Region, Source
-from holdfast.backup.receiving import Receiver, ReceiverSettings
+from holdfast.backup.receiving import Receiver
+from holdfast.backup.reception import ReceiverSettings
 from holdfast.backup.spool import Spool
 from holdfast.kernel.clock import SystemClock
 

@@ -15,7 +15,7 @@ from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.adapters.postgres.replication.source import PostgresSource
 from holdfast.adapters.postgres.restored.programs import Programs
 from holdfast.backup import layout
-from holdfast.backup.chain import plan_for
+from holdfast.backup.chain import chain_of, plan_for
 from holdfast.backup.holdings import holdings_of, raw_object
 from holdfast.backup.lsn import Segment, parse_lsn
 from holdfast.backup.model import Backup, RestorePlan, StoredObject, Target
@@ -62,8 +62,10 @@ class Restorable:
         size = self.server.value("SELECT setting::int FROM pg_settings WHERE name = 'wal_segment_size'")
         # What is flushed: an asynchronous commit may be behind it.
         end = parse_lsn(self.server.value("SELECT pg_current_wal_flush_lsn()::text"))
+        # Of the timeline that it writes: what a standby has of an older one may end in the middle.
+        timeline = self.server.value("SELECT left(pg_walfile_name(pg_current_wal_flush_lsn()), 8)")
         folder = self.server.data / "pg_wal"
-        for path in sorted(folder.glob("?" * 24)):
+        for path in sorted(folder.glob(timeline + "?" * 16)):
             segment = Segment.named(path.name, size)
             if segment.start < end:
                 self._store_piece(segment, path, min(int(end - segment.start), size))
@@ -91,6 +93,12 @@ class Restorable:
 
     def plan(self, target: Target | None = None) -> RestorePlan:
         return plan_for(holdings_of(self.regions[0], DATABASE, CLOCK), target or Target())
+
+    def plan_of_files(self) -> RestorePlan:
+        """The newest backup's files, without any WAL."""
+        newest = self.backups[-1]
+        chain = chain_of(self.backups, newest.id)
+        return RestorePlan(DATABASE, self.regions[0].name, Target(), chain, (), (), newest.timeline, None)
 
     def restorer(
         self,
@@ -121,3 +129,12 @@ class Noted:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+
+def restorer_of(region: Region, bin_dir: Path, progress: Progress | None = None) -> Restorer:
+    """What another process restores with."""
+    return Restorer(region, ZstdPacker(), Programs(bin_dir), CLOCK, progress)
+
+
+def plan_of(region: Region) -> RestorePlan:
+    return plan_for(holdings_of(region, DATABASE, CLOCK), Target())

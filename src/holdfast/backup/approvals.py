@@ -6,7 +6,7 @@ withdrawn when the estate asks for it no longer, or for something else. Pure, bu
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -111,8 +111,32 @@ def refusal(known: InForce, who: str) -> str:
     return ""
 
 
+def settling(before: InForce, decided: Settled) -> Iterator[tuple[str, dict[str, object]]]:
+    """The events and facts that the journal keeps of what was decided."""
+    facts: dict[str, object] = {"database": before.database, "region": before.region}
+    if decided.withdrawn is not None:
+        yield "backup.retention_change_withdrawn", {**facts, "change": decided.withdrawn}
+    if decided.asked is not None:
+        yield "backup.retention_change_asked", {**facts, "to": keep_document(decided.asked)}
+    if before.keep is None or keep_document(before.keep) != keep_document(decided.keep):
+        event = "backup.retention_cut" if decided.done is not None else "backup.retention_widened"
+        yield event, {**facts, "keep": keep_document(decided.keep), "change": decided.done}
+
+
+def approving(known: InForce) -> tuple[str, dict[str, object]]:
+    """The event and the facts that the journal keeps of an approval. `known` is as it is behind it."""
+    change = known.change
+    return "backup.retention_approved", {
+        "database": known.database,
+        "region": known.region,
+        "change": change.id if change else None,
+        "to": keep_document(change.to) if change else None,
+        "people": [each.who for each in change.approvals] if change else [],
+    }
+
+
 class KeepingStore(Protocol):
-    """Where Keeps in force and their changes are. Its clock is the database's."""
+    """Where Keeps in force and their changes are. Its clock is the database's; each step is journalled."""
 
     async def in_force(self, database: str) -> Sequence[InForce]:
         """What is known of a database's regions, sorted by region."""

@@ -35,7 +35,9 @@ def drawn(regions: Sequence[RegionPoints], now: datetime) -> list[Drawn]:
     """A line for each region, all with the same ends, so that they can stand one below the other."""
     starts = [window.start for each in regions for window in each.windows]
     start = min([now - SHORTEST, *starts])
-    return [Drawn(start, now, tuple(_stretches(each, start, now)), _marks(each, start, now)) for each in regions]
+    return [
+        Drawn(start, now, tuple(_stretches(each, start, now)), _marks(each, start, now)) for each in regions
+    ]
 
 
 def as_text(line: Drawn, width: int = 60) -> str:

@@ -16,8 +16,10 @@ from holdfast.backup.ports import Region
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import Remedy
 
-PATIENCE_S = 20.0
-"""How long a region may hold all the others up, summed over one backup."""
+PATIENCE_S = 30.0
+"""How long a region may hold all the others up, summed over one backup,"""
+PATIENCE_SHARE = 0.25
+"""and this share of the backup's whole time on top: a long one can wait longer for a region that moves."""
 RETRY_AFTER_S = (0.5, 1.0, 2.0, 4.0)
 _LOOK_EVERY_S = 1.0
 
@@ -73,6 +75,7 @@ class FanOut:
         self._limit = limit_bytes
         self._patience_s = patience_s
         self._retry_after_s = tuple(retry_after_s)
+        self._began = clock.monotonic()
         self._held = 0
         self._closed = False
         self._changed = threading.Condition()
@@ -170,7 +173,7 @@ class FanOut:
             return  # all are at work: that is the speed there is
         for lane in late:
             lane.held_up_s += waited
-            if lane.held_up_s > self._patience_s:
+            if lane.held_up_s > self._patience_s + PATIENCE_SHARE * (began - self._began):
                 why = f"it held the others up for {lane.held_up_s:.0f} s: too slow"
                 self._fail(lane, RegionAway(f"region {lane.region.name}: {why}"))
 

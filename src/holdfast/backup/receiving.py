@@ -14,74 +14,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from holdfast.backup import layout, wal_gaps
 from holdfast.backup.acknowledging import Standing, Watchdog, place_of_async, place_of_sync
-from holdfast.backup.errors import BackupError, SourceAway, SourceError, SourceRefused, SpoolFull, WalGone
-from holdfast.backup.lines import ancestors_of
+from holdfast.backup.errors import BackupError, SourceAway, SpoolFull, WalGone
+from holdfast.backup.heartbeat import Heartbeat
 from holdfast.backup.lsn import Lsn, Timeline, format_lsn
-from holdfast.backup.model import Mode, TimelineHistory
+from holdfast.backup.meeting import Meeting
+from holdfast.backup.model import Mode
 from holdfast.backup.pieces import BLOCK_BYTES, Covers, PackedOnce
 from holdfast.backup.ports import (
     Packer,
     Region,
     Slot,
     Source,
-    SourceIdentity,
     TimelineEnds,
     WalAlive,
     WalData,
     WalEvent,
     WalStream,
 )
+from holdfast.backup.reception import ReceiverSettings, ReceiverState
 from holdfast.backup.spool import Spool
-from holdfast.backup.uploading import PARTIAL_EVERY_S, Events, RegionState, RegionUpload
-from holdfast.backup.wal_gaps import Decision, Held, Step
+from holdfast.backup.uploading import Events, RegionUpload
+from holdfast.backup.wal_gaps import Decision
 from holdfast.kernel.clock import Clock
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Received before it is flushed, when there is more at once."""
-OVERLAP_BYTES = 64 * 1024
-"""Asked for again at connecting, to see that the server goes on where it was."""
 TELL_EVERY_S = 1.0
 ASK_AFTER_S, SILENT_AFTER_S = 20.0, 60.0
 NONE_YET, NOTHING = Timeline(0), Lsn(0)
 AGAIN_S = (0.2, 1.0, 2.0, 5.0, 15.0)
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiverSettings:
-    """How a database's WAL is received. `sync_regions` and `stall_limit_s` count in sync mode."""
-
-    slot: str
-    application_name: str = "holdfast"
-    mode: Mode = Mode.STREAM
-    sync_regions: int = 1
-    stall_limit_s: float = 10.0
-    heartbeat_s: float = 10.0
-    partial_every_s: float = PARTIAL_EVERY_S
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiverState:
-    """How a receiver stands, at one moment."""
-
-    connected: bool
-    error: str
-    timeline: Timeline | None
-    received: Lsn | None
-    flushed: Lsn | None
-    acknowledged: Lsn
-    server_end: Lsn
-    heard_at: datetime | None
-    """The server's clock at its last message."""
-    spool_bytes: int
-    spool_limit: int
-    spool_is_full: bool
-    sync: str
-    """off, on, or let go: commits do not wait for the regions just now."""
-    backup_wanted: str
-    """Why an incremental is due now; empty when it is not."""
-    regions: tuple[RegionState, ...]
 
 
 @dataclass(slots=True)
@@ -137,6 +99,7 @@ class Receiver:
         self._covers = Covers()
         self._watchdog = Watchdog(settings.stall_limit_s)
         self._now = _Now()
+        self._meeting = Meeting(database, source, spool, regions, settings.slot, on_event)
         in_sync = settings.mode is Mode.SYNC and settings.sync_regions > 0
         packed = PackedOnce()
         self._uploads = [
@@ -156,16 +119,16 @@ class Receiver:
             )
             for region in regions
         ]
-        self._threads = [
-            threading.Thread(target=self._run, name=f"wal of {database}", daemon=True),
-            threading.Thread(target=self._beat, name=f"heartbeat of {database}", daemon=True),
-        ]
+        self._thread = threading.Thread(target=self._run, name=f"wal of {database}", daemon=True)
+        self._heartbeat = Heartbeat(
+            database, source, clock, settings.heartbeat_s, self._quiet_since, on_event
+        )
 
     def start(self) -> None:
         for upload in self._uploads:
             upload.start()
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
+        self._heartbeat.start()
 
     def stop(self, patience_s: float = 10.0) -> None:
         """End. What was received is in the spool; what no region has yet goes there after the next start."""
@@ -173,8 +136,8 @@ class Receiver:
         with self._changed:
             self._changed.notify_all()
         self._wake()
-        for thread in self._threads:
-            thread.join(patience_s)
+        self._thread.join(patience_s)
+        self._heartbeat.stop(patience_s)
         for upload in self._uploads:
             upload.stop(patience_s)
 
@@ -208,13 +171,16 @@ class Receiver:
             if upload.region.name == region:
                 upload.caught_up()
 
+    def _quiet_since(self) -> float | None:
+        return self._now.data_at if self._now.connected else None
+
     # --- the receiving thread
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 self._session()
-                self._now.failures = 0
+                self._stopping.wait(AGAIN_S[0])
             except _Stopped:
                 return
             except WalGone as error:
@@ -238,88 +204,18 @@ class Receiver:
 
     def _session(self) -> None:
         """Connect, receive until the timeline ends. Raises BackupError, _Stopped."""
-        server = self._source.identify()
-        ancestors = self._ancestors(server.timeline)
-        slot = self._slot()
-        held = self._held()
-        if self._now.gone:
-            decision = wal_gaps.after_gone(server, ancestors, slot, held, self._now.gone)
-        else:
-            decision = wal_gaps.decide(server, ancestors, slot, held)
-        if decision.step is Step.REFUSE:
-            raise SourceRefused(decision.reason, hint=decision.hint)
-        self._spool.adopt(server.system_id, server.segment_bytes)
-        self._keep_history(server.timeline)
-        self._keep_history(decision.timeline)
-        start = self._start(decision, server, slot)
+        met = self._meeting.meet(self._now.gone)
         with self._source.stream(
-            start,
-            decision.timeline,
+            met.start,
+            met.decision.timeline,
             slot=self._settings.slot,
             application_name=self._settings.application_name,
         ) as stream:
-            self._begin(decision, slot, stream)
+            self._begin(met.decision, met.slot, stream)
             try:
                 self._follow(stream)
             finally:
                 self._now.stream = None
-
-    def _slot(self) -> Slot:
-        """The slot, made anew when it is gone or has lost its WAL."""
-        name = self._settings.slot
-        slot = self._source.slot(name)
-        if slot is not None and slot.restart is None:
-            self._on_event("slot_lost", {"database": self._database, "slot": name})
-            self._source.drop_slot(name)
-            slot = None
-        return slot if slot is not None else self._source.make_slot(name)
-
-    def _held(self) -> Held | None:
-        """How far WAL is kept: in the spool, or, when that is empty, in the regions."""
-        end, server = self._spool.end, self._spool.server
-        if end is not None and server is not None:
-            return Held(end[0], end[1], server.system_id)
-        system_id = None if server is None else server.system_id
-        furthest: tuple[Timeline, Lsn] | None = None
-        for upload in self._uploads:
-            try:
-                for each in upload.region.listed(layout.wal_prefix(self._database)):
-                    piece = layout.piece_of(each.key, each.size)
-                    if piece is not None:
-                        place = (piece.segment.timeline, piece.end_lsn)
-                        furthest = place if furthest is None else max(furthest, place)
-            except BackupError:
-                continue  # its thread says so; the others tell enough
-        return None if furthest is None else Held(furthest[0], furthest[1], system_id)
-
-    def _start(self, decision: Decision, server: SourceIdentity, slot: Slot) -> Lsn:
-        """Where to ask for WAL: a file of the spool begins with its segment."""
-        if decision.step is not Step.GO_ON:
-            return decision.start
-        first = decision.start - decision.start % server.segment_bytes
-        if self._spool.end is not None:
-            return Lsn(max(first, decision.start - OVERLAP_BYTES))
-        # The regions told how far they are: the one behind needs what the slot still has.
-        if slot.restart is not None and slot.restart < first:
-            first = slot.restart - slot.restart % server.segment_bytes
-        return Lsn(first)
-
-    def _ancestors(self, timeline: Timeline) -> tuple[tuple[Timeline, Lsn], ...]:
-        if timeline == 1:
-            return ()
-        text = self._spool.histories().get(timeline) or self._source.timeline_history(timeline)
-        try:
-            return ancestors_of(TimelineHistory(timeline, text))
-        except ValueError as error:
-            raise SourceRefused(str(error), hint="the server's pg_wal holds a damaged history") from error
-
-    def _keep_history(self, timeline: Timeline) -> None:
-        if timeline > 1 and timeline not in self._spool.histories():
-            try:
-                self._spool.keep_history(timeline, self._source.timeline_history(timeline))
-            except SourceRefused:
-                # A server keeps those of timelines that it was on; the newest names all before it.
-                return
 
     def _begin(self, decision: Decision, slot: Slot, stream: WalStream) -> None:
         now, monotonic = self._now, self._clock.monotonic()
@@ -370,7 +266,7 @@ class Receiver:
                         "following": ends.following,
                     },
                 )
-                self._keep_history(ends.following)
+                self._meeting.keep_history(ends.following)
                 return
 
     def _take_in(self, stream: WalStream, event: WalEvent | None) -> tuple[TimelineEnds | None, bool]:
@@ -394,6 +290,7 @@ class Receiver:
                 self._covers.heard(event)
                 taken += len(event.content)
                 now.data_at = now.heard
+                now.failures = 0
             if taken >= BATCH_BYTES:
                 break
             event = stream.receive(0)
@@ -516,29 +413,3 @@ class Receiver:
             self._now.full = bool(text)
             name = "spool_full" if text else "spool_has_room"
             self._on_event(name, {"database": self._database, "error": text})
-
-    # --- the heartbeat's thread
-
-    def _beat(self) -> None:
-        """Commit something when nothing was written for a while. By itself: in sync mode a commit waits."""
-        every_s, beaten_at, said = self._settings.heartbeat_s, self._clock.monotonic(), ""
-        if every_s <= 0:
-            return
-        while not self._stopping.wait(min(every_s / 4, 1.0)):
-            monotonic = self._clock.monotonic()
-            if not self._now.connected or monotonic - max(self._now.data_at, beaten_at) < every_s:
-                continue
-            beaten_at = monotonic
-            try:
-                self._source.beat()
-                text = ""
-            except SourceError as error:
-                text = str(error)
-            if text and text != said:
-                self._on_event("heartbeat_failed", {"database": self._database, "error": text})
-            said = text
-
-
-def slot_name(database: str) -> str:
-    """The replication slot of a database in the estate."""
-    return f"holdfast_{database.replace('-', '_')}"[:63]

@@ -57,8 +57,9 @@ def target_settings(target: Target) -> dict[str, str]:
 
 
 def _value(target: Target) -> str:
-    if target.time is not None:
+    # By its kind: one that aims at a transaction may tell a time as well, so that the backup is found.
+    if target.kind is TargetKind.TIME and target.time is not None:
         return target.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
-    if target.lsn is not None:
+    if target.kind is TargetKind.LSN and target.lsn is not None:
         return format_lsn(target.lsn)
     return str(target.xid)

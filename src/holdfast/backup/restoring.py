@@ -279,9 +279,7 @@ def _judge(plan: RestorePlan, copy: RunningCopy) -> None:
     """See that it rests where it should."""
     target, paused = plan.target, copy.is_paused()
     lsn, at = copy.replayed()
-    where = f"it ended at {format_lsn(lsn or 0)}" + (
-        f", with a commit of {at.isoformat()}" if at else ""
-    )
+    where = f"it ended at {format_lsn(lsn or 0)}" + (f", with a commit of {at.isoformat()}" if at else "")
     if paused and target.kind is TargetKind.LATEST:
         raise RestoreFailed(f"recovery paused by itself: {where}", hint="the server's log says why")
     if paused:

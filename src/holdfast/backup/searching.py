@@ -16,6 +16,8 @@ from holdfast.backup.ports import Progress
 from holdfast.backup.statements import Relations, TableChange, Watch, kind_of, relevant, rows_of
 
 STEPS = 200
+ASKING = "asking"
+"""The phase of which progress is told in commits."""
 
 
 class Verdict(StrEnum):
@@ -39,6 +41,15 @@ class Answer:
     @property
     def is_good(self) -> bool:
         return self.verdict is Verdict.GOOD
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The check: SQL that returns one row with one value, true, while all is well; and in which database."""
+
+    sql: str
+    dbname: str
+    timeout_s: float = 60.0
 
 
 class Standby(Protocol):
@@ -65,6 +76,10 @@ class Standby(Protocol):
         ...
 
     def relations(self) -> Relations: ...
+
+    def named(self, tables: Sequence[str]) -> frozenset[int]:
+        """Oids of the relations of these names. Raises NotFit for a name that there is none of."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +155,18 @@ class Search:
         self._asked = 0
         self._flips: list[Flip] = []
 
-    def run(self, began: Lsn, tables: frozenset[int] | None = None) -> Outcome:
-        """Search behind `began`. `tables` are the relations that count (oids); None: what the check reads."""
+    def run(self, began: Lsn, names: Sequence[str] = ()) -> Outcome:
+        """Search behind `began`. `names` are the tables that count; by default those that the check reads."""
         self._leader.reach(began)
         self._follower.release(began)
         first = self._ask(self._leader)
+        tables = self._leader.named(names) if names else None
         reads = tables if tables is not None else self._leader.reads()
         watch = self._leader.watch(reads)
         candidates = relevant(self._commits(), watch, began)
         counted = len(candidates)
         self._progress.note(f"{counted} commits may change the answer")
-        self._progress.begin("asking", counted)
+        self._progress.begin(ASKING, counted)
         known: tuple[Commit, Answer] | None = None
         agreed, answer = began, first
         waiting = even_steps(candidates, self._steps)

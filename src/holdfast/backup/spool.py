@@ -134,12 +134,9 @@ class Spool:
     def flushed(self) -> tuple[Timeline, Lsn] | None:
         """Up to where everything is on the disk."""
         with self._turn:
-            newest = self._newest()
-            return (
-                None
-                if newest is None
-                else (newest.segment.timeline, Lsn(newest.segment.start + newest.flushed))
-            )
+            dirty = [file for file in self._files.values() if file.flushed < file.written]
+            first = min(dirty, key=lambda file: file.segment, default=self._newest())
+            return None if first is None else (first.segment.timeline, Lsn(first.segment.start + first.flushed))
 
     @property
     def size(self) -> int:
@@ -314,9 +311,15 @@ class Spool:
                 segment = Segment.named(path.name, self.server.segment_bytes)
                 descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
                 size = min(os.fstat(descriptor).st_size, segment.size)
-                # The process before may have died between writing and flushing.
-                os.fdatasync(descriptor)
                 self._files[segment] = _File(segment, path, descriptor, size, size)
+        if (newest := self._newest()) is not None:
+            # After a power cut a file may end with zeros instead of what was not flushed. They hold no record:
+            # where they are the log's own, the server sends them again.
+            newest.written = newest.flushed = _without_zeros(newest.descriptor, newest.written)
+        for file in self._files.values():
+            os.ftruncate(file.descriptor, file.written)
+            # The process before may have died between writing and flushing.
+            os.fdatasync(file.descriptor)
         for segment in [each for each, file in self._files.items() if file.written == 0]:
             file = self._files.pop(segment)
             os.close(file.descriptor)
@@ -347,6 +350,17 @@ class Spool:
             os.close(descriptor)
         fresh.replace(self.folder / name)
         sync_folder(self.folder)
+
+
+def _without_zeros(descriptor: int, size: int, step: int = 1 << 20) -> int:
+    """The length of a file without the zeros at its end."""
+    while size > 0:
+        start = max(size - step, 0)
+        content = os.pread(descriptor, size - start, start).rstrip(b"\0")
+        if content:
+            return start + len(content)
+        size = start
+    return 0
 
 
 def locked(path: Path) -> int:

@@ -35,8 +35,8 @@ from holdfast.kernel.clock import Clock
 
 TAKEN_CHUNK_BYTES = 32 * 1024 * 1024
 """Chunks of this size keep taking below 300 MB, also when nothing can be compressed."""
-TRAVELLING_BYTES = 128 * 1024 * 1024
-"""What was packed and is not in all regions yet. For more than four regions, a chunk more for each."""
+TRAVELLING_BYTES = 112 * 1024 * 1024
+"""What was packed and is not in all regions yet. For more than three regions, a chunk more for each."""
 LONGEST_MANIFEST = 512 * 1024 * 1024
 LONGEST_LABEL = 200
 _PROGRESS_EVERY = 4 * 1024 * 1024
@@ -142,13 +142,14 @@ class Taker:
 
     def _fan_out(self) -> FanOut:
         count = len(self._regions)
-        travelling = max(TRAVELLING_BYTES, self._chunk_bytes * (count + 1))
-        # One that hangs holds what its workers have in hand. The others must still have room then.
         workers = 2 if count <= 2 else 1
+        # All but one may hang, each with what its workers have in hand. That one must still have room then,
+        # for a chunk that grew a little.
+        least = (workers * (count - 1) + 1) * (self._chunk_bytes + self._chunk_bytes // 16 + 4096)
         return FanOut(
             self._regions,
             self._clock,
-            limit_bytes=travelling,
+            limit_bytes=max(TRAVELLING_BYTES, least),
             workers=workers,
             patience_s=self._patience_s,
             retry_after_s=self._retry_after_s,

@@ -33,7 +33,9 @@ from holdfast.backup.warm import Afresh, Roll, WarmBase, WarmState, footing
 from holdfast.backup.watching import Told, Watch, new_id
 from holdfast.kernel.clock import Clock
 
-MAKES_SUSPECT = (Subject.PAGES, Subject.INVARIANT, Subject.TABLE, Subject.STRUCTURE)
+MAY_BE_LOCAL = (Subject.PAGES, Subject.TABLE, Subject.STRUCTURE)
+"""Failures that a bad disk under a warm copy brings about, too."""
+MAKES_SUSPECT = (*MAY_BE_LOCAL, Subject.INVARIANT)
 """When the newest point has such a failure, what was written since the last good one may be damaged."""
 
 
@@ -117,8 +119,8 @@ class Verifier:
     ) -> Verification:
         """Verify one point, keep the record, mark what it makes suspect, and tell.
 
-        `keep`: an older point's copy stays, too. `fresh`: the warm copy is not used. Whatever goes wrong is in
-        the record. Raises NotFit alone: while somebody else works on the warm copy.
+        `keep`: an older point's copy stays, too. `fresh`: the warm copy is not used. What goes wrong is in
+        the record; NotFit alone is raised, while somebody else works on the warm copy.
         """
         run = _Run(point, self._clock.now())
         self._region.forget()
@@ -145,7 +147,7 @@ class Verifier:
         self._machine.end_leftover(base.copy)
         state = None if fresh else base.state()
         way = footing(state, run.holdings, plan, this_boot())
-        copy = self._ready(run, plan, base, state, way)
+        copy = self._ready(run, plan, base, way, fresh=fresh)
         try:
             run.reached = _reached(copy, state if run.how is How.WARM else None, plan)
             self._times.begin("checks", None)
@@ -155,23 +157,23 @@ class Verifier:
         self._times.begin("pages", None)
         run.pages = self._machine.pages(base.copy, self._unwritten(base, plan))
         self._times.end()
-        if run.pages.bad_count and run.how is How.WARM:
+        found = list(problems_in(run.looked, run.pages))
+        local = [each.text for each in found if each.subject in MAY_BE_LOCAL]
+        if local and run.how is How.WARM:
             # It may be this machine's disk: what the region holds is known only from a copy laid out afresh.
-            run.remarks.append(
-                f"the warm copy had {run.pages.bad_count} damaged pages; it was laid out afresh"
-            )
+            run.remarks.append(f"the warm copy was damaged, and was laid out afresh: {local[0]}")
             run.how, run.looked = How.FRESH, Looked()
             self._times.forget()
-            base.forget()
             self._verified(run, base, wanted, fresh=True)
             return
-        run.problems += problems_in(run.looked, run.pages)
+        run.problems += found
         self._keep(run, base, state)
 
     def _ready(
-        self, run: _Run, plan: RestorePlan, base: WarmBase, state: WarmState | None, way: Roll | Afresh
+        self, run: _Run, plan: RestorePlan, base: WarmBase, way: Roll | Afresh, *, fresh: bool
     ) -> RunningCopy:
         """A copy that has answered, rolled forward where that is possible."""
+        state = base.state()
         if isinstance(way, Roll) and state is not None:
             run.how = How.WARM
             base.keep(replace(state, is_clean=False, boot=this_boot()))
@@ -182,9 +184,11 @@ class Verifier:
                 run.remarks.append(f"the warm copy did not come up, and was laid out afresh: {error}")
                 run.how = How.FRESH
                 self._times.forget()
-        elif isinstance(way, Afresh) and base.state() is not None:
+        elif isinstance(way, Afresh) and state is not None and not fresh:
             run.remarks.append(f"laid out afresh: {way.why}")
-        base.forget()
+        if fresh or base.state() is not None:
+            # A server has run on it: only what was never finished is gone on with.
+            base.remove()
         return self._laid_out(plan, base)
 
     def _laid_out(self, plan: RestorePlan, base: WarmBase) -> RunningCopy:
@@ -247,7 +251,7 @@ class Verifier:
                 now,
                 is_clean=True,
                 boot=this_boot(),
-                is_good=run.pages.bad_count == 0,
+                is_good=not any(each.subject in MAY_BE_LOCAL for each in run.problems),
             )
         )
 
@@ -303,21 +307,15 @@ class Verifier:
     def _jumped(
         self, holdings: Holdings, before: Sequence[Verification], record: Verification
     ) -> list[Problem]:
+        """Which figures of the newest backup, and of this copy, are not as they always were."""
+        verdicts, _ = self._watch.look(holdings.backups)
         newest = records.sample_of(record)
-        if newest is None or not record.tables:
-            return []
-        history = [each for each in map(records.sample_of, before) if each is not None]
-        verdicts, _ = self._watch.judge(history, newest, holdings.backups)
-        return [
-            Problem(
-                Subject.DAMAGE,
-                each.text,
-                Standing.FAILED,
-                "when it is as it should be: holdfast backup suspect lift",
-            )
-            for each in verdicts
-            if each.standing is Damage.JUMPED
-        ]
+        if newest is not None and record.tables:
+            history = [each for each in map(records.sample_of, before) if each is not None]
+            verdicts = [*verdicts, *self._watch.judge(history, newest, holdings.backups)[0]]
+        hint = "holdfast backup suspect list; when all is as it should be: suspect lift"
+        jumped = [each for each in verdicts if each.standing is Damage.JUMPED]
+        return [Problem(Subject.DAMAGE, each.text, Standing.FAILED, hint) for each in jumped]
 
     def _suspect(self, holdings: Holdings, good: Verification | None, problems: Sequence[Problem]) -> None:
         """Mark what was written since the last point that passed, when the data itself is wrong."""

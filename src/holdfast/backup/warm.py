@@ -24,6 +24,7 @@ import msgspec
 from holdfast.backup import control
 from holdfast.backup.chain import pieces_on
 from holdfast.backup.errors import Damaged, NotFit
+from holdfast.backup.journal import Marker, Step, this_boot, write_marker
 from holdfast.backup.lines import line_of
 from holdfast.backup.lsn import Lsn, Timeline, format_lsn
 from holdfast.backup.model import Holdings, RestorePlan, TargetKind, WalPiece
@@ -119,6 +120,8 @@ def _no_longer(state: WarmState, plan: RestorePlan, boot: str) -> str:
 
 def _already_past(state: WarmState, plan: RestorePlan) -> str:
     target = plan.target
+    if not state.is_clean and target.kind is not TargetKind.LATEST:
+        return "it is not known how far the copy came before it was killed"
     match target.kind:
         case TargetKind.LATEST:
             return ""
@@ -215,6 +218,15 @@ class WarmBase:
             return control.control_of((self.copy / control.PATH).read_bytes())
         except OSError as error:
             raise Damaged(f"{self.copy / control.PATH}: {error.strerror}") from error
+
+    def seed(self, plan: RestorePlan, to: Path) -> None:
+        """Make `to` a copy that a restore of `plan`, a `Roll`'s, resumes: by WAL, laying out nothing."""
+        self.clone(to)
+        chain = tuple(each.id for each in plan.chain)
+        write_marker(
+            to,
+            Marker(plan.database, chain, plan.backup.system_id, Step.WRITTEN, boot=this_boot()),
+        )
 
     def clone(self, to: Path) -> None:
         """Copy the data directory to the new folder `to`; where the file system shares blocks, at once.

@@ -11,6 +11,7 @@ import structlog
 
 from holdfast.adapters.hashing.argon import Argon2
 from holdfast.adapters.oidc.provider import Client, OpenIdProvider
+from holdfast.adapters.postgres.backup import PostgresBackupStatus
 from holdfast.adapters.postgres.changes import PostgresChanges
 from holdfast.adapters.postgres.connect import Pool, borrowed, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
@@ -30,6 +31,7 @@ from holdfast.identity.model import Role, RoleByClaim, Terms
 from holdfast.interfaces.api.problems import ROOT as API
 from holdfast.interfaces.console.app import create_console
 from holdfast.interfaces.console.login_pages import Gateway
+from holdfast.interfaces.console.metrics import METRICS, create_metrics
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import HoldfastError
 
@@ -82,7 +84,11 @@ async def run_console(
 
 def _mounts(pool: Pool, clock: Clock, inventory: FollowedEstate, identity: IdentityDesk) -> Mapping[str, Any]:
     """What answers beside the pages, by path."""
-    return {API: rest_api(pool, clock, inventory, identity)}
+    statuses = PostgresBackupStatus(pool).statuses
+    return {
+        API: rest_api(pool, clock, inventory, identity),
+        METRICS: create_metrics(statuses, identity, clock),
+    }
 
 
 def terms_of(declared: Console) -> Terms:

@@ -1,15 +1,31 @@
-"""Verification of real copies of a real server: what is right passes, and each thing that is wrong is named."""
+"""Verification of real copies of a real server: what is right passes, and what is wrong is named."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
 from tests.protected import Protected
+from tests.receiving_parts import until
 from tests.restorable import CLOCK, DATABASE, Restorable
 from tests.verified import Verified
 
 from holdfast.adapters.memory.regions import MemoryRegion
+from holdfast.adapters.postgres.replication.source import PostgresSource
+from holdfast.backup.chain import windows_of
+from holdfast.backup.errors import NotFit
 from holdfast.backup.holdings import holdings_of
 from holdfast.backup.invariants import Outcome
+from holdfast.backup.journal import this_boot
+from holdfast.backup.ports import BackupBegins, BackupEvent
+from holdfast.backup.preflight import Way
+from holdfast.backup.taking import Taker
 from holdfast.backup.verification import How, Standing, Subject, verifications_in
+from holdfast.backup.verified_points import Which, older
+from holdfast.backup.warm import Roll, footing
 
 HAS_ORDERS = {"orders": "SELECT count(*) >= 2000 FROM orders"}
 
@@ -113,3 +129,278 @@ def test_a_check_that_became_false_is_told_and_what_came_since_is_suspect(
     assert locked > CLOCK.now()
     verified.newest(HAS_ORDERS)
     assert len(holdings_of(stored.regions[0], DATABASE, CLOCK).suspects) == 1
+
+
+def test_a_flipped_bit_in_a_stored_chunk_is_found_in_that_region(
+    protected: Protected, tmp_path: Path
+) -> None:
+    eu, us = MemoryRegion("eu"), MemoryRegion("us")
+    stored = Restorable(protected, [eu, us])
+    with_orders(protected)
+    backup = stored.take()
+    stored.store_wal()
+    chunk = backup.archives[0].chunks[-1].key
+    eu.damage(chunk, 1000)
+
+    damaged = Verified(stored, tmp_path / "copies", eu).newest(HAS_ORDERS)
+    sound = Verified(stored, tmp_path / "copies", us).newest(HAS_ORDERS)
+
+    assert damaged.standing is Standing.FAILED
+    (problem,) = damaged.problems
+    assert problem.subject is Subject.STORED
+    assert chunk in problem.text
+    assert damaged.reached_at is None
+    assert not (tmp_path / "copies" / "warm-eu" / "copy").exists()
+    assert sound.standing is Standing.PASSED, sound.problems
+    # The copy is damaged, not the database: nothing is suspect.
+    assert holdings_of(us, DATABASE, CLOCK).suspects == ()
+
+
+class Passing(PostgresSource):
+    """What the server sends, with one bit of a page flipped on the way: as by a machine with bad memory.
+
+    `begun` is called when the backup has begun.
+    """
+
+    def __init__(self, server: Protected, needle: bytes, begun: Callable[[], object] = lambda: None) -> None:
+        super().__init__(server.params)
+        self._needle, self._begun, self.flipped = needle, begun, 0
+
+    @contextmanager
+    def base_backup(self, **wanted: Any) -> Iterator[Iterator[BackupEvent]]:
+        with super().base_backup(**wanted) as events:
+            yield self._damaged(events)
+
+    def _damaged(self, events: Iterator[BackupEvent]) -> Iterator[BackupEvent]:
+        for event in events:
+            if isinstance(event, BackupBegins):
+                self._begun()
+            if isinstance(event, bytes | memoryview) and self._needle in bytes(event) and not self.flipped:
+                at = bytes(event).index(self._needle)
+                self.flipped += 1
+                yield bytes(event[:at]) + bytes([event[at] ^ 1]) + bytes(event[at + 1 :])
+            else:
+                yield event
+
+
+def with_needle(server: Protected) -> bytes:
+    """A table of one page, on the disk, with something to look for."""
+    server.sql("CREATE TABLE haystack AS SELECT 'a-needle-that-is-found' AS what; CHECKPOINT")
+    return b"a-needle-that-is-found"
+
+
+def test_a_bit_that_flipped_in_a_page_before_it_was_stored_is_found(
+    protected: Protected, tmp_path: Path
+) -> None:
+    stored = Restorable(protected)
+    source = Passing(protected, with_needle(protected))
+    stored.taker = Taker(source, stored.regions, stored.packer, CLOCK)
+    stored.take()
+    stored.store_wal()
+    path = protected.value("SELECT pg_relation_filepath('haystack')")
+    verified = Verified(stored, tmp_path / "copies")
+
+    record = verified.newest()
+
+    assert source.flipped == 1
+    assert record.standing is Standing.FAILED
+    assert record.pages.bad == (f"{path} block 0",)
+    assert {each.subject for each in record.problems} == {Subject.PAGES, Subject.TABLE}
+    assert "backup.suspicion_raised" in verified.told
+    (mark,) = holdings_of(stored.regions[0], DATABASE, CLOCK).suspects
+    assert f"{path} block 0" in mark.reason
+    # A copy that was found wrong is no base for the next.
+    assert verified.newest().how is How.FRESH
+
+
+def test_a_page_that_was_torn_while_it_was_backed_up_is_whole_in_wal(
+    protected: Protected, tmp_path: Path
+) -> None:
+    stored = Restorable(protected)
+    needle = with_needle(protected)
+    source = Passing(protected, needle, lambda: protected.sql("INSERT INTO haystack VALUES ('more')"))
+    stored.taker = Taker(source, stored.regions, stored.packer, CLOCK)
+    stored.take()
+    stored.store_wal()
+
+    record = Verified(stored, tmp_path / "copies").newest({"both": "SELECT count(*) = 2 FROM haystack"})
+
+    assert source.flipped == 1
+    assert record.standing is Standing.PASSED, record.problems
+    assert record.pages.healed == 1
+    assert record.pages.bad_count == 0
+
+
+def test_a_random_older_moment_is_restored_and_its_copy_goes(protected: Protected, tmp_path: Path) -> None:
+    stored = Restorable(protected)
+    with_orders(protected)
+    backup = stored.take()
+    moment = protected.value("SELECT now()")
+    protected.sql("INSERT INTO orders SELECT 2001, now(), 'later'")
+    stored.store_wal()
+    holdings = holdings_of(stored.regions[0], DATABASE, CLOCK)
+    (window,) = windows_of(holdings)
+    between = replace(window, start=moment, end=moment + timedelta(microseconds=2))
+    point = older([between], 7)
+    assert point is not None
+    assert point.target.time is not None
+    verified = Verified(stored, tmp_path / "copies")
+
+    record = verified.point(point, {"not yet": "SELECT count(*) = 2000 FROM orders"})
+
+    assert record.standing is Standing.PASSED, record.problems
+    assert (record.which, record.seed) == (Which.OLDER, 7)
+    assert record.chain == (backup.id,)
+    assert list((tmp_path / "copies").iterdir()) == []
+
+
+def test_false_failed_and_too_long_are_three_things(protected: Protected, tmp_path: Path) -> None:
+    stored = Restorable(protected)
+    stored.take()
+    stored.store_wal()
+    checks = {
+        "false": "SELECT false",
+        "null": "SELECT max(1) > 5 FROM pg_class WHERE false",
+        "broken": "SELECT nonsense",
+        "many": "SELECT true FROM pg_class",
+        "number": "SELECT 5",
+        "slow": "SELECT pg_sleep(600) IS NULL",
+        "writes": "CREATE TABLE no AS SELECT 1",
+        "holds": "SELECT true",
+    }
+
+    record = Verified(stored, tmp_path / "copies").newest(
+        checks, {"none": "SELECT now() WHERE false"}, timeout_s=1.0
+    )
+
+    assert {each.key: each.outcome.value for each in record.checks} == {
+        "false": "false",
+        "null": "false",
+        "broken": "failed",
+        "many": "failed",
+        "number": "failed",
+        "slow": "timeout",
+        "writes": "failed",
+        "holds": "holds",
+    }
+    assert record.newest[0].outcome is Outcome.FALSE
+    standings = {each.text.split(":")[0].split(" failed")[0]: each.standing for each in record.problems}
+    assert standings["check false"] is Standing.FAILED
+    assert standings["check broken"] is Standing.UNPROVEN
+    assert standings["check slow"] is Standing.UNPROVEN
+
+
+def test_a_region_that_is_away_proves_nothing_and_harms_nothing(protected: Protected, tmp_path: Path) -> None:
+    eu, us = MemoryRegion("eu"), MemoryRegion("us")
+    stored = Restorable(protected, [eu, us])
+    stored.take()
+    stored.store_wal()
+    verified = Verified(stored, tmp_path / "copies", eu)
+    eu.faults.away = True
+
+    record = verified.newest()
+
+    assert record.standing is Standing.UNPROVEN
+    assert verified.told == ["backup.verification_unproven"]
+    assert verifications_in(us, DATABASE) == [record]
+    eu.faults.away = False
+    assert verified.newest().standing is Standing.PASSED
+
+
+def test_wal_that_is_missing_is_told(protected: Protected, tmp_path: Path) -> None:
+    stored = Restorable(protected)
+    with_orders(protected)
+    stored.take()
+
+    record = Verified(stored, tmp_path / "copies").newest()
+
+    assert record.standing is Standing.FAILED
+    assert [each.subject for each in record.problems] == [Subject.CHAIN]
+
+
+def test_a_warm_copy_that_this_machine_has_damaged_is_laid_out_afresh(
+    protected: Protected, tmp_path: Path
+) -> None:
+    stored = Restorable(protected)
+    with_orders(protected)
+    stored.take()
+    stored.store_wal()
+    verified = Verified(stored, tmp_path / "copies")
+    verified.newest(HAS_ORDERS)
+    path = verified.verifier.warm.copy / protected.value("SELECT pg_relation_filepath('orders')")
+    content = bytearray(path.read_bytes())
+    content[8192 + 8000] ^= 4
+    path.write_bytes(content)
+
+    record = verified.newest()
+
+    assert record.standing is Standing.PASSED, record.problems
+    assert record.how is How.FRESH
+    assert any("the warm copy was damaged" in each for each in record.remarks)
+    assert holdings_of(stored.regions[0], DATABASE, CLOCK).suspects == ()
+
+
+def test_a_promoted_standby_is_followed_and_a_history_that_was_left_is_not(
+    protected: Protected, tmp_path: Path
+) -> None:
+    stored = Restorable(protected)
+    with_orders(protected)
+    stored.take()
+    standby = protected.standby(tmp_path / "standby")
+    try:
+        protected.sql("SELECT pg_switch_wal()")
+        protected.sql("INSERT INTO orders SELECT 2001, now(), 'both have it'")
+        until(lambda: standby.value("SELECT count(*) FROM orders") == 2001, "the standby")
+        stored.store_wal()
+        verified = Verified(stored, tmp_path / "copies")
+        assert verified.newest(HAS_ORDERS).how is How.FRESH
+        standby.promote()
+        standby.sql("INSERT INTO orders SELECT 2002, now(), 'on the new timeline'")
+        stored.server = standby
+        stored.store_wal()
+
+        followed = verified.newest({"followed": "SELECT count(*) = 2002 FROM orders"})
+
+        assert followed.standing is Standing.PASSED, followed.problems
+        assert (followed.how, followed.timeline) == (How.WARM, 2)
+    finally:
+        standby.remove()
+
+
+def test_a_restore_begins_with_a_clone_of_the_warm_copy(protected: Protected, tmp_path: Path) -> None:
+    stored = Restorable(protected)
+    with_orders(protected)
+    backup = stored.take()
+    stored.store_wal()
+    verified = Verified(stored, tmp_path / "copies")
+    verified.newest(HAS_ORDERS)
+    protected.sql("INSERT INTO orders SELECT 2001, now(), 'later'")
+    stored.store_wal()
+    region = stored.regions[0]
+    assert isinstance(region, MemoryRegion)
+    region.calls.clear()
+    base, to = verified.verifier.warm, tmp_path / "restored"
+
+    with base.held():
+        way = footing(base.state(), holdings_of(region, DATABASE, CLOCK), stored.plan(), this_boot())
+        assert isinstance(way, Roll)
+        base.seed(way.plan, to)
+    restored = stored.restorer().restore(way.plan, to, Way(resume=True))
+
+    try:
+        assert restored.copy.ask("postgres", "SELECT count(*) FROM orders", 60.0).rows == (("2001",),)
+        restored.copy.promote()
+        assert not restored.copy.ask("postgres", "SELECT pg_is_in_recovery()", 60.0).error
+    finally:
+        restored.copy.stop()
+    chunks = {chunk.key for archive in backup.archives for chunk in archive.chunks}
+    assert not any(what == "get" and key in chunks for what, key in region.calls)
+    # The base itself stays what it was.
+    assert verified.newest({"all": "SELECT count(*) = 2001 FROM orders"}).how is How.WARM
+
+
+def test_two_do_not_work_on_one_warm_copy(protected: Protected, tmp_path: Path) -> None:
+    stored = Restorable(protected)
+    verified = Verified(stored, tmp_path / "copies")
+    with verified.verifier.warm.held(), pytest.raises(NotFit, match="somebody else"):
+        verified.newest()

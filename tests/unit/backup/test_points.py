@@ -22,7 +22,6 @@ from holdfast.backup.verification import (
     Verification,
     Which,
     encoded_verification,
-    verification_id,
     verification_key,
 )
 from holdfast.kernel.clock import ManualClock
@@ -34,7 +33,7 @@ def verification(hours: float, standing: Standing = Standing.PASSED, **other: ob
     """One that fetched 1000 bytes in 8 s and unpacked in 2 s, replayed 500 in 5 s, and answered after 1 s."""
     phases = [("fetch", 8.0), ("unpack", 2.0), ("replay", 5.0), ("first answer", 1.0), ("checks", 99.0)]
     made = Verification(
-        verification_id(at(hours), "aaaaaa"),
+        layout.backup_id(at(hours), "aaaaaa"),
         DB,
         "eu",
         next(iter(Which)),

@@ -5,7 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 
-from holdfast.backup.approvals import Approval, Change, InForce, NotApproved, Settled, person_of
+from holdfast.backup.approvals import (
+    Approval,
+    Change,
+    InForce,
+    NotApproved,
+    Settled,
+    approving,
+    person_of,
+    settling,
+)
 from holdfast.backup.points import RegionPoints
 from holdfast.backup.standing import Reported, document_of, points_from
 from holdfast.estate.backup import Keep
@@ -25,6 +34,7 @@ class MemoryKeeping:
         self._clock = clock
         self._places: dict[tuple[str, str], _Place] = {}
         self._numbers = count(1)
+        self.journal: list[str] = []
 
     async def in_force(self, database: str) -> Sequence[InForce]:
         return [self._known(*place) for place in sorted(self._places) if place[0] == database]
@@ -32,7 +42,9 @@ class MemoryKeeping:
     async def settle(
         self, database: str, region: str, decide: Callable[[InForce], Settled]
     ) -> tuple[InForce, Settled]:
-        decided = decide(self._known(database, region))
+        before = self._known(database, region)
+        decided = decide(before)
+        self.journal += [event for event, _ in settling(before, decided)]
         place = self._places.setdefault((database, region), _Place(decided.keep))
         place.keep = decided.keep
         if place.change is not None and place.change.id in (decided.done, decided.withdrawn):
@@ -52,6 +64,7 @@ class MemoryKeeping:
         if all(person_of(each.who) != person_of(who) for each in known.change.approvals):
             approvals = (*known.change.approvals, Approval(who, self._clock.now()))
             self._places[database, region].change = replace(known.change, approvals=approvals)
+            self.journal.append(approving(self._known(database, region))[0])
         return self._known(database, region)
 
     def _known(self, database: str, region: str) -> InForce:

@@ -24,7 +24,15 @@ from holdfast.backup.ports import Listed
 UNFINISHED = ".unfinished"
 """Where objects are written before they have their key. No key begins with a dot."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR)
+_REFUSED = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _TRIES = 8
 """Another process may remove an empty folder between our making it and our using it."""
@@ -77,6 +85,7 @@ class FolderRegion:
 
     def delete(self, keys: Sequence[str]) -> None:
         folders: set[Path] = set()
+        self._must_be_there()
         for key in keys:
             path = self._path(key)
             with self._asking(key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -181,12 +190,14 @@ class FolderRegion:
                 folder.rmdir()
             except OSError as error:
                 if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                    _flush_folder(folder)
-                    return
-                if not isinstance(error, FileNotFoundError):
+                    break
+                if error.errno != errno.ENOENT:
                     raise
             folder = folder.parent
-        _flush_folder(folder)
+        # What was deleted first must not come back alone after a power cut: a record without its objects.
+        # Another may have removed the folder meanwhile; then that is flushed by it.
+        with contextlib.suppress(FileNotFoundError):
+            _flush_folder(folder)
 
     # --- reading
 
@@ -205,7 +216,9 @@ class FolderRegion:
                     yield from self._below(key, prefix, after)
             elif key.startswith(prefix) and key > after:
                 with contextlib.suppress(FileNotFoundError), self._asking(key):
-                    found = (self._root / key).stat()
+                    found = (self._root / key).lstat()
+                    if not stat.S_ISREG(found.st_mode):
+                        continue
                     yield Listed(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def _names(self, folder: Path) -> list[str]:

@@ -12,6 +12,9 @@ LONGEST_RAW = 1 << 30
 """Bytes. Nothing that is packed is larger, so nothing unpacks to more."""
 
 
+_AT_ONCE = 1 << 20
+
+
 class _Threads(threading.local):
     """A compressor and a decompressor for each thread: neither may be used by two at once."""
 
@@ -69,8 +72,15 @@ class ZstdPacker:
 
     def _bounded(self, packed: bytes, most: int) -> bytes:
         """Of a frame that does not tell its size: another program made it, such as `zstd` from a pipe."""
+        total = 0
         with self._threads.decompressor.stream_reader(packed, read_across_frames=False) as reader:
-            content = reader.read(most + 1)
-        if len(content) > most:
-            raise Damaged(f"it unpacks to more than {most} bytes")
+            while part := reader.read(_AT_ONCE):
+                total += len(part)
+                if total > most:
+                    raise Damaged(f"it unpacks to more than {most} bytes")
+        # The reader takes a frame that was cut off for a whole one. Now that its size is known, once more.
+        frame = self._threads.decompressor.decompressobj()
+        content = frame.decompress(packed)
+        if not frame.eof or frame.unused_data:
+            raise Damaged("it does not unpack: it was cut off, or something follows it")
         return content

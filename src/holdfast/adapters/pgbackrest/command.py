@@ -152,6 +152,9 @@ class Command:
     def _environment(self) -> dict[str, str]:
         ours = {name: text for name, text in os.environ.items() if name.startswith("PGBACKREST_")}
         ours |= {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        if os.geteuid() == 0 and self._owner() is None:
+            # Newer versions want to be told that root's own repository is meant; older ones do not mind.
+            ours["PGBACKREST_ALLOW_ROOT"] = "y"
         return {**ours, "LC_ALL": "C", "TZ": "UTC", **(self.environment or {})}
 
 

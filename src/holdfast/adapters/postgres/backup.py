@@ -8,7 +8,16 @@ from psycopg.types.json import Jsonb
 
 from holdfast.adapters.postgres.connect import Connection, Pool, borrowed
 from holdfast.adapters.postgres.queries import Queries, Query
-from holdfast.backup.approvals import Approval, Change, InForce, NotApproved, Settled, person_of
+from holdfast.backup.approvals import (
+    Approval,
+    Change,
+    InForce,
+    NotApproved,
+    Settled,
+    approving,
+    person_of,
+    settling,
+)
 from holdfast.backup.errors import Damaged
 from holdfast.backup.keeping import keep_document, keep_of
 from holdfast.backup.points import RegionPoints
@@ -26,6 +35,7 @@ class BackupQueries(Queries):
     end_change: Query
     withdraw_change: Query
     approve: Query
+    journal: Query
     report: Query
     statuses: Query
     forget: Query
@@ -61,6 +71,8 @@ class PostgresKeeping:
                 to = Jsonb(keep_document(decided.asked))
                 await connection.execute(SQL.open_change, {**place, "from": keep, "to": to})
             await connection.execute(SQL.put_keep, {**place, "keep": keep})
+            for event, facts in settling(before, decided):
+                await _journal(connection, "estate", event, facts)
             return await _one(connection, database, region), decided
 
     async def approve(
@@ -77,7 +89,9 @@ class PostgresKeeping:
                 raise NotApproved(why)
             approval = {"id": change, "person": person_of(who), "actor": who}
             await connection.execute(SQL.approve, approval)
-            return await _one(connection, database, region)
+            behind = await _one(connection, database, region)
+            await _journal(connection, who, *approving(behind))
+            return behind
 
 
 class PostgresBackupStatus:
@@ -141,6 +155,10 @@ async def _known(connection: Connection, database: str) -> list[InForce]:
     return [
         InForce(database, region, keep_of(keep), now, open_.get(region)) for region, keep in keeps.items()
     ]
+
+
+async def _journal(connection: Connection, actor: str, event: str, facts: dict[str, object]) -> None:
+    await connection.execute(SQL.journal, {"actor": actor, "event": event, "facts": Jsonb(facts)})
 
 
 async def _now(connection: Connection) -> datetime:

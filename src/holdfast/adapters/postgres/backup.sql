@@ -38,6 +38,9 @@ WHERE id = %(id)s AND effective_at IS NULL AND withdrawn_at IS NULL;
 INSERT INTO backup.retention_approval (change_id, person, actor) VALUES (%(id)s, %(person)s, %(actor)s)
 ON CONFLICT DO NOTHING;
 
+-- name: journal
+INSERT INTO holdfast.journal (actor, event, facts) VALUES (%(actor)s, %(event)s, %(facts)s);
+
 -- name: report
 INSERT INTO backup.status (database_key, region_key, document) VALUES (%(database)s, %(region)s, %(document)s)
 ON CONFLICT (database_key, region_key) DO UPDATE

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from holdfast.backup.copying import Copier, lacking
+from holdfast.backup.copying import Copied, Copier, lacking
 from holdfast.backup.errors import RegionError, RegionRefused
 from holdfast.backup.holdings import holdings_of
 from holdfast.backup.keeping import declared_keep
@@ -47,7 +47,7 @@ class LocalCopies:
             len(plan.wal),
             len(plan.histories),
             plan.stored_bytes,
-            done and CopyDone(done.backups, len(done.objects), done.stored_bytes, done.damaged, done.failed),
+            None if done is None else _done(done),
         )
 
     def scrub(
@@ -78,6 +78,11 @@ def _named(name: str, regions: Sequence[Region]) -> Region:
     names = [each.name for each in regions]
     hint = did_you_mean(name, names) or f"there are: {', '.join(names)}"
     raise RegionRefused(f"there is no copy in a region {name!r}", hint=hint)
+
+
+def _done(copied: Copied) -> CopyDone:
+    objects = len(copied.objects)
+    return CopyDone(copied.backups, objects, copied.stored_bytes, copied.damaged, copied.failed)
 
 
 def _shown(scrubbed: Scrubbed) -> ScrubOutcome:

@@ -1,22 +1,19 @@
-"""What `holdfast backup points`, `expire` and `retention` do, and what the backup's process does of the same."""
+"""What `holdfast backup points`, `expire` and `retention` do; the process of backups does the same."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from holdfast.adapters.postgres.backup import PostgresKeeping
 from holdfast.adapters.postgres.connect import Pool
-from holdfast.adapters.postgres.conninfo import Conninfo, Role
-from holdfast.adapters.postgres.journal import PostgresJournal
+from holdfast.adapters.postgres.conninfo import Role
 from holdfast.availability.inventory import Inventory
-from holdfast.backup.approvals import InForce, NotApproved, RetentionDesk, Standing
+from holdfast.backup.approvals import NotApproved, RetentionDesk, Standing
 from holdfast.backup.errors import RegionError
 from holdfast.backup.expiry import let_go, what_expires
 from holdfast.backup.holdings import holdings_of
-from holdfast.backup.keeping import declared_keep, keep_document
+from holdfast.backup.keeping import declared_keep
 from holdfast.backup.points import RegionPoints, points_of
 from holdfast.backup.ports import Progress, Region
 from holdfast.bootstrap.actors import command_line
@@ -29,7 +26,6 @@ from holdfast.estate.model import Estate
 from holdfast.interfaces.cli.ports import Place, Report
 from holdfast.interfaces.cli.recoverable import RegionExpiry
 from holdfast.kernel.clock import Clock, SystemClock
-from holdfast.kernel.journal import JournalEntry
 
 T = TypeVar("T")
 
@@ -63,14 +59,10 @@ class LocalRecoverable:
         ]
         return self._clock.now(), all_points(asked, self._clock, samples=samples)
 
-    def expire(
-        self, place: Place, database: str, *, dry_run: bool, report: Report
-    ) -> Sequence[RegionExpiry]:
+    def expire(self, place: Place, database: str, *, dry_run: bool, report: Report) -> Sequence[RegionExpiry]:
         estate = read_estate(place.config)
         declared(estate, database)
-        keeps = self._run(
-            self._working(place, Role.BACKUP, lambda pool, _: in_force(pool, estate, database))
-        )
+        keeps = self._run(self._working(place, Role.BACKUP, lambda pool, _: in_force(pool, estate, database)))
         progress = Reported(report)
         return [
             expired_in(region, database, keeps[region.name], self._clock, dry_run=dry_run, progress=progress)
@@ -104,8 +96,7 @@ class LocalRecoverable:
             desk = RetentionDesk(PostgresKeeping(pool))
             for each in asked:
                 shown = each.change.id if each.change else None
-                known = await desk.approve(database, each.region, command_line(), shown=shown)
-                await _journalled(pool, known)
+                await desk.approve(database, each.region, command_line(), shown=shown)
 
         self._run(self._working(place, Role.CONSOLE, approve))
         return self.retention(place, database)
@@ -164,17 +155,3 @@ def expired_in(
         expiry.reasons,
         gone.locked if gone else (),
     )
-
-
-async def _journalled(pool: Pool, known: InForce) -> None:
-    if known.change is None:
-        return
-    facts: dict[str, object] = {
-        "database": known.database,
-        "region": known.region,
-        "change": known.change.id,
-        "to": keep_document(known.change.to),
-        "people": [each.who for each in known.change.approvals],
-    }
-    entry = JournalEntry(known.now, command_line(), "backup.retention_approved", facts)
-    await _append(pool, entry)

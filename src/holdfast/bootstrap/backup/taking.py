@@ -69,8 +69,10 @@ class LocalBackups:
         if not held:
             raise _none_answers(away)
         by_id = {backup.id: backup for each in held for backup in each.backups}
+        # By its id alone, two of the same second stand in any order.
+        oldest_first = sorted(by_id.values(), key=lambda each: (each.started_at, each.id))
         unreadable = [f"{each.region}: {key}" for each in held for key in each.unreadable]
-        return BackupsListed([_shown(by_id[id_], held) for id_ in sorted(by_id)], away, unreadable)
+        return BackupsListed([_shown(each, held) for each in oldest_first], away, unreadable)
 
     def sweep(
         self, place: Place, database: str, *, dry_run: bool

@@ -11,7 +11,8 @@ from holdfast.backup.errors import NotFit
 from holdfast.backup.lsn import format_lsn
 from holdfast.backup.model import Mode
 from holdfast.backup.pushing import Pusher
-from holdfast.backup.receiving import Receiver, ReceiverSettings, slot_name
+from holdfast.backup.receiving import Receiver
+from holdfast.backup.reception import ReceiverSettings, slot_name
 from holdfast.backup.spool import Spool
 from holdfast.backup.uploading import Events
 from holdfast.bootstrap.backup.opening import packer_for, regions_of

@@ -12,7 +12,9 @@ import typer
 from holdfast.interfaces.cli.copies import add_copies
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import print_json, print_table, progress_shown, told
+from holdfast.interfaces.cli.recoverable import add_points
 from holdfast.interfaces.cli.sizes import size_text
+from holdfast.interfaces.cli.verifying import add_verify
 
 if TYPE_CHECKING:
     from holdfast.interfaces.cli.ports import Commands, Place, Report
@@ -103,6 +105,8 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     _add_list(app, commands)
     _add_sweep(app, commands)
     add_copies(app, commands)
+    add_verify(app, commands)
+    add_points(app, commands)
     return app
 
 

@@ -24,13 +24,17 @@ if TYPE_CHECKING:
     from holdfast.interfaces.cli.declaring import IncidentOutcome, IncidentRequest
     from holdfast.interfaces.cli.planning import MaintenanceRequest, SeriesOutcome, SeriesRequest
     from holdfast.interfaces.cli.planning import Outcome as MaintenanceOutcome
+    from holdfast.interfaces.cli.recoverable import RecoverableCommands
     from holdfast.interfaces.cli.reporting import ReportFile, ReportRequest
+    from holdfast.interfaces.cli.restoring import RestoreCommands
+    from holdfast.interfaces.cli.searching import SearchCommands
     from holdfast.interfaces.cli.subscribing import Subscriber, SubscriberCounts
+    from holdfast.interfaces.cli.verifying import VerifyCommands
     from holdfast.interfaces.cli.wal import WalCommands
     from holdfast.interfaces.staticsite.exporting import Exported as SiteExported
 
 
-RoleName = Literal["controller", "site", "console", "sender"]
+RoleName = Literal["controller", "site", "console", "sender", "backup"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +347,22 @@ class Commands(Protocol):
 
     def copies(self) -> CopyCommands:
         """Copying between regions, and proving what they hold. Needs no running Holdfast."""
+        ...
+
+    def recoverable(self) -> RecoverableCommands:
+        """What can be restored, what may go, and who agreed to that."""
+        ...
+
+    def verifications(self) -> VerifyCommands:
+        """Restoring points to look at them, and marks on them. Needs no running Holdfast."""
+        ...
+
+    def restores(self) -> RestoreCommands:
+        """Restoring databases. Needs no running Holdfast."""
+        ...
+
+    def searching(self) -> SearchCommands:
+        """Finding the last good point. Needs no running Holdfast."""
         ...
 
     def wal(self) -> WalCommands:

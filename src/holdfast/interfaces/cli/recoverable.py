@@ -14,14 +14,15 @@ from holdfast.backup.drawn import as_text, drawn
 from holdfast.backup.keeping import keep_document, keep_text
 from holdfast.backup.lsn import format_lsn
 from holdfast.backup.points import RegionPoints
-from holdfast.interfaces.cli.backup import Database, size_text
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
+from holdfast.interfaces.cli.sizes import size_text
 
 if TYPE_CHECKING:
     from holdfast.estate.backup import Keep
     from holdfast.interfaces.cli.ports import Commands, Place, Report
 
+Database = Annotated[str, typer.Argument(metavar="DB", help="A database's key in the estate.")]
 SAMPLES = 3
 
 

@@ -6,7 +6,7 @@ Source: PostgreSQL "Streaming Replication Protocol" (protocol-replication.html).
 import select
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -35,12 +35,14 @@ _REFUSED_TEXTS = (
     "no password supplied",
     "authentication method",
     "no pg_hba.conf entry",
+    "pg_hba.conf rejects",
     "permission denied",
     "is not permitted to log in",
     "must be superuser or replication role",
     "must have the REPLICATION attribute",
     "permission denied to start WAL sender",
     "certificate verify failed",
+    "signature failure",
     "does not match host name",
     "server does not support SSL",
     "root certificate file",
@@ -117,30 +119,40 @@ class Connection:
             deadline = time.monotonic() + timeout_s
             while True:
                 unsent = self._pq.flush()
+                self._pq.consume_input()
                 if not unsent and not self._pq.is_busy():
                     break
                 self._wait(deadline - time.monotonic(), timeout_s, writable=bool(unsent))
             result = self._pq.get_result()
         if result is not None and result.status in (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE):
             refused = refusal(result)
-            self._drain()
+            # A server that ends the connection with its error has said all that there is to know.
+            with suppress(SourceAway):
+                self._drain()
             raise refused
         return result
 
     def copied(self, silence_s: float) -> Iterator[memoryview]:
         """The messages of a COPY from the server, until it ends. The server may be silent for `silence_s`."""
         get, consume, poll = self._pq.get_copy_data, self._pq.consume_input, self._poll.poll
+        looked = False
         with _broken_off():
             while True:
                 size, message = get(1)
                 if size > 0:
                     yield message
-                elif size == 0:
-                    if not poll(silence_s * 1000):
-                        raise SourceAway(f"the server has sent nothing for {silence_s:.0f} s")
-                    consume()
-                else:
+                elif size < 0:
                     return
+                elif self._pq.ssl_in_use and not looked:
+                    # TLS may have read more than it handed over, and of that no poll tells.
+                    consume()
+                    looked = True
+                    continue
+                elif not poll(silence_s * 1000):
+                    raise SourceAway(f"the server has sent nothing for {silence_s:.0f} s")
+                else:
+                    consume()
+                looked = False
 
     def copy_in(self, content: bytes, piece_bytes: int = 1 << 18) -> None:
         """Send what a COPY to the server asked for, whole."""
@@ -175,6 +187,7 @@ class Connection:
         deadline = time.monotonic() + ANSWER_TIMEOUT_S
         with _broken_off():
             while True:
+                self._pq.consume_input()
                 while self._pq.is_busy():
                     self._wait(deadline - time.monotonic(), ANSWER_TIMEOUT_S)
                 if self._pq.get_result() is None:

@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,20 @@ from psycopg import pq
 
 from holdfast.adapters.postgres.errors import DatabaseError
 from holdfast.adapters.postgres.queries import Queries, Query
-from holdfast.adapters.postgres.replication.walsender import PORT, Upstream, WalFolder, Walsender
+from holdfast.adapters.postgres.replication.walsender import PORT, Upstream, Walsender
 from holdfast.adapters.postgres.restored import server
+from holdfast.adapters.postgres.restored.machine import LocalMachine
+from holdfast.adapters.postgres.restored.programs import Programs
 from holdfast.adapters.postgres.server.binaries import Binaries
 from holdfast.adapters.postgres.server.confinement import find_confinement
 from holdfast.backup.errors import NotFit, RestoreFailed
-from holdfast.backup.lsn import Lsn, Timeline, format_lsn, parse_lsn
+from holdfast.backup.lsn import Lsn, format_lsn, parse_lsn
+from holdfast.backup.model import RestorePlan
 from holdfast.backup.recovery import RecoverySettings
-from holdfast.backup.searching import Answer, Verdict
+from holdfast.backup.searching import Answer, Question, Verdict
 from holdfast.backup.statements import Relation, Relations, Watch
+from holdfast.backup.wal_folder import WalFolder
 
-CHECK_TIMEOUT_S = 60.0
 LOCK_TIMEOUT_MS = 200
 """Only recovery holds what a check can wait for, and it lets go only when more is released."""
 STALLED_S = 120.0
@@ -44,15 +46,6 @@ class ProbingQueries(Queries):
 
 
 SQL = ProbingQueries.beside(__file__)
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """The check: SQL that returns one row with one value, true, while all is well; and in which database."""
-
-    sql: str
-    dbname: str
-    timeout_s: float = CHECK_TIMEOUT_S
 
 
 class WarmStandby:
@@ -220,7 +213,6 @@ def warm_standby(
     question: Question,
     *,
     released: Lsn,
-    timeline: Timeline,
     sees_reads: bool,
 ) -> Iterator[WarmStandby]:
     """Start a standby on a data directory that was laid out, and stop it at the end.
@@ -238,7 +230,7 @@ def warm_standby(
             copy = server.start(
                 folder,
                 binaries,
-                recovery=RecoverySettings(timeline=str(timeline), restore_command=""),
+                recovery=RecoverySettings(timeline=str(upstream.timeline), restore_command=""),
                 settings=_settings(sender),
             )
             standby = WarmStandby(copy, sender, question, sees_reads=sees_reads)
@@ -296,3 +288,40 @@ def _answer(result: pq.abc.PGresult) -> Answer:
 
 def _first_line(text: str) -> str:
     return (text.strip().splitlines() or [""])[0].removeprefix("ERROR:").strip()
+
+
+class LocalStandbys:
+    """Warm standbys on this machine, by the programs in `bin_dir` or the packaged ones. Raises NotFit."""
+
+    def __init__(self, bin_dir: Path | None = None) -> None:
+        self._programs = Programs(bin_dir)
+
+    @property
+    def postgres(self) -> Programs:
+        return self._programs
+
+    @contextmanager
+    def started(
+        self,
+        folder: Path,
+        wal: WalFolder,
+        plan: RestorePlan,
+        question: Question,
+        *,
+        released: Lsn,
+        sees_reads: bool,
+    ) -> Iterator[WarmStandby]:
+        backup = plan.backup
+        upstream = Upstream(
+            backup.system_id,
+            backup.server_version,
+            plan.timeline,
+            {each.timeline: each.text for each in plan.histories},
+        )
+        with warm_standby(
+            folder, wal, upstream, self._programs.binaries, question, released=released, sees_reads=sees_reads
+        ) as standby:
+            yield standby
+
+    def end_leftover(self, folder: Path) -> None:
+        LocalMachine(self._programs.binaries.folder).end_leftover(folder)

@@ -22,8 +22,9 @@ from typing import Self
 
 from holdfast.backup.errors import RestoreFailed
 from holdfast.backup.lines import ancestors_of
-from holdfast.backup.lsn import Lsn, Segment, Timeline, format_lsn, parse_lsn
+from holdfast.backup.lsn import Lsn, Timeline, format_lsn, parse_lsn
 from holdfast.backup.model import TimelineHistory
+from holdfast.backup.wal_folder import WalFolder
 
 PORT = 5432
 PIECE = 128 * 1024
@@ -41,33 +42,9 @@ _START = re.compile(
     r"\s*;?\s*",
     re.IGNORECASE,
 )
-_SEGMENT = re.compile("[0-9A-F]{24}")
 _HISTORY = re.compile(r"\s*TIMELINE_HISTORY\s+(\d{1,10})\s*;?\s*", re.IGNORECASE)
 _MICROS_TO_2000 = 946_684_800_000_000
 _TEXT, _INT8 = 25, 20
-
-
-class WalFolder:
-    """Segments in a folder, by PostgreSQL's own names. Safe for several threads."""
-
-    def __init__(self, folder: Path, segment_bytes: int) -> None:
-        self.folder = folder
-        self.segment_bytes = segment_bytes
-
-    def read(self, timeline: Timeline, start: Lsn, most: int) -> bytes:
-        """At most so many bytes from `start` on, out of one segment; empty when it is not there.
-
-        A timeline's first segment begins with a copy of its parent's bytes. So of several files of a segment
-        the newest timeline's is read: the others may be cut, and hold what was left behind.
-        """
-        wanted = Segment.holding(timeline, start, self.segment_bytes)
-        for name in sorted(
-            (each.name for each in self.folder.glob(f"????????{wanted.name[8:]}")), reverse=True
-        ):
-            if _SEGMENT.fullmatch(name) and name >= wanted.name:
-                with (self.folder / name).open("rb") as file:
-                    return os.pread(file.fileno(), min(most, wanted.end - start), start - wanted.start)
-        return b""
 
 
 @dataclass(frozen=True, slots=True)

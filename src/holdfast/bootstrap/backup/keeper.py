@@ -1,0 +1,246 @@
+"""Keeps one database: receives its WAL, and does for its copies what is due.
+
+Each step of a round stands for itself: one that fails is told, and tried again in the next round, and the
+others go on. What was cut off, by whatever, is done again from what the regions tell.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Protocol, TypeVar
+
+from holdfast.backup.copying import Copier, lacking
+from holdfast.backup.errors import RegionError, SpoolTaken
+from holdfast.backup.expiry import let_go, what_expires
+from holdfast.backup.holdings import holdings_of
+from holdfast.backup.model import Holdings
+from holdfast.backup.points import RegionPoints
+from holdfast.backup.ports import Region
+from holdfast.backup.receiving import Receiver
+from holdfast.backup.scheduling import Due
+from holdfast.backup.scrubbing import Scrubber
+from holdfast.backup.spool import Spool
+from holdfast.backup.sweeping import sweep
+from holdfast.backup.taking import Silent
+from holdfast.estate.backup import Keep
+from holdfast.kernel.clock import Clock
+from holdfast.kernel.errors import HoldfastError
+
+ROUND_EVERY_S = 30.0
+AGAIN_S = 5.0
+TIDY_EVERY = timedelta(hours=1)
+SCRUB_EVERY = timedelta(days=1)
+SCRUBBED_SHARE = 0.1
+"""Of all objects, each day: so every object is read within ten days, others each day."""
+BEHIND_AFTER = timedelta(minutes=2)
+"""What a region lacks for so long is copied to it. Before that, it is still on its way there."""
+
+T = TypeVar("T")
+Tell = Callable[[str, Mapping[str, object]], None]
+
+
+class Duties(Protocol):
+    """What a keeper has others do, from its own thread. Each may raise HoldfastError."""
+
+    def receiver(self) -> tuple[Spool, Receiver] | None:
+        """A receiver that is not started, or None where WAL comes another way. Raises SpoolTaken."""
+        ...
+
+    def due(self, held: Sequence[Holdings]) -> Due | None: ...
+
+    def take(self, due: Due) -> str:
+        """Take the backup that is due; returns its id."""
+        ...
+
+    def points(self, region: Region) -> RegionPoints: ...
+
+    def report(self, points: RegionPoints) -> None:
+        """Where pages and metrics look."""
+        ...
+
+    def keep(self, region: str) -> Keep | None:
+        """For how long copies are kept there; None when nobody knows just now: then nothing expires."""
+        ...
+
+    def verify_due(self) -> None:
+        """Verify, when it is time for it."""
+        ...
+
+
+class Keeper:
+    """Keeps one database until it is stopped."""
+
+    def __init__(
+        self, database: str, regions: Sequence[Region], duties: Duties, clock: Clock, tell: Tell
+    ) -> None:
+        self._database = database
+        self._regions = tuple(regions)
+        self._duties = duties
+        self._clock = clock
+        self._tell = tell
+        self._stopping = threading.Event()
+        self._done: dict[str, float] = {}
+        self._failing: dict[str, str] = {}
+        self._behind_since: dict[str, float] = {}
+        self._thread = threading.Thread(target=self._run, name=f"keeper of {database}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, patience_s: float = 10.0) -> None:
+        """End between two steps. A backup that is being taken is left unfinished, and swept one day."""
+        self._stopping.set()
+        self._thread.join(patience_s)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                received = self._duties.receiver()
+            except SpoolTaken as error:
+                # Another process keeps this database. Should it end, this one takes over.
+                self._failed("receive", error)
+                self._stopping.wait(AGAIN_S)
+                continue
+            except HoldfastError as error:
+                self._failed("receive", error)
+                received = None
+            self._keep(received)
+
+    def _keep(self, received: tuple[Spool, Receiver] | None) -> None:
+        if received is None:
+            self._rounds(None)
+            return
+        spool, receiver = received
+        with spool:
+            receiver.start()
+            try:
+                self._rounds(receiver)
+            finally:
+                receiver.stop()
+
+    def _rounds(self, receiver: Receiver | None) -> None:
+        while not self._stopping.is_set():
+            self._round(receiver)
+            self._stopping.wait(ROUND_EVERY_S)
+            if receiver is None and "receive" in self._failing:
+                return
+
+    def _round(self, receiver: Receiver | None) -> None:
+        self._step("report", self._report)
+        held = self._step("look", self._held) or []
+        self._step("take", lambda: self._take_due(held, receiver))
+        self._step("copy", lambda: self._catch_up(held))
+        if self._is_time("tidy", TIDY_EVERY):
+            self._step("tidy", lambda: self._tidy(held))
+        if self._is_time("scrub", SCRUB_EVERY):
+            self._step("scrub", self._scrub)
+        self._step("verify", self._duties.verify_due)
+
+    def _step(self, what: str, act: Callable[[], T]) -> T | None:
+        if self._stopping.is_set():
+            return None
+        try:
+            result = act()
+        except (HoldfastError, OSError) as error:
+            self._failed(what, error)
+            return None
+        if self._failing.pop(what, None) is not None:
+            self._tell("backup.well_again", {"database": self._database, "step": what})
+        return result
+
+    def _failed(self, what: str, error: Exception) -> None:
+        """Told once, until it is another failure or it went well."""
+        if self._failing.get(what) == str(error):
+            return
+        self._failing[what] = str(error)
+        facts = {"database": self._database, "step": what, "error": str(error)}
+        self._tell("backup.step_failed", {**facts, "hint": getattr(error, "hint", "")})
+
+    def _is_time(self, what: str, every: timedelta) -> bool:
+        """By the monotonic clock: one that is set must not make the house untidy."""
+        now = self._clock.monotonic()
+        if what in self._done and now - self._done[what] < every.total_seconds():
+            return False
+        self._done[what] = now
+        return True
+
+    def _report(self) -> None:
+        for points in self._of_each(self._duties.points).values():
+            self._duties.report(points)
+
+    def _held(self) -> list[Holdings]:
+        return list(self._of_each(lambda each: holdings_of(each, self._database, self._clock)).values())
+
+    def _take_due(self, held: Sequence[Holdings], receiver: Receiver | None) -> None:
+        due = self._duties.due(held)
+        if due is None:
+            return
+        taken = self._duties.take(due)
+        if receiver is not None:
+            receiver.backup_taken()
+        facts = {"database": self._database, "kind": due.kind.value, "why": due.why, "backup": taken}
+        self._tell("backup.taken", facts)
+
+    def _catch_up(self, held: Sequence[Holdings]) -> None:
+        """A region that lacks for long what another has gets it from there."""
+        by_name = {each.name: each for each in self._regions}
+        now = self._clock.monotonic()
+        for target in held:
+            keep = self._duties.keep(target.region)
+            plans = [
+                lacking(source, target, keep, self._clock.now())
+                for source in held
+                if source is not target and keep is not None
+            ]
+            plan = max(plans, key=lambda each: each.stored_bytes, default=None)
+            if plan is None or not (plan.backups or plan.wal or plan.histories):
+                self._behind_since.pop(target.region, None)
+                continue
+            since = self._behind_since.setdefault(target.region, now)
+            if now - since < BEHIND_AFTER.total_seconds():
+                continue
+            copied = Copier(by_name[plan.source], by_name[plan.target], Silent()).copy(plan)
+            facts = {"database": self._database, "from": plan.source, "to": plan.target}
+            counts = {"backups": len(copied.backups), "objects": len(copied.objects)}
+            failed = {"damaged": len(copied.damaged), "failed": len(copied.failed)}
+            self._tell("backup.copied", {**facts, **counts, **failed})
+
+    def _tidy(self, held: Sequence[Holdings]) -> None:
+        """Let go of what expired, and of what never became a backup."""
+        by_name = {each.name: each for each in self._regions}
+        for each in held:
+            region, now = by_name[each.region], self._clock.now()
+            sweep(region, self._database, self._clock, dry_run=False)
+            keep = self._duties.keep(each.region)
+            if keep is None:
+                continue
+            gone = let_go(region, self._database, what_expires(region, each, keep, now), now)
+            if gone.objects:
+                facts = {"database": self._database, "region": each.region, "backups": gone.backups}
+                self._tell("backup.expired", {**facts, "objects": gone.objects})
+
+    def _scrub(self) -> None:
+        for region in self._regions:
+            others = [each for each in self._regions if each is not region]
+            scrubber = Scrubber(region, others, self._clock, Silent())
+            turn = self._clock.now().toordinal()
+            scrubbed = scrubber.scrub(self._database, share=SCRUBBED_SHARE, turn=turn, heal=True)
+            for harm in scrubbed.harmed:
+                facts = {"database": self._database, "region": region.name, "key": harm.key}
+                healed = {"harm": harm.harm.value, "healed_from": harm.healed_from, "why_not": harm.why_not}
+                self._tell("backup.harm_found", {**facts, **healed})
+
+    def _of_each(self, ask: Callable[[Region], T]) -> Mapping[str, T]:
+        """What each region answers, asked at the same time. One that is away has no answer, and is told."""
+        answers: dict[str, T] = {}
+        with ThreadPoolExecutor(max(len(self._regions), 1), "regions") as threads:
+            asked = [(each.name, threads.submit(ask, each)) for each in self._regions]
+            for name, answer in asked:
+                try:
+                    answers[name] = answer.result()
+                except RegionError as error:
+                    self._failed(f"ask {name}", error)
+                else:
+                    self._failing.pop(f"ask {name}", None)
+        return answers

@@ -1,0 +1,144 @@
+"""What `holdfast restore` does."""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from holdfast.adapters.objectstore.regions import open_region
+from holdfast.adapters.packing.sealed import HOW
+from holdfast.adapters.packing.zstd import ZstdPacker
+from holdfast.adapters.postgres.restored.programs import Programs
+from holdfast.backup.chain import plan_for
+from holdfast.backup.errors import BackupError, KeyMissing, NotFit, NotRecoverable, RegionRefused
+from holdfast.backup.holdings import holdings_of
+from holdfast.backup.lsn import format_lsn
+from holdfast.backup.model import RestorePlan, Target
+from holdfast.backup.ports import Packer, Region
+from holdfast.backup.preflight import Preflight, Way
+from holdfast.backup.restoring import Restored, Restorer, mapped
+from holdfast.backup.targets import target_named
+from holdfast.bootstrap.backup.opening import packer_for, regions_of
+from holdfast.bootstrap.backup.progress import Reported
+from holdfast.bootstrap.estates import read_estate
+from holdfast.interfaces.cli.ports import Place, Report
+from holdfast.interfaces.cli.restoring import RestoreOutcome, RestoreRequest
+from holdfast.kernel.clock import Clock, SystemClock
+
+
+class LocalRestores:
+    """Restores, on this machine, without a running Holdfast."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+
+    def restore(self, place: Place, request: RestoreRequest, report: Report) -> RestoreOutcome:
+        regions, packer, bin_dir = _sources(place, request)
+        progress = Reported(report)
+        programs = Programs(bin_dir)
+        way = Way(request.resume, request.delta, mapped({o: str(p) for o, p in request.tablespaces.items()}))
+        target = target_named(request.at, timeline=request.timeline, inclusive=not request.exclusive)
+        progress.note("looking for what is there")
+        region, plan = self._planned(regions, request, target)
+        others = [each for each in regions if each is not region]
+        restorer = Restorer(region, packer, programs, self._clock, progress, others=others)
+        folder = request.to.absolute()
+        preflight = restorer.preflight(plan, folder, way)
+        if request.dry_run:
+            return _outcome(plan, folder, preflight, dry_run=True)
+        preflight.insist()
+        for note in preflight.notes:
+            progress.note(note)
+        restored = restorer.restore(plan, folder, way)
+        conninfo = restored.copy.conninfo
+        restorer.finish(plan, restored, promote=request.promote, keep_running=request.keep_running)
+        return _outcome(
+            plan,
+            folder,
+            preflight,
+            dry_run=False,
+            restored=restored,
+            promoted=request.promote,
+            running=conninfo if request.keep_running else None,
+        )
+
+    def _planned(
+        self, regions: Sequence[Region], request: RestoreRequest, target: Target
+    ) -> tuple[Region, RestorePlan]:
+        """The first region that can, and the plan. Raises what the first one that was asked said."""
+        troubles: list[BackupError] = []
+        for region in regions:
+            if request.region not in (None, region.name):
+                continue
+            try:
+                return region, plan_for(holdings_of(region, request.database, self._clock), target)
+            except BackupError as error:
+                troubles.append(error)
+        if not troubles:
+            names = ", ".join(each.name for each in regions)
+            raise RegionRefused(f"no region is called {request.region!r}", hint=f"there are: {names}")
+        raise next((each for each in troubles if isinstance(each, NotRecoverable)), troubles[0])
+
+
+def _sources(place: Place, request: RestoreRequest) -> tuple[Sequence[Region], Packer, Path | None]:
+    if request.store is not None:
+        packer = ZstdPacker(keys={name: _key(name, path) for name, path in request.keys.items()})
+        return [open_region(request.region or "store", request.store, {})], packer, request.bin_dir
+    estate = read_estate(place.config)
+    regions = regions_of(estate, request.database, place.config)
+    declared = estate.databases[request.database].verification.bin_dir
+    bin_dir = request.bin_dir or (Path(declared) if declared else None)
+    return regions, packer_for(estate, place.config), bin_dir
+
+
+def _key(name: str, path: Path) -> bytes:
+    try:
+        return base64.b64decode(path.read_text(encoding="ascii").strip(), validate=True)
+    except OSError as error:
+        raise NotFit(f"the key `{name}` cannot be read: {error.strerror}: {path}") from error
+    except (binascii.Error, UnicodeDecodeError):
+        # Without a cause: it would carry the text.
+        raise KeyMissing(f"the key `{name}` is not base64", hint=HOW) from None
+
+
+def _outcome(
+    plan: RestorePlan,
+    folder: Path,
+    preflight: Preflight,
+    *,
+    dry_run: bool,
+    restored: Restored | None = None,
+    promoted: bool = False,
+    running: str | None = None,
+) -> RestoreOutcome:
+    shown = RestoreOutcome(
+        database=plan.database,
+        region=plan.region,
+        folder=str(folder),
+        backup=plan.backup.id,
+        chain=tuple(each.id for each in plan.chain),
+        wal_segments=len({each.segment for each in plan.wal}),
+        needed_bytes=preflight.needed_bytes,
+        dry_run=dry_run,
+        problems=tuple(f"{text} ({hint})" if hint else text for text, hint in preflight.problems),
+        notes=(*preflight.notes, *(restored.notes if restored else ())),
+        expected_s=None if plan.expected is None else plan.expected.total_seconds(),
+    )
+    return shown if restored is None else _with_results(shown, restored, promoted, running)
+
+
+def _with_results(
+    shown: RestoreOutcome, restored: Restored, promoted: bool, running: str | None
+) -> RestoreOutcome:
+    results: Mapping[str, object] = {
+        "fetch_s": restored.laid_out.took.total_seconds(),
+        "first_answer_s": restored.first_answer.total_seconds(),
+        "replay_s": restored.replay.total_seconds(),
+        "replayed_lsn": None if restored.replayed is None else format_lsn(restored.replayed),
+        "last_commit": restored.last_commit,
+        "at_target": restored.at_target,
+        "promoted": promoted,
+        "running": running,
+    }
+    return replace(shown, **results)  # type: ignore[arg-type]
