@@ -98,8 +98,10 @@ class Finding:
         turn = self.outcome.turn
         if turn is None:
             return None
-        if turn.unasked and turn.before is not None:
+        if turn.unasked:
             # In between nobody could ask, so that what committed there may be bad already.
+            if turn.before is None:
+                return Target(TargetKind.LSN, lsn=self.outcome.began, inclusive=False)
             return Target(TargetKind.LSN, lsn=turn.before.commit.lsn)
         return Target(TargetKind.LSN, lsn=turn.after.commit.lsn, inclusive=False)
 

@@ -15,8 +15,8 @@ FORMS = (
 def target_named(text: str, *, timeline: int | None = None, inclusive: bool = True) -> Target:
     """The target that `text` names. Raises NotRecoverable, also for a time without its offset from UTC.
 
-    `latest`; `xid:1234`; `lsn:0/16B3748`, or without `lsn:`; `time:...`, or as ISO 8601 is written; `label:...`,
-    or anything else: a backup's label or id.
+    `latest`; `xid:1234`; `lsn:0/16B3748`, or without `lsn:`; `time:...`, or as ISO 8601 is written;
+    `label:...`, or anything else: a backup's label or id.
     """
     on = None if timeline is None else Timeline(timeline)
     kind, colon, rest = text.partition(":")
@@ -42,7 +42,7 @@ def _kind_of(text: str) -> str:
         return LATEST
     for kind, read in (("lsn", parse_lsn), ("time", datetime.fromisoformat)):
         try:
-            read(text)  # type: ignore[operator]
+            read(text)
         except ValueError:
             continue
         return kind

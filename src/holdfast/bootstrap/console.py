@@ -31,7 +31,7 @@ from holdfast.identity.model import Role, RoleByClaim, Terms
 from holdfast.interfaces.api.problems import ROOT as API
 from holdfast.interfaces.console.app import create_console
 from holdfast.interfaces.console.login_pages import Gateway
-from holdfast.interfaces.console.metrics import METRICS, create_metrics
+from holdfast.interfaces.console.metrics import create_metrics
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import HoldfastError
 
@@ -65,6 +65,7 @@ async def run_console(
             pages=desk_pages(pool, clock, inventory),
             mounts=_mounts(pool, clock, inventory, identity),
             ready=lambda: _is_ready(pool),
+            metrics=create_metrics(PostgresBackupStatus(pool).statuses, identity, clock),
         )
         beside = [
             asyncio.create_task(inventory.follow(PostgresChanges(conninfo), signals)),
@@ -84,11 +85,7 @@ async def run_console(
 
 def _mounts(pool: Pool, clock: Clock, inventory: FollowedEstate, identity: IdentityDesk) -> Mapping[str, Any]:
     """What answers beside the pages, by path."""
-    statuses = PostgresBackupStatus(pool).statuses
-    return {
-        API: rest_api(pool, clock, inventory, identity),
-        METRICS: create_metrics(statuses, identity, clock),
-    }
+    return {API: rest_api(pool, clock, inventory, identity)}
 
 
 def terms_of(declared: Console) -> Terms:

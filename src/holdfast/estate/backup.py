@@ -123,3 +123,6 @@ class Database(Declared):
     keep: Keep = Keep()
     schedule: Schedule = Schedule()
     verification: Verification = Verification()
+    public: bool = Field(
+        False, description="its promises and what was measured are shown on the site's continuity page"
+    )

@@ -11,6 +11,7 @@ from holdfast.adapters.postgres.replication.probing import LocalStandbys
 from holdfast.backup.errors import NotFit
 from holdfast.backup.finding import Asked, Ending, Finder, Finding
 from holdfast.backup.lsn import parse_lsn
+from holdfast.backup.model import Target, TargetKind
 from holdfast.backup.searching import Question, Verdict
 
 SETTINGS = {"max_prepared_transactions": "4", "wal_keep_size": "1GB"}
@@ -70,12 +71,9 @@ class Shop:
         return found
 
 
-@pytest.fixture(scope="module", params=["packaged", "15"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protected]:
-    bin_dir = DEBIAN_15 if request.param == "15" else None
-    made = Protected(
-        tmp_path_factory.mktemp("find-good"), bin_dir=bin_dir, settings=SETTINGS, segment_mb=1
-    ).start()
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protected]:
+    made = Protected(tmp_path_factory.mktemp("find-good"), settings=SETTINGS, segment_mb=1).start()
     yield made
     made.remove()
 
@@ -96,7 +94,8 @@ def test_the_one_wrong_update_among_thousands_of_commits(shop: Shop) -> None:
     found = shop.find("SELECT bool_and(balance >= 0) FROM account -- every one")
     assert found.ending is Ending.FOUND
     turn = found.outcome.turn
-    assert turn and turn.before
+    assert turn
+    assert turn.before
     assert (turn.before.commit.xid, turn.after.commit.xid) == (last, wrong)
     assert turn.after.kind == "UPDATE"
     assert [(each.table, each.updated) for each in turn.after.tables] == [("public.account", 5)]
@@ -117,7 +116,8 @@ def test_every_change_of_the_answer_is_told(shop: Shop) -> None:
     assert [each.after.commit.xid for each in found.flips] == changes
     assert [each.after.answer.is_good for each in found.flips] == [False, True, False]
     turn = found.outcome.turn
-    assert turn and turn.after.commit.xid == changes[-1], "the newest one counts"
+    assert turn
+    assert turn.after.commit.xid == changes[-1], "the newest one counts"
 
 
 def test_a_dropped_table_is_named_and_called_so(shop: Shop) -> None:
@@ -192,7 +192,8 @@ def test_a_table_behind_a_view_and_a_function_is_found_without_being_named(shop:
     shop.work(20, first=100)
     found = shop.find("SELECT well()")
     turn = found.outcome.turn
-    assert turn and turn.after.commit.xid == wrong
+    assert turn
+    assert turn.after.commit.xid == wrong
     assert found.outcome.candidates == 30 + 1 + 10
 
 
@@ -215,7 +216,8 @@ def test_it_goes_back_to_an_older_backup_when_the_newest_is_bad_already(shop: Sh
     shop.work(40)
     found = shop.find("SELECT count(*) = 500 FROM account")
     turn = found.outcome.turn
-    assert turn and turn.after.commit.xid == wrong
+    assert turn
+    assert turn.after.commit.xid == wrong
     assert found.backup == shop.stored.backups[-2].id
     assert any("going back" in each for each in shop.progress.notes)
 
@@ -256,9 +258,11 @@ def test_a_table_that_somebody_locks_alone_cannot_be_asked_and_that_is_told(shop
     assert row
     found = shop.find("SELECT count(*) = 500 FROM account")
     turn = found.outcome.turn
-    assert turn and turn.after.commit.xid == row[0]
-    assert turn.unasked == 1
-    assert found.target is None or found.target.inclusive or turn.before is None
+    assert turn
+    assert turn.after.commit.xid == row[0]
+    assert turn.unasked == 2
+    assert turn.before is None
+    assert found.target == Target(TargetKind.LSN, lsn=found.outcome.began, inclusive=False)
 
 
 def test_a_copy_is_left_at_the_last_good_point(shop: Shop, tmp_path: Path) -> None:
@@ -268,14 +272,16 @@ def test_a_copy_is_left_at_the_last_good_point(shop: Shop, tmp_path: Path) -> No
     shop.once("INSERT INTO visit VALUES (-8, 'later')")
     found = shop.find("SELECT count(*) = 500 FROM account")
     turn = found.outcome.turn
-    assert turn and turn.after.commit.xid == wrong > kept
+    assert turn
+    assert turn.after.commit.xid == wrong > kept
     restored = shop.finder().leave(found, tmp_path / "left")
     try:
         asked = "SELECT count(*), (SELECT count(*) FROM visit WHERE id = -7) FROM account"
         assert restored.copy.ask("postgres", asked, 10.0).rows == (("500", "1"),)
         assert restored.copy.ask("postgres", "SELECT id FROM visit WHERE id = -8", 10.0).rows == ()
         replayed, _ = restored.copy.replayed()
-        assert replayed is not None and replayed <= turn.after.commit.lsn
+        assert replayed is not None
+        assert replayed <= turn.after.commit.lsn
     finally:
         restored.copy.stop()
 
@@ -286,4 +292,22 @@ def test_a_commit_is_where_the_server_says(shop: Shop) -> None:
     before = parse_lsn(shop.server.value("SELECT pg_current_wal_insert_lsn()::text"))
     shop.work(10)
     turn = shop.find("SELECT count(*) = 500 FROM account").outcome.turn
-    assert turn and turn.after.commit.end <= before
+    assert turn
+    assert turn.after.commit.end <= before
+
+
+def test_another_version_of_postgresql(tmp_path: Path) -> None:
+    server = Protected(tmp_path / "fifteen", bin_dir=DEBIAN_15, settings=SETTINGS, segment_mb=1).start()
+    try:
+        shop = Shop(server, tmp_path / "scratch")
+        shop.begin()
+        shop.work(300)
+        wrong = shop.once("UPDATE account SET balance = -1 WHERE id = 3")
+        shop.work(100)
+        right = shop.once("UPDATE account SET balance = 1 WHERE id = 3")
+        gone = shop.once("TRUNCATE account")
+        found = shop.find("SELECT count(*) = 500 AND bool_and(balance >= 0) FROM account")
+    finally:
+        server.remove()
+    assert [each.after.commit.xid for each in found.flips] == [wrong, right, gone]
+    assert [each.after.kind for each in found.flips] == ["UPDATE", "UPDATE", "TRUNCATE"]

@@ -161,13 +161,13 @@ def test_the_options_of_each_target() -> None:
     assert recovery_options(Target(TargetKind.TIME, time=moment, inclusive=False)) == [
         "--type=time",
         "--target=2026-11-22 20:15:00.000500+00",
-        "--target-action=pause",
+        "--target-action=promote",
         "--target-exclusive",
     ]
     assert (
         recovery_options(Target(TargetKind.XID, xid=771, timeline=Timeline(3)))[-1] == "--target-timeline=3"
     )
-    assert recovery_options(Target())[0] == "--type=standby"
+    assert recovery_options(Target())[0] == "--type=default"
     with pytest.raises(NotRecoverable):
         recovery_options(Target(TargetKind.TIME))
 

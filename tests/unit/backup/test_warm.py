@@ -51,7 +51,7 @@ def test_it_is_rolled_forward_by_the_wal_behind_its_restart_point_alone() -> Non
 
 
 def test_a_newer_backup_is_not_needed_while_its_wal_is_there() -> None:
-    told = way(STATE, held.holdings([FULL, held.backup(8)], held.wal(0, 10)))
+    told = way(STATE, held.holdings([FULL, held.backup(7)], held.wal(0, 10)))
     assert isinstance(told, Roll)
     assert [each.segment.number for each in told.plan.wal] == [6, 7, 8, 9, 10]
 
@@ -80,8 +80,8 @@ def test_more_wal_than_a_new_backup_has_is_not_worth_it() -> None:
 
 def test_a_history_that_was_left_before_its_place_is_not_followed() -> None:
     left = [*held.wal(0, 6), *held.wal(5, 10, timeline=2)]
-    before = held.holdings([FULL], left, [held.history(2, (1, 5.4))])
-    behind = held.holdings([FULL], left, [held.history(2, (1, 5.6))])
+    before = held.holdings([FULL], left, histories=[held.history(2, (1, 5.4))])
+    behind = held.holdings([FULL], left, histories=[held.history(2, (1, 5.6))])
     assert refusal(STATE, before).startswith("timeline 2 left timeline 1 at ")
     assert isinstance(way(STATE, behind), Roll)
 

@@ -23,7 +23,7 @@ from holdfast.backup.ports import Listed
 
 UNFINISHED = ".unfinished"
 """Where objects are written before they have their key. No key begins with a dot."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (
     errno.EACCES,
     errno.EPERM,
@@ -237,7 +237,7 @@ class FolderRegion:
 
     def _must_be_there(self) -> None:
         if not self._root.is_dir():
-            hint = "is its disk mounted? an empty folder made there is taken for it"
+            hint = "is its disk there, and have we the rights? an empty folder made there is taken for it"
             raise RegionAway(f"{self.name}: there is no folder {self._root}", hint=hint)
 
     @contextmanager

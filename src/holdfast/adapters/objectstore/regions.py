@@ -7,7 +7,7 @@ move a chunk to minutes. Whoever asks has its own, longer patience, and other re
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -227,7 +227,7 @@ class ObjectStoreRegion:
 def open_region(name: str, to: str, options: Mapping[str, str], lock: Lock = "none") -> Region:
     """The store at `to` (file, s3, az, azure, gs) as the region `name`. Raises RegionRefused.
 
-    Talks to nobody yet; a folder is made when it is not there.
+    Talks to nobody yet; a folder is made when it is not there and can be made.
     """
     address = urlsplit(to)
     if lock != "none" and address.scheme != "s3":
@@ -252,12 +252,9 @@ def open_region(name: str, to: str, options: Mapping[str, str], lock: Lock = "no
 def _folder(name: str, path: str, options: Mapping[str, str]) -> FolderRegion:
     if options:
         raise RegionRefused(f"{name}: a folder takes no options", hint=f"leave out: {', '.join(options)}")
-    try:
+    # One that cannot be made is away, when it is asked: the other regions go on.
+    with suppress(OSError):
         Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise RegionRefused(
-            f"{name}: {path}: {error.strerror}", hint="look at the folder's rights"
-        ) from error
     return FolderRegion(name, Path(path))
 
 

@@ -118,17 +118,16 @@ def recovery_options(target: Target) -> Sequence[str]:
     match target.kind:
         case TargetKind.TIME if target.time is not None:
             moment = target.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
-            return ["--type=time", f"--target={moment}", "--target-action=pause", *exclusive, *timeline]
+            return ["--type=time", f"--target={moment}", "--target-action=promote", *exclusive, *timeline]
         case TargetKind.LSN if target.lsn is not None:
             place = format_lsn(target.lsn)
-            return ["--type=lsn", f"--target={place}", "--target-action=pause", *exclusive, *timeline]
+            return ["--type=lsn", f"--target={place}", "--target-action=promote", *exclusive, *timeline]
         case TargetKind.XID if target.xid is not None:
-            return ["--type=xid", f"--target={target.xid}", "--target-action=pause", *exclusive, *timeline]
+            return ["--type=xid", f"--target={target.xid}", "--target-action=promote", *exclusive, *timeline]
         case TargetKind.LABEL:
-            return ["--type=immediate", "--target-action=pause"]
+            return ["--type=immediate", "--target-action=promote"]
         case TargetKind.LATEST:
-            # A standby goes on waiting for WAL, and never promotes by itself.
-            return ["--type=standby", *timeline]
+            return ["--type=default", *timeline]
         case _:
             raise NotRecoverable(f"a restore to a {target.kind.value} needs to be told which")
 

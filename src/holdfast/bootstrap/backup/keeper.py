@@ -198,7 +198,8 @@ class Keeper:
                 self._behind_since.pop(target.region, None)
                 continue
             since = self._behind_since.setdefault(target.region, now)
-            if now - since < BEHIND_AFTER.total_seconds():
+            # One that restores nothing at all has nothing on its way, but for a backup that is being taken.
+            if plan.restorable and now - since < BEHIND_AFTER.total_seconds():
                 continue
             copied = Copier(by_name[plan.source], by_name[plan.target], Silent()).copy(plan)
             facts = {"database": self._database, "from": plan.source, "to": plan.target}

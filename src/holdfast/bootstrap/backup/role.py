@@ -8,10 +8,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 
+from holdfast.adapters.notify.channels import AppriseNotifier
 from holdfast.adapters.postgres.backup import PostgresBackupStatus
 from holdfast.adapters.postgres.changes import PostgresChanges
 from holdfast.adapters.postgres.connect import Pool, open_pool
@@ -26,6 +28,8 @@ from holdfast.backup.receiving import Receiver
 from holdfast.backup.scheduling import Due, due, shortest_rto
 from holdfast.backup.spool import Spool
 from holdfast.backup.verification import verifications_in
+from holdfast.bootstrap.alerting import url_of
+from holdfast.bootstrap.backup.alarms import Alarms
 from holdfast.bootstrap.backup.keeper import Keeper
 from holdfast.bootstrap.backup.opening import regions_of
 from holdfast.bootstrap.backup.recoverable import in_force
@@ -92,6 +96,7 @@ class BackupProcess:
         self._journal = PostgresJournal(conninfo)
         self._entries: asyncio.Queue[JournalEntry] = asyncio.Queue(maxsize=1000)
         self._changed = asyncio.Event()
+        self._alarms: Alarms | None = None
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -134,6 +139,8 @@ class BackupProcess:
 
     @contextlib.asynccontextmanager
     async def _keeping(self, estate: Estate) -> AsyncIterator[None]:
+        self._alarms = Alarms(estate, AppriseNotifier(partial(url_of, estate, self._place.config)))
+        alarming = asyncio.create_task(self._alarms.run())
         keepers = []
         for key, database in estate.databases.items():
             if database.engine != "native":
@@ -152,6 +159,7 @@ class BackupProcess:
             yield
         finally:
             await asyncio.gather(*(asyncio.to_thread(keeper.stop) for keeper in keepers))
+            alarming.cancel()
 
     def tell(self, event: str, facts: Mapping[str, object]) -> None:
         """Into the log, and the journal. From any thread."""
@@ -162,6 +170,8 @@ class BackupProcess:
         self._loop.call_soon_threadsafe(self._enqueue, entry)
 
     def _enqueue(self, entry: JournalEntry) -> None:
+        if self._alarms is not None:
+            self._alarms.hear(entry, self._clock.monotonic())
         with contextlib.suppress(asyncio.QueueFull):
             self._entries.put_nowait(entry)
 

@@ -170,8 +170,8 @@ def lines_of(outcome: RestoreOutcome) -> list[str]:
     lines = []
     if outcome.dry_run:
         lines.append(
-            f"would restore {outcome.database} from {outcome.region}: {what}, {outcome.wal_segments} segments of"
-            f" WAL, at most {size_text(outcome.needed_bytes)} into {outcome.folder}"
+            f"would restore {outcome.database} from {outcome.region}: {what},"
+            f" {outcome.wal_segments} segments of WAL, at most {size_text(outcome.needed_bytes)} into {outcome.folder}"
         )
         if outcome.expected_s is not None:
             lines.append(f"it would take about {outcome.expected_s:.0f} s")

@@ -117,8 +117,8 @@ def _read(check: Path, *, as_json: bool) -> str:
 def _print(found: Finding, left: LeftCopy | None) -> None:
     outcome, turn = found.outcome, found.outcome.turn
     typer.echo(
-        f"{found.database} in {found.region}: {found.commits} commits from {_time(found.first_at)} to "
-        f"{_time(found.last_at)}, {outcome.candidates} of them may change the answer, asked {outcome.asked} times"
+        f"{found.database} in {found.region}: {found.commits} commits from {_time(found.first_at)} to"
+        f" {_time(found.last_at)}; {outcome.candidates} may change the answer; asked {outcome.asked} times"
     )
     if turn is not None:
         rows = [_row("last good", turn.before), _row("first bad", turn.after)]
@@ -162,20 +162,18 @@ def _advice(found: Finding) -> list[str]:
         return ["the check is good again at the end"]
     if found.outcome.turn is not None:
         return [f"restore it with: {restore_command(found)}"]
-    if last.is_good:
-        if first.is_good:
-            return [
-                "the check is still good at the end: what is wrong happened later, or the check does not see it",
-                "  hint: let --between end later, or write a check that is false on the database as it is now",
-            ]
+    if last.is_good and first.is_good:
         return [
-            "the check was not good at the beginning, and is good at the end: there is no later bad commit"
+            "the check is still good at the end: the damage came later, or the check does not see it",
+            "  hint: let --between end later, or write a check that is false on the database as it is",
         ]
+    if last.is_good:
+        return ["the check was not good at the beginning, and is good at the end: nothing turned bad"]
     told = f" ({last.text})" if last.text else ""
     return [
-        f"the check is {last.verdict.value} already at the beginning of what was searched, and to its end{told}",
-        "  hint: let --between begin earlier, search in a region that keeps more (holdfast backup points), "
-        "or see that the check is true on a database that is well",
+        f"the check is not good from the beginning of what was searched to its end: {last.verdict.value}{told}",
+        "  hint: let --between begin earlier, or search in a region that keeps more (holdfast backup points)",
+        "  hint: and see that the check is true on a database that is well",
     ]
 
 

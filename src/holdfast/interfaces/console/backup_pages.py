@@ -14,7 +14,7 @@ from holdfast.backup.keeping import keep_text
 from holdfast.backup.points import RegionPoints
 from holdfast.backup.standing import Reported
 from holdfast.identity.model import Right
-from holdfast.interfaces.console.shell import ConsolePage, actor_of, check_right, page, redirect
+from holdfast.interfaces.console.shell import ConsolePage, actor_of, check_right, form, page, redirect
 
 SILENT_AFTER = timedelta(minutes=15)
 """A region that nobody reported for so long is said to be silent."""
@@ -90,13 +90,12 @@ class BackupPages:
     async def approve(self, request: Request) -> Response:
         """Agree to keeping less, for the change that the page showed."""
         check_right(request, Right.COMMAND)
-        form = await request.form()
         database, region = request.path_params["database"], request.path_params["region"]
-        shown = str(form.get("change", ""))
+        shown = form(request).get("change", "")
+        # What is no number is no change that was ever open.
+        change = int(shown) if shown.isdecimal() and len(shown) < 18 else 0
         try:
-            if not shown.isdecimal() or len(shown) > 18:
-                raise NotApproved("the form is not one of this page")
-            await self._approve(database, region, actor_of(request).name, int(shown))
+            await self._approve(database, region, actor_of(request).name, change)
         except NotApproved as error:
             return redirect(request, "/backups", told=str(error), trouble=True)
         return redirect(request, "/backups", told="You approved it.")
@@ -115,7 +114,11 @@ def rows_of(reported: Sequence[Reported]) -> list[RegionRow]:
             each.points.rpo(now),
             each.at if now - each.at > SILENT_AFTER else None,
             tuple(
-                (round(part.left * 1000, 1), round(max(part.right - part.left, 0.004) * 1000, 1), part.suspect)
+                (
+                    round(part.left * 1000, 1),
+                    round(max(part.right - part.left, 0.004) * 1000, 1),
+                    part.suspect,
+                )
                 for part in line.windows
             ),
         )

@@ -3,14 +3,12 @@
 What nobody knows is left out: a figure that is absent raises an alert, and a 0 would not.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from holdfast.backup.standing import Reported
 from holdfast.identity.errors import Refused
@@ -20,7 +18,6 @@ from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-METRICS = "/metrics"
 LONGEST_TOKEN = 256
 
 
@@ -32,8 +29,8 @@ class Bearers(Protocol):
 
 def create_metrics(
     statuses: Callable[[], Awaitable[Sequence[Reported]]], bearers: Bearers, clock: Clock
-) -> Any:
-    """The application for `/metrics`: 401 without a token that may read, 503 while the database is away."""
+) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint for `/metrics`: 401 without a token that may read, 503 while the database is away."""
     calls = RateLimit(per_second=1, burst=30)
 
     async def answer(request: Request) -> Response:
@@ -57,8 +54,7 @@ def create_metrics(
             return PlainTextResponse("the database is away\n", 503)
         return Response("\n".join(lines), media_type=CONTENT_TYPE, headers={"cache-control": "no-store"})
 
-    # Mounted at /metrics, the rest of the path is empty.
-    return Starlette(routes=[Route("/", answer), Route("", answer)])
+    return answer
 
 
 def _unauthorised() -> Response:
@@ -116,7 +112,9 @@ def exposition(reported: Sequence[Reported]) -> Iterator[str]:
         ((each, len(each.points.suspects)) for each in known),
     )
     yield from _gauge(
-        "holdfast_backup_stored_bytes", "What is stored.", ((each, each.points.stored_bytes) for each in known)
+        "holdfast_backup_stored_bytes",
+        "What is stored.",
+        ((each, each.points.stored_bytes) for each in known),
     )
     yield from _gauge(
         "holdfast_backup_last_backup_timestamp_seconds",
@@ -135,15 +133,11 @@ def exposition(reported: Sequence[Reported]) -> Iterator[str]:
     yield from _gauge(
         "holdfast_backup_verified",
         "1 when the newest verification passed.",
-        (
-            (each, int(each.points.verified.standing == "passed"))
-            for each in known
-            if each.points.verified
-        ),
+        ((each, int(each.points.verified.standing == "passed")) for each in known if each.points.verified),
     )
 
 
-def _gauge(name: str, text: str, values: Any) -> Iterator[str]:
+def _gauge(name: str, text: str, values: Iterable[tuple[Reported, float | None]]) -> Iterator[str]:
     yield f"# TYPE {name} gauge"
     for unit in ("seconds", "bytes"):
         if name.endswith(f"_{unit}"):
