@@ -23,7 +23,7 @@ from holdfast.adapters.postgres.server.initialise import environment
 from holdfast.backup.recovery import RecoverySettings
 
 STANZA = "bench"
-_PAUSED_WITHIN_S = 600.0
+_PAUSED_WITHIN_S = 300.0
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 _PGBACKREST_WITH_18 = (2, 57)
 
@@ -235,9 +235,9 @@ class Barman:
     def pitr(self, folder: Path, lsn: str) -> float:
         began = time.perf_counter()
         self._run("archive-wal", STANZA)
-        self._run("restore", "--target-lsn", lsn, "--get-wal", STANZA, "latest", str(folder))
-        command = f"{self._program} -c {self._config} get-wal {STANZA} %f > %p"
-        recovered(cast("Server", self._server), folder, lsn, command.replace("%p", '"%p"'))
+        self._run("restore", "--target-lsn", lsn, STANZA, "latest", str(folder))
+        # It laid the WAL out beside the files.
+        recovered(cast("Server", self._server), folder, lsn, f'cp {folder}/barman_wal/%f "%p"')
         return time.perf_counter() - began
 
     def _ids(self) -> list[str]:

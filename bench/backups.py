@@ -8,6 +8,7 @@ nor Holdfast has increments.
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -139,7 +140,8 @@ def empty(arena: Arena) -> Iterator[Path]:
 @contextmanager
 def arena(size_mb: int) -> Iterator[Arena]:
     """Everything started, filled and ready; stopped and cleared away behind it."""
-    FOLDER.mkdir(exist_ok=True)
+    # Told to end, it clears away as after an error.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     # A socket's path is short: the folder is the system's temporary one, unless another is named.
     with tempfile.TemporaryDirectory(prefix="hfb-", dir=os.environ.get("HOLDFAST_BENCH_DIR")) as name:
         folder = Path(name)

@@ -75,13 +75,9 @@ def committed(folder: Path) -> set[int]:
 
 def one_round(folder: Path, dice: random.Random, *, sync_regions: int) -> tuple[int, int]:
     """How many commits were acknowledged, and how many of them are nowhere."""
-    names = {"synchronous_standby_names": "holdfast"}
-    server = Protected(folder / "primary", segment_mb=1, settings=names)
     store = folder / "store"
     store.mkdir(parents=True)
-    # Its own rows before anybody can wait for anything: the login is made without synchronous commit.
-    server.settings["synchronous_standby_names"] = ""
-    server.start()
+    server = Protected(folder / "primary", segment_mb=1).start()
     receiver = ReceivingProcess(
         folder / "holdfast", server.params, {"eu": store}, mode="sync", sync_regions=sync_regions
     )
@@ -118,7 +114,8 @@ def rounds(count: int, folder: Path, *, sync_regions: int, seed: int) -> tuple[i
     for number in range(count):
         had, gone = one_round(folder / str(number), dice, sync_regions=sync_regions)
         acknowledged, lost = acknowledged + had, lost + gone
-        print(f"round {number + 1}: {had} acknowledged, {gone} lost", flush=True)
+        sys.stdout.write(f"round {number + 1}: {had} acknowledged, {gone} lost\n")
+        sys.stdout.flush()
     return acknowledged, lost
 
 
@@ -132,7 +129,7 @@ def main() -> int:
         acknowledged, lost = rounds(
             options.rounds, Path(folder), sync_regions=options.sync_regions, seed=options.seed
         )
-    print(f"{options.rounds} rounds: {acknowledged} commits acknowledged, {lost} lost")
+    sys.stdout.write(f"{options.rounds} rounds: {acknowledged} commits acknowledged, {lost} lost\n")
     return 1 if lost else 0
 
 

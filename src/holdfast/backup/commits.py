@@ -7,14 +7,15 @@ Source: PostgreSQL 14 to 18, `src/include/access/{xact,heapam_xlog}.h`, `src/inc
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from struct import Struct
 from struct import error as StructError  # noqa: N812  an exception
 
 from holdfast.backup.lsn import DEFAULT_SEGMENT_BYTES, Lsn
+from holdfast.backup.wal_pages import FIRST_CUSTOM, Span, WalReader
 from holdfast.backup.wal_records import (
-    FIRST_CUSTOM,
     RM_DBASE,
     RM_HEAP,
     RM_HEAP2,
@@ -28,8 +29,6 @@ from holdfast.backup.wal_records import (
     XACT_HAS_INFO,
     XACT_OPERATION,
     Locator,
-    Span,
-    WalReader,
     end_of,
     moment,
     parts_of,
@@ -53,6 +52,7 @@ _COLUMN = {
 }
 
 _HAS_DATABASE, _HAS_SUBXACTS, _HAS_FILES, _HAS_INVALS, _HAS_TWOPHASE, _HAS_STATS = 1, 2, 4, 8, 16, 256
+_MAGIC_18 = 0xD118
 _TIME = Struct("<q")
 _U32 = Struct("<I")
 _LOCATOR = Struct("<III")
@@ -195,8 +195,8 @@ class CommitReader:
         if operation not in (XACT_COMMIT, XACT_COMMIT_PREPARED, XACT_ABORT, XACT_ABORT_PREPARED):
             return None
         try:
-            end = _End(parts_of(span)[1], has_info=bool(span.info & XACT_HAS_INFO))
-        except (StructError, OverflowError):
+            end = _End(parts_of(span)[1], span.info, self._log.magic)
+        except StructError:
             return None
         xid = end.prepared_xid or span.xid
         parts = [self._open.pop(each) for each in (xid, *end.subxids) if each in self._open]
@@ -225,14 +225,19 @@ class _End:
 
     __slots__ = ("at", "database", "dropped", "prepared_xid", "subxids")
 
-    def __init__(self, main: bytes, *, has_info: bool) -> None:
+    def __init__(self, main: bytes, info: int, magic: int) -> None:
+        """Raises StructError when there is not even a time."""
         self.at = moment(_TIME.unpack_from(main)[0])
         self.database = 0
         self.subxids: tuple[int, ...] = ()
         self.dropped: tuple[Locator, ...] = ()
         self.prepared_xid = 0
-        if not has_info:
-            return
+        if info & XACT_HAS_INFO:
+            # It did commit, whatever else it says: what makes no sense is left out.
+            with suppress(StructError):
+                self._read(main, magic)
+
+    def _read(self, main: bytes, magic: int) -> None:
         info, at = _U32.unpack_from(main, 8)[0], 12
         if info & _HAS_DATABASE:
             self.database, at = _U32.unpack_from(main, at)[0], at + 8
@@ -244,10 +249,11 @@ class _End:
             stop = at + 12 * count
             self.dropped = tuple(Locator(*each) for each in _LOCATOR.iter_unpack(main[at:stop]))
             at = stop
-        for flag in (_HAS_STATS, _HAS_INVALS):
+        stats_item = 16 if magic >= _MAGIC_18 else 12
+        for flag, size in ((_HAS_STATS, stats_item), (_HAS_INVALS, 16)):
             if info & flag:
-                count, at = _count(main, at, 16)
-                at += 16 * count
+                count, at = _count(main, at, size)
+                at += size * count
         if info & _HAS_TWOPHASE:
             self.prepared_xid = _U32.unpack_from(main, at)[0]
 

@@ -20,7 +20,10 @@ PATIENCE_S = 30.0
 """How long a region may hold all the others up, summed over one backup,"""
 PATIENCE_SHARE = 0.25
 """and this share of the backup's whole time on top: a long one can wait longer for a region that moves."""
-RETRY_AFTER_S = (0.5, 1.0, 2.0, 4.0)
+RETRY_AFTER_S = (0.5, 2.0)
+LAST_PATIENCE_S = 120.0
+"""The only region that is left is asked again for `PATIENCE_SHARE` of the time that has passed, at most so long:
+one that restarts costs no backup of hours, and one that never answered is given up at once."""
 _LOOK_EVERY_S = 1.0
 
 
@@ -74,7 +77,7 @@ class FanOut:
         self._clock = clock
         self._limit = limit_bytes
         self._patience_s = patience_s
-        self._retry_after_s = tuple(retry_after_s)
+        self._retry_after_s = tuple(retry_after_s) or (0.0,)
         self._began = clock.monotonic()
         self._held = 0
         self._closed = False
@@ -220,18 +223,28 @@ class FanOut:
 
     def _tried(self, lane: _Lane, parcel: _Parcel) -> Exception | None:
         """Do it, again after a while where that may help. None when it is done."""
-        for pause in (*self._retry_after_s, None):
+        began = self._clock.monotonic()
+        last_patience_s = min(LAST_PATIENCE_S, PATIENCE_SHARE * (began - self._began))
+        pauses = iter(self._retry_after_s)
+        while True:
             try:
                 if parcel.do is not None:
                     parcel.do(lane.region)
             except RegionAway as error:
+                pause = next(pauses, None)
+                patient = self._clock.monotonic() - began < last_patience_s
+                if pause is None and patient and self._is_last(lane):
+                    pause = self._retry_after_s[-1]
                 if pause is None or not self._pause(lane, pause):
                     return error
             except Exception as error:  # noqa: BLE001  whatever it is, the other regions go on
                 return error
             else:
                 return None
-        return None
+
+    def _is_last(self, lane: _Lane) -> bool:
+        with self._changed:
+            return lane.good and not any(other.good for other in self._lanes if other is not lane)
 
     def _pause(self, lane: _Lane, pause: float) -> bool:
         """Wait; False when there is no sense in trying again."""

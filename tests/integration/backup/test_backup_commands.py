@@ -117,6 +117,17 @@ def test_a_region_that_is_away_is_told_and_the_backup_stands(operator: Operator)
     assert "us could not be looked at" in listed.err
 
 
+def test_a_region_whose_secret_is_gone_is_behind_and_stops_no_other(operator: Operator) -> None:
+    estate = operator.folder / "holdfast.yaml"
+    text = estate.read_text(encoding="utf-8")
+    s3 = 's3://bucket/prefix", options: {secret_access_key: "file:no-such-file"}}'
+    estate.write_text(text.replace(f'file://{operator.folder}/us"}}', s3), encoding="utf-8")
+    outcome = operator.json("now", "main")
+    assert outcome["backup"]["regions"] == ["eu"]
+    assert "no-such-file" in outcome["behind"]["us"]
+    assert "not looked at: us" in outcome["why"]
+
+
 def test_when_every_region_is_away_it_fails_and_says_so(operator: Operator) -> None:
     for region in ("eu", "us"):
         operator.break_region(region)

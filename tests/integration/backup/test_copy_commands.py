@@ -1,4 +1,4 @@
-"""`holdfast backup copy` and `scrub`, as the operator runs them, and what the estate says of stores and keys."""
+"""`holdfast backup copy` and `scrub`, as the operator runs them; what the estate says of stores and keys."""
 
 import base64
 import json
@@ -138,7 +138,7 @@ def test_programs_are_told_what_was_copied_and_what_was_damaged(operator: Operat
 def test_damage_is_found_and_healed(operator: Operator) -> None:
     operator.run("copy", DB, "--from", "eu", "--to", "us")
     assert operator.run("scrub", DB, "--all").out.splitlines() == [
-        f"{region}: read 15 of 15 objects, 860 B: all as they were stored" for region in ("eu", "us")
+        f"{region}: read 15 of 15 objects, 900 B: all as they were stored" for region in ("eu", "us")
     ]
     chunk, gone = operator.backup.objects[1].key, operator.backup.objects[2].key
     operator.damage("us", chunk)
@@ -173,7 +173,7 @@ def test_a_tenth_is_read_by_default_and_other_regions_are_read_when_one_is_away(
     ("arguments", "told"),
     [
         (("copy", "shpo", "--from", "eu", "--to", "us"), "shop"),
-        (("copy", DB, "--from", "eu", "--to", "mars"), "there are: eu, us"),
+        (("copy", DB, "--from", "eu", "--to", "mars"), "possible here: eu, us"),
         (("copy", DB, "--from", "eu", "--to", "eu"), "name two regions"),
         (("scrub", DB, "--region", "use"), "us"),
     ],

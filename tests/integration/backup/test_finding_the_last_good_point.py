@@ -303,7 +303,7 @@ def test_another_version_of_postgresql(tmp_path: Path) -> None:
         shop.begin()
         shop.work(300)
         wrong = shop.once("UPDATE account SET balance = -1 WHERE id = 3")
-        shop.work(100)
+        shop.work(100, first=100)
         right = shop.once("UPDATE account SET balance = 1 WHERE id = 3")
         gone = shop.once("TRUNCATE account")
         found = shop.find("SELECT count(*) = 500 AND bool_and(balance >= 0) FROM account")

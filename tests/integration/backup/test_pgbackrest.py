@@ -1,5 +1,6 @@
 """The second engine, by Debian's pgbackrest and PostgreSQL 15."""
 
+import json
 import os
 import shutil
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.protected import DEBIAN_15, OWNER, OWNER_PASSWORD, Protected
+from typer.testing import CliRunner
 
 from holdfast.adapters.pgbackrest.command import Command
 from holdfast.adapters.pgbackrest.engine import PgBackRest
@@ -17,9 +19,31 @@ from holdfast.backup.engines import Depth, Engine
 from holdfast.backup.errors import NotFit, NotRecoverable, RegionAway, SourceAway, SourceRefused
 from holdfast.backup.lsn import parse_lsn
 from holdfast.backup.model import BackupKind, Target, TargetKind
+from holdfast.bootstrap.main import _commands
+from holdfast.interfaces.cli.app import build
 
 STANZA = "orders"
 PASSPHRASE = "not-to-be-seen-anywhere"
+
+ESTATE = """\
+version: 1
+regions: {{eu: {{name: Europe}}}}
+clusters:
+  print:
+    name: Print
+    region: eu
+    components:
+      web: {{name: Web, checks: {{page: {{url: "http://127.0.0.1:1/"}}}}}}
+backup: {{stores: {{eu: {{to: "file://{folder}/eu"}}}}}}
+databases:
+  main:
+    name: Main
+    cluster: print
+    engine: pgbackrest
+    stanza: {stanza}
+    connection: {{host: 127.0.0.1, tls: "off"}}
+    copies: {{eu: {{}}}}
+"""
 
 
 class Kept:
@@ -273,3 +297,25 @@ def test_as_root_it_runs_as_the_owner_of_its_configuration(kept: Kept, tmp_path:
     os.chown(config, 65534, 65534)
     replace(kept.command, config=config, program=str(program)).run("info", patience=timedelta(seconds=30))
     assert told.read_text().strip() == "65534"
+
+
+def test_the_command_line_adopts_the_stanza_of_the_estate(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "holdfast.yaml"
+    config.write_text(ESTATE.format(folder=tmp_path, stanza=STANZA), encoding="utf-8")
+    monkeypatch.setenv("PGBACKREST_CONFIG", str(kept.config))
+    monkeypatch.setenv("PGPASSFILE", str(kept.folder / "pgpass"))
+
+    def run(*arguments: str) -> dict:  # type: ignore[type-arg]
+        command = ["backup", *arguments, "--config", str(config), "--json"]
+        ended = CliRunner().invoke(build(_commands), command)
+        assert ended.exit_code == 0, (ended.stdout, ended.stderr, ended.exception)
+        told = json.loads(ended.stdout)
+        assert isinstance(told, dict)
+        return told
+
+    taken = run("now", "main", "--full", "--label", "by hand")["backup"]
+    newest = run("list", "main")["backups"][-1]
+    assert newest["id"] == taken["id"] == kept.engine.backups()[-1].id
+    assert (newest["label"], newest["regions"]) == ("by hand", ["repo1"])

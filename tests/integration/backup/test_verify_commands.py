@@ -142,7 +142,7 @@ def test_killed_in_the_middle_the_next_one_begins_where_it_can(operator: Operato
         (operator.folder / "holdfast.yaml").write_text(slow, encoding="utf-8")
     copy = operator.warm / "copy"
     begun = copy / ("postmaster.pid" if moment == "running" else "holdfast-restore.json")
-    command = [PROGRAM, *operator.arguments("verify", "shop", "--newest", "--region", "eu")]
+    command = [*PROGRAM, *operator.arguments("verify", "shop", "--newest", "--region", "eu")]
     working = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + PATIENCE_S
     while not begun.exists() and working.poll() is None and time.monotonic() < deadline:

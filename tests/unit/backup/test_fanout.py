@@ -1,4 +1,5 @@
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import pytest
@@ -86,6 +87,40 @@ def test_what_is_away_for_a_moment_is_asked_again() -> None:
     with fan_over(region) as fan:
         put_many(fan, 1)
     assert region.keys == ["db/0"]
+
+
+class LaterClock(SystemClock):
+    """Much later than it was, once it is told."""
+
+    passed_s = 0.0
+
+    def monotonic(self) -> float:
+        return SystemClock.monotonic(self) + self.passed_s
+
+
+@pytest.mark.parametrize(
+    ("passed_s", "others", "waited_for"), [(3600.0, 0, True), (3600.0, 1, False), (0.0, 0, False)]
+)
+def test_the_last_region_of_a_long_backup_may_restart(passed_s: float, others: int, waited_for: bool) -> None:
+    @dataclass(slots=True)
+    class Restarting(MemoryRegion):
+        left: int = 50
+
+        def put(self, key: str, content: bytes | memoryview) -> None:
+            if self.left:
+                self.left -= 1
+                raise RegionAway("it restarts")
+            MemoryRegion.put(self, key, content)
+
+    clock, region = LaterClock(), Restarting("one")
+    regions = [region, *(MemoryRegion(f"other-{number}") for number in range(others))]
+    with FanOut(regions, clock, limit_bytes=LIMIT, workers=1, retry_after_s=(0.001,)) as fan:
+        clock.passed_s = passed_s
+        fan.put("db/0", b"")
+        with nullcontext() if waited_for or others else pytest.raises(RegionAway, match="it restarts"):
+            fan.settle()
+        assert ("one" in fan.complete) is waited_for
+    assert (region.keys == ["db/0"]) is waited_for
 
 
 def test_an_answer_that_was_lost_counts_as_success() -> None:

@@ -1,5 +1,6 @@
 import hashlib
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -199,3 +200,20 @@ def test_times_are_the_servers_and_the_end_is_not_before_the_beginning() -> None
     assert backup.started_at == source.identity.at
     assert backup.finished_at >= backup.started_at
     assert backup.id.startswith("20261122T120000Z-")
+
+
+def test_two_that_are_taken_at_once_are_two_backups() -> None:
+    one, two = MemoryRegion("one"), MemoryRegion("two")
+    with ThreadPoolExecutor(4) as threads:
+        takings = [
+            threads.submit(taker_of(ScriptedSource(ARCHIVES), one, two).take, "main") for _ in range(4)
+        ]
+        taken = {each.result().backup.id for each in takings}
+    assert len(taken) == 4
+    assert {each.id for each in listed_in(one)} == taken
+    assert {each.id for each in listed_in(two)} == taken
+
+
+def test_without_a_region_nothing_is_taken() -> None:
+    with pytest.raises(RegionRefused, match="there are none"):
+        taker_of(ScriptedSource(ARCHIVES)).take("main")

@@ -140,7 +140,8 @@ class Command:
 
     def _owner(self) -> pwd.struct_passwd | None:
         """As root it would leave files that its owner's own runs cannot read: then it runs as that owner."""
-        candidates = CONFIGURATIONS if self.config is None else (self.config,)
+        named = self.config or os.environ.get("PGBACKREST_CONFIG")
+        candidates = (Path(named),) if named else CONFIGURATIONS
         file = next((each for each in candidates if each.is_file()), None)
         if os.geteuid() != 0 or file is None or file.stat().st_uid == 0:
             return None

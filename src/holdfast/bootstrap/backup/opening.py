@@ -2,15 +2,14 @@
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast.adapters.objectstore.regions import open_region
 from holdfast.adapters.packing.sealed import HOW
 from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.backup.errors import KeyMissing, RegionRefused
-from holdfast.backup.ports import Listed, Packer, Region
+from holdfast.backup.ports import Packer, Region
 from holdfast.bootstrap.backup.unopened import UnopenedRegion
 from holdfast.bootstrap.estates import secret_of
 from holdfast.estate.backup import Store
@@ -47,45 +46,6 @@ def _opened(estate: Estate, key: str, config: Path) -> Region:
         return region_of(estate, key, config)
     except HoldfastError as error:
         return UnopenedRegion(key, error)
-
-
-class Unopened:
-    """A `Region` that refuses everything, for the reason that it could not be opened."""
-
-    def __init__(self, name: str, why: HoldfastError) -> None:
-        self.name = name
-        self._why = why
-
-    def put(self, key: str, content: bytes | memoryview) -> None:
-        raise self._refusal()
-
-    def replace(self, key: str, content: bytes | memoryview) -> None:
-        raise self._refusal()
-
-    def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        raise self._refusal()
-
-    def listed(self, prefix: str, after: str = "") -> Iterator[Listed]:
-        raise self._refusal()
-
-    def delete(self, keys: Sequence[str]) -> None:
-        raise self._refusal()
-
-    def lock(self, key: str, until: datetime) -> bool:
-        raise self._refusal()
-
-    def locked_until(self, key: str) -> datetime | None:
-        raise self._refusal()
-
-    def _refusal(self) -> RegionRefused:
-        return RegionRefused(str(self._why), hint=self._why.hint)
-
-
-def _opened(estate: Estate, key: str, config: Path) -> Region:
-    try:
-        return region_of(estate, key, config)
-    except HoldfastError as error:
-        return Unopened(key, error)
 
 
 def packer_for(estate: Estate, config: Path) -> Packer:

@@ -12,6 +12,7 @@ from holdfast.backup.parents import Choice, parent_for
 from holdfast.backup.ports import Packer, Region
 from holdfast.backup.sweeping import sweep
 from holdfast.backup.taking import Taken, Taker
+from holdfast.bootstrap.backup.engines import engine_for, listed_by, taken_by
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.progress import Reported
 from holdfast.bootstrap.backup.sources import source_for
@@ -42,10 +43,8 @@ class LocalBackups:
         estate = read_estate(place.config)
         database = declared(estate, request.database)
         if database.engine != "native":
-            raise SourceRefused(
-                f"backups of {request.database} are taken by engine {database.engine}",
-                hint="take it with that one",
-            )
+            engine = engine_for(estate, request.database, place.config, self._clock, Reported(report))
+            return taken_by(engine, request, self._clock)
         source = source_for(database, place.config)
         regions = regions_of(estate, request.database, place.config)
         packer = packer_for(estate, place.config)
@@ -53,8 +52,10 @@ class LocalBackups:
         choice = Choice(None, why="it was asked for")
         if not request.full:
             progress.note("looking for the newest backup")
-            held, _ = self._held(regions, request.database)
+            held, away = self._held(regions, request.database)
             choice = parent_for(held, source.identify())
+            if choice.parent is None and away:
+                choice = Choice(None, why=f"{choice.why}; not looked at: {', '.join(away)}")
         if request.dry_run:
             return _would_take(choice)
         began = self._clock.monotonic()
@@ -64,6 +65,9 @@ class LocalBackups:
         return _outcome(taken, why, timedelta(seconds=self._clock.monotonic() - began))
 
     def listed(self, place: Place, database: str, region: str | None) -> BackupsListed:
+        estate = read_estate(place.config)
+        if declared(estate, database).engine != "native":
+            return listed_by(engine_for(estate, database, place.config, self._clock), region)
         regions = self._regions(place, database, region)
         held, away = self._held(regions, database)
         if not held:

@@ -12,6 +12,7 @@ from holdfast.backup.holdings import holdings_of
 from holdfast.backup.looking import Wanted
 from holdfast.backup.model import Backup, Suspicion, Target, TargetKind
 from holdfast.backup.ports import Progress, Region
+from holdfast.backup.records import utc
 from holdfast.backup.verification import Verification
 from holdfast.backup.verified_points import NEWEST, Point, Which, older, seed_of
 from holdfast.backup.verifying import Verifier
@@ -96,7 +97,7 @@ class LocalVerifications:
         regions = self._regions(place, database)
         watch = Watch(database, regions, self._clock, self._told)
         who = command_line()
-        mark = Suspicion(new_id(self._clock), since, self._clock.now(), f"{reason} ({who})")
+        mark = Suspicion(new_id(self._clock), utc(since), self._clock.now(), f"{reason} ({who})")
         return _outcome(watch.mark(mark, self._backups(regions, database)))
 
     def lift(self, place: Place, database: str, mark: str) -> MarkOutcome:
@@ -115,7 +116,7 @@ class LocalVerifications:
             yield Point(Which.ASKED, Target(TargetKind.LABEL, label=request.backup))
             return
         if request.at is not None:
-            yield Point(Which.ASKED, Target(TargetKind.TIME, time=request.at))
+            yield Point(Which.ASKED, Target(TargetKind.TIME, time=utc(request.at)))
             return
         if not request.older:
             yield NEWEST

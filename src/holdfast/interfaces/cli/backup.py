@@ -181,9 +181,10 @@ def _add_sweep(app: typer.Typer, commands: Callable[[], Commands]) -> None:
 
 def _print_outcome(outcome: BackupOutcome) -> None:
     what = outcome.kind if not outcome.parent else f"{outcome.kind}, of {outcome.parent}"
+    what += f" ({outcome.why})" if outcome.why else ""
     backup = outcome.backup
     if backup is None:
-        typer.echo(f"would take: {what}" + (f" ({outcome.why})" if outcome.why else ""))
+        typer.echo(f"would take: {what}")
     else:
         typer.echo(
             f"{backup.id}: {what}; {size_text(backup.raw_bytes)} in {outcome.took.total_seconds():.1f} s, "

@@ -171,7 +171,7 @@ def _advice(found: Finding) -> list[str]:
         return ["the check was not good at the beginning, and is good at the end: nothing turned bad"]
     told = f" ({last.text})" if last.text else ""
     return [
-        f"the check is not good from the beginning of what was searched to its end: {last.verdict.value}{told}",
+        f"the check is never good in what was searched, from its beginning on: {last.verdict.value}{told}",
         "  hint: let --between begin earlier, or search in a region that keeps more (holdfast backup points)",
         "  hint: and see that the check is true on a database that is well",
     ]
