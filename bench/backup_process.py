@@ -1,15 +1,17 @@
-"""Holdfast's side, as the process that takes backups: told on standard input what to do, it says how long it took.
+"""Holdfast's side, as the process that takes backups: told what to do, it says how long it took.
 
-In: a line of JSON each, `{"do": "full"}`. Out: a line of JSON, `{"took_s": 1.5, "stored_bytes": 5}`. First line
-in: where everything is. It receives WAL all the while.
+In, a line of JSON each: first where everything is, then `{"do": "full"}` and so on. Out, a line of JSON each:
+`{"took_s": 1.5, "stored_bytes": 5}`. It receives WAL all the while.
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from bench.processes import peak_memory_mb
 from holdfast.adapters.objectstore.regions import open_region
 from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.adapters.postgres.replication.source import PostgresSource
@@ -22,6 +24,7 @@ from holdfast.backup.receiving import Receiver, ReceiverSettings
 from holdfast.backup.restoring import Restorer
 from holdfast.backup.spool import Spool
 from holdfast.backup.taking import Taker
+from holdfast.bootstrap.backup.memory import give_back
 from holdfast.kernel.clock import SystemClock
 
 DATABASE = "bench"
@@ -107,7 +110,9 @@ class Side:
     def forget(self) -> dict[str, Any]:
         """Let go of all backups but the newest: not measured, and only for room on the disk."""
         for backup in self._holdings().backups[:-1]:
-            self._region.delete([each.key for each in self._region.listed(f"{DATABASE}/backups/{backup.id}/")])
+            self._region.delete(
+                [each.key for each in self._region.listed(f"{DATABASE}/backups/{backup.id}/")]
+            )
         return {}
 
     def _taker(self) -> Taker:
@@ -137,7 +142,11 @@ def main() -> None:
     side.start()
     for line in sys.stdin:
         told = json.loads(line)
-        print(json.dumps(getattr(side, told.pop("do"))(**told)), flush=True)
+        # The most memory since here (proc_pid_clear_refs(5)), so that each kind of work has its own figure.
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        answer = getattr(side, told.pop("do"))(**told)
+        give_back()
+        print(json.dumps({**answer, "memory_mb": peak_memory_mb(os.getpid())}), flush=True)
     side.stop()
 
 

@@ -1,4 +1,4 @@
-"""The database that backups are measured on: PostgreSQL with tables that compress partly, in a private folder."""
+"""The database that backups are measured on: tables that compress partly, in a private folder."""
 
 import os
 import subprocess
@@ -24,7 +24,8 @@ CREATE TABLE papers (id bigint PRIMARY KEY, text text);
 ALTER TABLE papers ALTER COLUMN text SET STORAGE PLAIN;
 """
 _ACCOUNTS = """
-INSERT INTO accounts SELECT id, id % 97, 0, 'a customer of branch ' || id % 97 FROM generate_series({0}, {1}) id
+INSERT INTO accounts
+SELECT id, id % 97, 0, 'a customer of branch ' || id % 97 FROM generate_series({0}, {1}) id
 """
 _PAPERS = """
 INSERT INTO papers SELECT id,

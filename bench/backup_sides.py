@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 from bench.backup_server import Server
-from bench.processes import peak_memory_mb
-
 from holdfast.adapters.postgres.restored import server as restored
 from holdfast.adapters.postgres.server.initialise import environment
 from holdfast.backup.recovery import RecoverySettings
@@ -63,6 +61,7 @@ class Holdfast:
             text=True,
         )
         self.phases: list[dict[str, float]] = []
+        self.memory_mb: dict[str, float] = {}
         self._tell(
             store=str(folder / "store"),
             spool=str(folder / "spool"),
@@ -88,9 +87,6 @@ class Holdfast:
         """A copy that `pitr` left goes on to a later place."""
         return self._do("warm", folder=str(folder), lsn=lsn)
 
-    def peak_memory_mb(self) -> float:
-        return peak_memory_mb(self._process.pid)
-
     def close(self) -> None:
         cast("IO[str]", self._process.stdin).close()
         try:
@@ -107,6 +103,7 @@ class Holdfast:
         if not line:
             raise SystemExit(f"Holdfast's side ended:\n{Path(self._log.name).read_text()[-3000:]}")
         answer: dict[str, float] = json.loads(line)
+        self.memory_mb[what] = max(self.memory_mb.get(what, 0.0), answer.pop("memory_mb"))
         if len(answer) > 1:
             self.phases.append({"what": what, **answer})  # type: ignore[dict-item]
         return answer.get("took_s", 0.0)
@@ -163,10 +160,12 @@ class PgBackRest:
         return self._run("--type=incr", "backup")
 
     def restore(self, folder: Path) -> float:
+        folder.mkdir(0o700)  # older ones want it to be there
         return self._run(f"--pg1-path={folder}", "--type=immediate", "restore")
 
     def pitr(self, folder: Path, lsn: str) -> float:
         began = time.perf_counter()
+        folder.mkdir(0o700)
         self._run(f"--pg1-path={folder}", "--type=lsn", f"--target={lsn}", "restore")
         where = f"--config={self._config} --stanza={STANZA} --pg1-path={folder}"
         command = f"{self._program} {where} archive-get %f %p"

@@ -1,9 +1,9 @@
 """Backups and restores of one database beside pgBackRest, Barman and `cp -r`, taking turns.
 
-Every round changes the database and lets each side take its turn, in another order each time. HOLDFAST_BENCH_MB
-is the database's size (2048, or 256 with --quick). PGBACKREST and BARMAN name the peers' programs, when they are
-not in PATH. A pgBackRest that does not know PostgreSQL 18 is measured on PostgreSQL 15, where neither PostgreSQL
-nor Holdfast has increments.
+Every round changes the database and lets each side take its turn, in another order each time.
+HOLDFAST_BENCH_MB is the database's size (2048, or 256 with --quick); HOLDFAST_BENCH_DIR a folder with a short
+path and room for ten times that. PGBACKREST and BARMAN name the peers' programs, when they are not in PATH.
+A pgBackRest that does not know PostgreSQL 18 is measured on PostgreSQL 15, which has no increments.
 """
 
 import os
@@ -57,6 +57,7 @@ class Arena:
         order = list(work)
         at = number % len(order)
         for name, each in order[at:] + order[:at]:
+            os.sync()  # nobody's turn pays for what another one wrote
             seconds = each()
             self.took.setdefault((what, name), []).append(seconds)
             print(f"  {what}: {name} {seconds:.2f} s", file=sys.stderr, flush=True)
@@ -71,10 +72,14 @@ def measure(options: Options) -> Sequence[Measurement]:
             round_of_backups(found, number)
         for number in range(runs):
             round_to_a_moment(found, number)
-        memory = found.holdfast.peak_memory_mb()
         where_time_goes(found)
         head = f"{actual:,.0f} MB, PostgreSQL {found.server.binaries.major}"
-        return [*measurements(found.took, head), Measurement("  memory", "MB", [memory], at_most(MEMORY_MB))]
+        memory = [
+            Measurement(f"memory, {what}: Holdfast", "MB", [most], at_most(MEMORY_MB))
+            for what, most in found.holdfast.memory_mb.items()
+            if what != "forget"
+        ]
+        return [*measurements(found.took, head), *memory]
 
 
 def round_of_backups(arena: Arena, number: int) -> None:
@@ -203,12 +208,16 @@ def measurements(took: dict[tuple[str, str], list[float]], head: str) -> Iterato
     if not any(name.startswith("pgBackRest") for _, name in took):
         yield not_measured("pgBackRest", "not installed: apt-get install pgbackrest, or PGBACKREST=...")
     if not any(name.startswith("Barman") for _, name in took):
-        yield not_measured("Barman", "not installed: pip install barman psycopg2-binary, and rsync; or BARMAN=...")
+        yield not_measured(
+            "Barman", "not installed: pip install barman psycopg2-binary, and rsync; or BARMAN=..."
+        )
 
 
 def ratio(name: str, ours: Sequence[float], theirs: Sequence[float], target: Target | None) -> Measurement:
     """Of rounds: what disturbed a round disturbed both."""
-    return Measurement(name, "times", [mine / other for mine, other in zip(ours, theirs, strict=True)], target)
+    return Measurement(
+        name, "times", [mine / other for mine, other in zip(ours, theirs, strict=True)], target
+    )
 
 
 def where_time_goes(arena: Arena) -> None:

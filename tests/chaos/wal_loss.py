@@ -64,7 +64,8 @@ def committed(folder: Path) -> set[int]:
     first = min(wal)
     content = bytearray()
     for segment in sorted(wal):
-        assert len(content) == segment.start - first.start, "a hole"
+        if len(content) != segment.start - first.start:
+            break  # behind a hole nothing can be replayed
         content += wal[segment]
     return {
         each.xid & 0xFFFFFFFF

@@ -23,7 +23,7 @@ from holdfast.backup.copying import Copier, lacking
 from holdfast.backup.errors import AlreadyThere, RegionAway, RegionRefused
 from holdfast.backup.holdings import holdings_of
 from holdfast.backup.ports import Region
-from holdfast.backup.scrubbing import Scrubber
+from holdfast.backup.scrubbing import Harm, Scrubber
 from holdfast.backup.taking import Silent
 from holdfast.estate.backup import Keep
 from holdfast.kernel.clock import ManualClock
@@ -360,6 +360,34 @@ def test_a_damaged_object_that_is_locked_is_healed_above_and_locked_again(s3: S3
     assert (found.key, found.healed_from) == (full.index.key, "us")
     assert region.get(full.index.key) == other.get(full.index.key)
     assert region.locked_until(full.index.key) == until
+
+
+def test_in_a_locked_bucket_nothing_that_an_intruder_deletes_or_overwrites_is_lost(s3: S3Server) -> None:
+    place = s3.bucket(locks=True)
+    region, memory = locked(place), MemoryRegion("memory")
+    full = put_backup([region, memory], 1)
+    put_wal([region, memory], 2)
+    before = contents(memory)
+    for key in before:
+        region.lock(key, datetime.now(UTC) + timedelta(days=3))
+    bucket, prefix = place.to.removeprefix("s3://").split("/", 1)
+    with closing(s3.client()) as client:
+        for number, key in enumerate(before):
+            name = f"{prefix}/{key}"
+            if number % 3:
+                client.put_object(Bucket=bucket, Key=name, Body=b"your files are encrypted")
+            if number % 3 < 2:
+                client.delete_object(Bucket=bucket, Key=name)
+    clock = ManualClock(at(9))
+    found = Scrubber(region, [], clock, Silent()).scrub(DB)
+    assert {each.harm for each in found.standing} == {Harm.HIDDEN, Harm.DAMAGED}
+    result = Scrubber(region, [], clock, Silent()).scrub(DB, heal=True)
+    assert result.standing == ()
+    assert {each.healed_from for each in result.harmed} == {"eu"}
+    assert {each.key: region.get(each.key) for each in region.listed("")} == before
+    assert all(region.locked_until(key) for key in before)
+    assert Scrubber(region, [], clock, Silent()).scrub(DB).harmed == ()
+    assert full.id in {each.id for each in holdings_of(region, DB, clock).backups}
 
 
 # --- from one store to another

@@ -147,7 +147,7 @@ def test_a_pause_makes_a_longer_step_and_no_jump() -> None:
 def test_what_fell_and_should_not_and_what_rose_and_may() -> None:
     quiet = [{"deletes": 50.0, "drops": 0.0, TABLE: 5000.0, "changed": 0.2}] * 8
     before, newest = history(
-        [*quiet, {"deletes": 90_000.0, "drops": 12.0, TABLE: 50_000.0, "changed": 0.001}]
+        [*quiet, {"deletes": 90_000.0, "drops": 60.0, TABLE: 50_000.0, "changed": 0.001}]
     )
     verdicts = judged(before, newest)
     assert {each.figure for each in verdicts if each.standing is Standing.JUMPED} == {"deletes", "drops"}

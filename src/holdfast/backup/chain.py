@@ -132,21 +132,23 @@ def reaches_of(holdings: Holdings) -> list[Reach]:
     return sorted(found, key=lambda each: (each.line.timeline, each.run.end))
 
 
-def windows_of(holdings: Holdings) -> list[RecoveryWindow]:
+def windows_of(holdings: Holdings, reaches: Sequence[Reach] | None = None) -> list[RecoveryWindow]:
     """Every span of time that this region alone restores, sorted by its start.
 
     Two overlap when a timeline was written on after another had left it: each has its own history.
     """
-    windows = [each.window(holdings.region) for each in reaches_of(holdings)]
+    found = reaches_of(holdings) if reaches is None else reaches
+    windows = [each.window(holdings.region) for each in found]
     return sorted(windows, key=lambda each: (each.start, each.timeline))
 
 
-def covered_until(holdings: Holdings) -> datetime | None:
+def covered_until(holdings: Holdings, reaches: Sequence[Reach] | None = None) -> datetime | None:
     """The moment until which nothing that was committed is missing here; None when nothing is restorable.
 
     It is that of the newest timeline's history: what another one wrote on is not the database any more.
     """
-    reaches = reaches_of(holdings)
+    if reaches is None:
+        reaches = reaches_of(holdings)
     if not reaches:
         return None
     return max(each.covered_until for each in reaches if each.line.timeline == reaches[-1].line.timeline)
@@ -250,14 +252,14 @@ def _next_backup(backups: Iterable[Backup], line: Line, place: Lsn) -> datetime 
     return min(behind, default=None)
 
 
-def plan_for(holdings: Holdings, target: Target) -> RestorePlan:
+def plan_for(holdings: Holdings, target: Target, known: Sequence[Reach] | None = None) -> RestorePlan:
     """What to restore, and with which WAL, to come to the target; from the newest backup before it.
 
     Without a timeline it looks on the newest one first. Raises NotRecoverable, which says what there is.
     """
     reaches = [
         each
-        for each in reversed(reaches_of(holdings))
+        for each in reversed(reaches_of(holdings) if known is None else known)
         if target.timeline is None or each.line.stretch_of(target.timeline) is not None
     ]
     if target.timeline is not None:

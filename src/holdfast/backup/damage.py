@@ -67,8 +67,8 @@ RULES: Mapping[str, Rule] = {
     "changed": Rule("share of the database that changed", 0.3, least=0.05, falls=False),
     "size": Rule("bytes of the database", 0.04, grows=True, least=1024 * 1024),
     "deletes": Rule("rows deleted", 0.5, least=1000, falls=False),
-    "drops": Rule("tables dropped", 0.2, least=3, falls=False),
-    "truncates": Rule("tables emptied", 0.2, least=3, falls=False),
+    "drops": Rule("files of dropped tables", 0.2, least=20, falls=False),
+    "truncates": Rule("files of tables emptied or written anew", 0.2, least=20, falls=False),
 }
 """Rows of a table are named `rows:DATABASE.SCHEMA.TABLE`."""
 ROWS_RULE = Rule("rows", 0.06, grows=True, least=100, rises=False)

@@ -86,7 +86,7 @@ class Engine(Protocol):
         ...
 
     def restore(self, target: Target, folder: Path) -> Kept:
-        """Lay a data directory out in `folder`: the server started in it recovers to `target`, and takes writes.
+        """Lay a data directory out: the server started in it recovers to `target`, and takes writes.
 
         The folder must be empty or not exist. No archiving goes on in it, and it has no upstream. The backup
         that it began with is returned.

@@ -22,8 +22,8 @@ PATIENCE_SHARE = 0.25
 """and this share of the backup's whole time on top: a long one can wait longer for a region that moves."""
 RETRY_AFTER_S = (0.5, 2.0)
 LAST_PATIENCE_S = 120.0
-"""The only region that is left is asked again for `PATIENCE_SHARE` of the time that has passed, at most so long:
-one that restarts costs no backup of hours, and one that never answered is given up at once."""
+"""The only region that is left is asked again for `PATIENCE_SHARE` of the time that has passed, at most so
+long: one that restarts costs no backup of hours, and one that never answered is given up at once."""
 _LOOK_EVERY_S = 1.0
 
 
@@ -78,7 +78,7 @@ class FanOut:
         self._limit = limit_bytes
         self._patience_s = patience_s
         self._retry_after_s = tuple(retry_after_s) or (0.0,)
-        self._began = clock.monotonic()
+        self._began = self._counted_until = clock.monotonic()
         self._held = 0
         self._closed = False
         self._changed = threading.Condition()
@@ -169,7 +169,9 @@ class FanOut:
             raise RegionAway("the backup was given up")
         began = self._clock.monotonic()
         self._changed.wait(_LOOK_EVERY_S)
-        waited = self._clock.monotonic() - began
+        now = self._clock.monotonic()
+        # Several threads may wait at the same time, which is counted once.
+        waited, self._counted_until = max(now - max(began, self._counted_until), 0.0), now
         good = [lane for lane in self._lanes if lane.good]
         late = [lane for lane in good if not lane.idle]
         if len(late) == len(good):

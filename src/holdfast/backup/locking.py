@@ -1,20 +1,21 @@
 """What the recovery window still needs is locked, so that nobody deletes it, whoever they are.
 
-A piece of WAL is locked for the window, from when it was written. A backup is needed until the window has
-left the next one behind: as long as it is the newest, its lock is made longer day by day, and that of all it
-is an increment of. So an intruder who has every right leaves the whole window behind, on the day they come.
+A backup is needed until the window has left the next one behind: as long as it is the newest, its lock is
+made longer day by day, and that of all it is an increment of. The same is true of WAL, from which the moments
+up to the next backup are restored. So an intruder who has every right leaves the whole window as it is.
 
-Locks are irrevocable. So what is due to go is never locked anew, and a clock that runs ahead locks nothing for
-longer than the database's own times bear out.
+Locks are irrevocable. So what is due to go is never locked anew, and a clock that runs ahead locks nothing
+for longer than the database's own times bear out.
 """
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from holdfast.backup import layout
-from holdfast.backup.chain import chain_of, whole_chains
-from holdfast.backup.model import Backup, Holdings
+from holdfast.backup.chain import chain_of, needed_from, whole_chains
+from holdfast.backup.model import Backup, Holdings, WalPiece
 from holdfast.backup.ports import Region
 from holdfast.backup.retention import expiring
 from holdfast.backup.side_by_side import side_by_side
@@ -22,6 +23,8 @@ from holdfast.estate.backup import Keep
 
 AHEAD = timedelta(days=8)
 """So far may our clock be before the newest that the database told: a region's last backup may be old."""
+PART_AFTER = timedelta(hours=1)
+"""A part of a segment that is still alone then is locked too."""
 MOST_AT_ONCE = 5000
 """Objects that are locked in one go, the newest first. After a start all are looked at once."""
 THREADS = 8
@@ -37,7 +40,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """What came of it: so many objects were locked, or found to be, and so many are left for the next time."""
+    """What came of it: so many objects were locked, and so many are left for the next time."""
 
     objects: int
     left: int
@@ -50,33 +53,66 @@ def wanted_locks(holdings: Holdings, keep: Keep, now: datetime) -> Iterator[Want
     if newest is None:
         return
     now = min(now, newest + AHEAD)
+    whole = whole_chains(holdings)
+    usable = sorted((each for each in holdings.backups if each.id in whole), key=lambda each: each.stop_lsn)
+    needed = _backups_until(usable, now)
     gone_wal = set(let_go.wal)
-    for piece in reversed(holdings.wal):
-        until = _midnight((piece.commit_at or piece.covered_at or now) + keep.window)
+    lines = {
+        timeline: _Line([each for each in usable if each.timeline >= timeline], needed, now)
+        for timeline in {each.segment.timeline for each in holdings.wal}
+    }
+    for piece in _lasting(holdings.wal, now):
+        until = _midnight(lines[piece.segment.timeline].until(piece) + keep.window)
         if piece not in gone_wal and until > now:
             yield Wanted(piece.key, until)
     gone = {each.id for each in let_go.backups}
-    for backup, until in _backups(holdings, keep, now):
+    for backup in reversed(usable):
+        until = _midnight(needed[backup.id] + keep.window)
         if backup.id not in gone and until > now:
             yield Wanted(layout.record_key(backup.database, backup.id), until)
             for each in backup.objects:
                 yield Wanted(each.key, until)
 
 
-def _backups(holdings: Holdings, keep: Keep, now: datetime) -> Iterator[tuple[Backup, datetime]]:
-    """Backups, newest first, and until when the window needs them: for themselves, or for their increments."""
-    whole = whole_chains(holdings)
-    usable = sorted((each for each in holdings.backups if each.id in whole), key=lambda each: each.stop_lsn)
-    followed: dict[int, datetime] = {}
+def _lasting(wal: Sequence[WalPiece], now: datetime) -> Iterator[WalPiece]:
+    """Newest first, without parts that whole segments replace, or soon will: locked they would stay."""
+    whole = {each.segment for each in wal if each.is_whole}
+    for piece in reversed(wal):
+        told = piece.covered_at or piece.commit_at or now
+        if piece.is_whole or (piece.segment not in whole and told <= now - PART_AFTER):
+            yield piece
+
+
+def _backups_until(usable: Sequence[Backup], now: datetime) -> Mapping[str, datetime]:
+    """The last moment that is restored from each backup: for its own sake, or for its increments'."""
     until: dict[str, datetime] = {}
-    for backup in reversed(usable):
-        left_behind = followed.get(backup.timeline, now)
-        followed[backup.timeline] = backup.finished_at
-        needed = _midnight(left_behind + keep.window)
+    for number, backup in enumerate(usable):
+        following = (each.finished_at for each in usable[number + 1 :] if each.timeline >= backup.timeline)
+        last = next(following, now)
         for link in chain_of(usable, backup.id):
-            until[link.id] = max(until.get(link.id, needed), needed)
-    for backup in reversed(usable):
-        yield backup, until[backup.id]
+            until[link.id] = max(until.get(link.id, last), last)
+    return until
+
+
+class _Line:
+    """The backups that the WAL of a timeline may lead to, in the order of their places."""
+
+    def __init__(self, backups: Sequence[Backup], needed: Mapping[str, datetime], now: datetime) -> None:
+        self._backups = backups
+        self._stops = [each.stop_lsn for each in backups]
+        self._needed = needed
+        self._now = now
+
+    def until(self, piece: WalPiece) -> datetime:
+        """The last moment that is restored with this piece: when the next backup finished, or later."""
+        behind = bisect_left(self._stops, piece.end_lsn)
+        last = self._backups[behind].finished_at if behind < len(self._backups) else self._now
+        for backup in self._backups[bisect_right(self._stops, piece.start_lsn) :]:
+            if needed_from(backup) >= piece.end_lsn:
+                break
+            # It becomes consistent with it only.
+            last = max(last, self._needed[backup.id])
+        return last
 
 
 def _newest(holdings: Holdings) -> datetime | None:

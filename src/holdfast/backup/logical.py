@@ -111,7 +111,7 @@ class Loading(Protocol):
 class NewServers(Protocol):
     """Makes a new server in a folder, which runs inside the block and is stopped behind it. Raises NotFit."""
 
-    def __call__(self, folder: Path) -> AbstractContextManager[Loading]: ...
+    def __call__(self, folder: Path, /) -> AbstractContextManager[Loading]: ...
 
 
 class LogicalTier:

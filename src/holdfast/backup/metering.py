@@ -56,6 +56,10 @@ class Metered:
         return self._region.locked_until(key)
 
 
+NAMES = {"fetching": "fetch", "syncing": "unpack", "fetching WAL": "fetch", "replaying": "replay"}
+"""What a record calls the phases of a restore. Most is unpacked while the rest is being fetched."""
+
+
 class PhaseTimes:
     """A `Progress` that also keeps how long each phase took: until the next one began."""
 
@@ -83,7 +87,7 @@ class PhaseTimes:
         with self._mutex:
             if self._running is not None:
                 name, began = self._running
-                self._ended.append(Phase(name, self._clock.monotonic() - began))
+                self._ended.append(Phase(NAMES.get(name, name), self._clock.monotonic() - began))
                 self._running = None
 
     def forget(self) -> None:

@@ -132,14 +132,14 @@ def known_of(
         held.region,
         held.listed_at,
         "",
-        covered_until(held),
-        tuple(windows_of(held)),
+        covered_until(held, reaches),
+        tuple(windows_of(held, reaches)),
         tuple(gaps_of(held)),
         tuple(_points(held, reaches, pace)),
         tuple(_unrestorable(held, reaches)),
         tuple(each for each in held.suspects if each.lifted_at is None),
         sum(each.stored_bytes for each in held.backups) + sum(each.stored_bytes for each in held.wal),
-        _expected_newest(held, pace),
+        _expected_newest(held, reaches, pace),
         _verified(held.region, verifications),
         sampled,
         tuple(damaged),
@@ -188,9 +188,9 @@ def _unrestorable(held: Holdings, reaches: Sequence[Reach]) -> Iterator[tuple[st
     yield from ((key, "it does not decode") for key in held.unreadable)
 
 
-def _expected_newest(held: Holdings, pace: Pace | None) -> timedelta | None:
+def _expected_newest(held: Holdings, reaches: Sequence[Reach], pace: Pace | None) -> timedelta | None:
     try:
-        return expected_of(plan_for(held, Target()), pace)
+        return expected_of(plan_for(held, Target(), reaches), pace)
     except NotRecoverable:
         return None
 

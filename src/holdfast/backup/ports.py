@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import StoredObject
@@ -68,6 +68,27 @@ class Region(Protocol):
 
     def locked_until(self, key: str) -> datetime | None:
         """Until when an object is locked; None when it is not."""
+        ...
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A region that may keep what somebody deleted or overwrote. Raises RegionAway, RegionRefused."""
+
+    def hidden(self, prefix: str) -> Sequence[str]:
+        """Keys of objects that a plain delete hid, and that are still there below it. We delete otherwise."""
+        ...
+
+    def unhide(self, keys: Sequence[str]) -> None:
+        """Bring such objects back."""
+        ...
+
+    def earlier(self, key: str) -> Iterator[bytes]:
+        """What was stored under a key before what is there now, the newest first."""
+        ...
+
+    def kept_until(self, key: str) -> datetime | None:
+        """Until when any of it is locked, what is there now or what was before; None when nothing is."""
         ...
 
 

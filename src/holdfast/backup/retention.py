@@ -6,8 +6,8 @@ it is consistent; at least `minimum` restorable backups; and what all of these a
 
 The window ends with the newest moment that is restorable, and days, weeks and months are counted where there
 are points: so an outage of backups lets nothing expire, nor does a clock that runs ahead. What was not
-finished, cannot be restored just now, or is newer than the window's beginning is left alone: a backup may be
-under way, a region may be catching up, a gap may be healed. While there is a suspicion, nothing expires that
+finished, or is newer than the window's beginning, is left alone: a backup may be under way, a region may be
+catching up. So is what would be a point of a period if it were whole: it may be healed. While there is a suspicion, nothing expires that
 is older than the suspicion, nor any WAL.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from holdfast.backup.chain import Reach, covered_until, needed_from, reached_at, reaches_of, runs_of
-from holdfast.backup.lines import Line, lines_of
+from holdfast.backup.lines import Line, line_of, lines_of
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import Backup, BackupKind, Holdings, WalPiece
 from holdfast.estate.backup import Keep
@@ -71,49 +71,61 @@ class _Needed:
 
 def expiring(holdings: Holdings, keep: Keep, now: datetime, locked: Collection[str] = ()) -> Expiry:
     """What may go from a region at `now`. `locked` are ids of backups that nobody can delete: they stay."""
-    newest = covered_until(holdings)
+    reaches = reaches_of(holdings)
+    newest = covered_until(holdings, reaches)
     if newest is None or holdings.unreadable:
         # What a record said that does not decode may be a suspicion, or what others are increments of.
         why = "nothing here can be restored" if newest is None else f"{holdings.unreadable[0]} is unreadable"
         return Expiry((), (), {each.id: (why,) for each in holdings.backups})
     edge = min(now, newest) - keep.window
-    reaches = reaches_of(holdings)
-    reasons: dict[str, list[str]] = {}
-    needed = _Needed()
-
-    def point(reach: Reach, backup: Backup, why: str) -> None:
-        reasons.setdefault(backup.id, []).append(why)
-        needed.add(reach.line, needed_from(backup), backup.stop_lsn)
-
-    for reach in reaches:
-        base = _window_base(reach, edge)
-        if base is None:
-            continue
-        inside = [each for each in reach.backups if each.stop_lsn >= base.stop_lsn]
-        for backup in inside:
-            point(reach, backup, "window" if backup.finished_at >= edge else "before the window")
-        needed.add(reach.line, needed_from(base), reach.run.end)
-    places = {backup.id: (reach, backup) for reach in reaches for backup in reach.backups}
-    restorable = sorted(places.values(), key=lambda each: (each[1].finished_at, each[1].id), reverse=True)
-    for reach, backup, why in _points(restorable, keep):
-        point(reach, backup, why)
-    for backup in _left_alone(holdings, edge, locked):
-        reasons.setdefault(backup.id, []).append("locked" if backup.id in locked else "newer than the window")
-        if backup.id in places:
-            needed.add(places[backup.id][0].line, needed_from(backup), backup.stop_lsn)
-    for reach, backup in restorable:
-        if sum(1 for id_ in reasons if id_ in places) >= keep.minimum:
-            break
-        if backup.id not in reasons:
-            point(reach, backup, "minimum")
-    _with_their_chains(holdings.backups, reasons)
+    reasons, needed = _kept(holdings, reaches, keep, edge, locked)
     going = tuple(each for each in holdings.backups if each.id not in reasons)
-    needed.joined()
     expired = set(_superseded(holdings.wal))
     if suspect_since(holdings) is None:
         expired |= set(_expired_wal(holdings, reaches, needed, edge))
     wal = tuple(each for each in holdings.wal if each in expired)
     return Expiry(going, wal, {id_: tuple(why) for id_, why in reasons.items()})
+
+
+def _kept(
+    holdings: Holdings, reaches: Sequence[Reach], keep: Keep, edge: datetime, locked: Collection[str]
+) -> tuple[dict[str, list[str]], _Needed]:
+    """By id, why a backup stays; and the WAL that is needed."""
+    reasons: dict[str, list[str]] = {}
+    needed = _Needed()
+    places = {backup.id: reach.line for reach in reaches for backup in reach.backups}
+
+    def stays(backup: Backup, why: str) -> None:
+        reasons.setdefault(backup.id, []).append(why)
+        line = places.get(backup.id) or line_of(backup.timeline, holdings.histories)
+        needed.add(line, needed_from(backup), backup.stop_lsn)
+
+    for reach in reaches:
+        base = _window_base(reach, edge)
+        if base is None:
+            continue
+        needed.add(reach.line, needed_from(base), reach.run.end)
+        for backup in reach.backups:
+            if backup.stop_lsn >= base.stop_lsn:
+                stays(backup, "window" if backup.finished_at >= edge else "before the window")
+    newest_first = sorted(holdings.backups, key=lambda each: (each.finished_at, each.id), reverse=True)
+    restorable = [each for each in newest_first if each.id in places]
+    for backup, why in _points(restorable, keep):
+        stays(backup, why)
+    for backup, why in _points(newest_first, keep):
+        if backup.id not in places:
+            # What it lacks may be healed from another region, or was not listed just now.
+            stays(backup, f"{why}, should it be healed")
+    for backup in _left_alone(holdings, edge, locked):
+        stays(backup, "locked" if backup.id in locked else "newer than the window")
+    for backup in restorable:
+        if sum(1 for id_ in reasons if id_ in places) >= keep.minimum:
+            break
+        if backup.id not in reasons:
+            stays(backup, "minimum")
+    _with_their_chains(holdings.backups, reasons)
+    needed.joined()
+    return reasons, needed
 
 
 def _window_base(reach: Reach, edge: datetime) -> Backup | None:
@@ -125,8 +137,8 @@ def _window_base(reach: Reach, edge: datetime) -> Backup | None:
     return before[-1] if before else reach.backups[0]
 
 
-def _points(restorable: Sequence[tuple[Reach, Backup]], keep: Keep) -> Iterator[tuple[Reach, Backup, str]]:
-    """The newest of each period, for so many periods. `restorable` is sorted with the newest first."""
+def _points(newest_first: Sequence[Backup], keep: Keep) -> Iterator[tuple[Backup, str]]:
+    """The newest of each period, for so many periods."""
     periods: tuple[tuple[str, int, Callable[[datetime], object]], ...] = (
         ("daily", keep.daily, lambda at: at.date()),
         ("weekly", keep.weekly, lambda at: at.isocalendar()[:2]),
@@ -134,11 +146,11 @@ def _points(restorable: Sequence[tuple[Reach, Backup]], keep: Keep) -> Iterator[
     )
     for why, count, period_of in periods:
         seen: set[object] = set()
-        for reach, backup in restorable:
+        for backup in newest_first:
             period = period_of(backup.finished_at)
             if period not in seen and len(seen) < count:
                 seen.add(period)
-                yield reach, backup, why
+                yield backup, why
 
 
 def _left_alone(holdings: Holdings, edge: datetime, locked: Collection[str]) -> Iterator[Backup]:

@@ -17,7 +17,7 @@ from holdfast.backup.copying import is_proven
 from holdfast.backup.errors import Damaged, RegionError
 from holdfast.backup.holdings import holdings_of
 from holdfast.backup.model import Suspicion
-from holdfast.backup.ports import Listed, Progress, Region
+from holdfast.backup.ports import Listed, Progress, Region, Versioned
 from holdfast.backup.records import decoded, decoded_backup
 from holdfast.backup.side_by_side import LIMIT_BYTES, THREADS, side_by_side
 from holdfast.kernel.clock import Clock
@@ -32,6 +32,8 @@ class Harm(StrEnum):
     """It is not what was stored."""
     MISSING = "missing"
     """A record names it, and it is not there, or has another size."""
+    HIDDEN = "hidden"
+    """Somebody deleted it, and the store has kept it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class Scrubber:
 
     def scrub(self, database: str, *, share: float = 1.0, turn: int = 0, heal: bool = False) -> Scrubbed:
         """Read a share of the objects of a database, and prove them. Records are all read, each time."""
+        hidden = self._hidden(database, heal=heal)
         held = holdings_of(self._region, database, self._clock)
         objects = list(self._objects(database))
         wanted = [each for each in objects if sampled(each.key, share, turn)]
@@ -120,7 +123,18 @@ class Scrubber:
         if heal and found:
             self._progress.note(f"healing {len(found)} objects")
             found = [self._healed(each) for each in found]
+        found = [*hidden, *found]
         return Scrubbed(self._region.name, held.listed_at, len(objects), len(read), sum(read), tuple(found))
+
+    def _hidden(self, database: str, *, heal: bool) -> list[Harmed]:
+        """What somebody deleted, and the store has kept. We let go of objects otherwise, so it was not us."""
+        region = self._region
+        if not isinstance(region, Versioned):
+            return []
+        keys = region.hidden(f"{database}/")
+        if heal:
+            region.unhide(keys)
+        return [Harmed(key, Harm.HIDDEN, healed_from=region.name if heal else "") for key in keys]
 
     def _objects(self, database: str) -> Iterator[Listed]:
         """Everything whose key tells what it must be."""
@@ -135,22 +149,28 @@ class Scrubber:
 
     def _healed(self, harmed: Harmed) -> Harmed:
         """Heal one object from the first region that has it unharmed, and read it back."""
-        for other in self._others:
-            try:
-                content = other.get(harmed.key)
-            except (RegionError, Damaged, FileNotFoundError):
-                continue
+        for name, content in self._candidates(harmed.key):
             if not is_sound(harmed.key, content):
                 continue
             try:
                 self._replace(harmed.key, content)
             except (RegionError, Damaged) as error:
                 return Harmed(harmed.key, harmed.harm, why_not=str(error))
-            return Harmed(harmed.key, harmed.harm, healed_from=other.name)
+            return Harmed(harmed.key, harmed.harm, healed_from=name)
         return Harmed(harmed.key, harmed.harm, why_not="no other region has it unharmed")
 
+    def _candidates(self, key: str) -> Iterator[tuple[str, bytes]]:
+        """What may be the object, and who has it: other regions, then what this one has kept of before."""
+        for other in self._others:
+            with suppress(RegionError, Damaged, FileNotFoundError):
+                yield other.name, other.get(key)
+        if isinstance(self._region, Versioned):
+            with suppress(RegionError, FileNotFoundError):
+                yield from ((self._region.name, content) for content in self._region.earlier(key))
+
     def _replace(self, key: str, content: bytes) -> None:
-        locked_until = self._region.locked_until(key)
+        region = self._region
+        locked_until = region.kept_until(key) if isinstance(region, Versioned) else region.locked_until(key)
         self._region.replace(key, content)
         with suppress(FileNotFoundError):
             if self._region.get(key) == content:

@@ -28,6 +28,8 @@ from holdfast.backup.errors import Damaged, Diverged, SpoolFull, SpoolTaken
 from holdfast.backup.lsn import Lsn, Segment, Timeline, format_lsn
 
 HISTORY = ".history"
+ALIGNED = 8
+"""Bytes. Records end at multiples of it (MAXALIGN)."""
 
 
 class ServerFile(msgspec.Struct, frozen=True):
@@ -353,13 +355,14 @@ class Spool:
 
 
 def _without_zeros(descriptor: int, size: int, step: int = 1 << 20) -> int:
-    """The length of a file without the zeros at its end."""
-    while size > 0:
-        start = max(size - step, 0)
-        content = os.pread(descriptor, size - start, start).rstrip(b"\0")
+    """The length of a file without the zeros at its end, but for those that align its last record."""
+    end = size
+    while end > 0:
+        start = max(end - step, 0)
+        content = os.pread(descriptor, end - start, start).rstrip(b"\0")
         if content:
-            return start + len(content)
-        size = start
+            return min(-(-(start + len(content)) // ALIGNED) * ALIGNED, size)
+        end = start
     return 0
 
 

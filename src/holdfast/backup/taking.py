@@ -91,7 +91,8 @@ class Taker:
     ) -> Taken:
         """Take one: an increment of `parent` when it is given and the server can, a full one otherwise.
 
-        Raises SourceError, or RegionError when no region took it: then there is no backup.
+        When it raises there is no backup: SourceError, RegionError when no region took it, or Damaged when
+        what the server sent cannot be read.
         """
         if len(label) > LONGEST_LABEL or not label.isprintable():
             raise SourceRefused(f"a label has at most {LONGEST_LABEL} characters, all of them printable")

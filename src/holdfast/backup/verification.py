@@ -30,6 +30,7 @@ from holdfast.backup.model import Target
 from holdfast.backup.ports import Region
 from holdfast.backup.records import decoded
 from holdfast.backup.verified_points import Which
+from holdfast.backup.wal_counts import WalCounts
 from holdfast.kernel.journal import JournalEntry
 
 ACTOR = "verification"
@@ -146,6 +147,8 @@ class Verification:
     tables: tuple[TableRows, ...] = ()
     unlogged: tuple[str, ...] = ()
     """Tables that a restore brings back empty."""
+    wal: WalCounts | None = None
+    """What was deleted since the newest point that was verified before; None when that is not known."""
     format: int = 1
 
     @property
@@ -221,6 +224,8 @@ def sample_of(verification: Verification) -> Sample | None:
     figures = {f"{ROWS}{each.name}": float(each.rows) for each in verification.tables}
     if verification.size_bytes is not None:
         figures["size"] = float(verification.size_bytes)
+    if verification.wal is not None:
+        figures |= verification.wal.figures
     return Sample(verification.reached_at, figures, verification.id)
 
 

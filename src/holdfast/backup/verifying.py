@@ -19,6 +19,7 @@ from holdfast.backup.damage import Standing as Damage
 from holdfast.backup.errors import BackupError, NotFit, RegionError, RestoreFailed
 from holdfast.backup.holdings import holdings_of
 from holdfast.backup.journal import Step, read_marker, this_boot
+from holdfast.backup.lines import line_of
 from holdfast.backup.looking import Looked, Wanted, look, problems_in
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.metering import Metered, PhaseTimes
@@ -29,6 +30,8 @@ from holdfast.backup.restoring import Postgres, Restorer, RunningCopy
 from holdfast.backup.unpacking import WAL, Silent
 from holdfast.backup.verification import How, PagesChecked, Problem, Standing, Subject, Verification
 from holdfast.backup.verified_points import Point, Which
+from holdfast.backup.wal_counts import MOST_READ, WalCounts, counts_of
+from holdfast.backup.wal_folder import WalFolder
 from holdfast.backup.warm import Afresh, Roll, WarmBase, WarmState, footing
 from holdfast.backup.watching import Told, Watch, new_id
 from holdfast.kernel.clock import Clock
@@ -73,6 +76,9 @@ class _Run:
     how: How = How.FRESH
     plan: RestorePlan | None = None
     holdings: Holdings | None = None
+    earlier: list[Verification] = field(default_factory=list)
+    """Of the newest points before, those that reached one."""
+    wal: WalCounts | None = None
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     reached: tuple[Lsn | None, datetime | None] = (None, None)
@@ -144,6 +150,11 @@ class Verifier:
     def _verified(self, run: _Run, base: WarmBase, wanted: Wanted, *, fresh: bool) -> None:
         run.holdings = holdings_of(self._region, self._database, self._clock)
         run.plan = plan = plan_for(run.holdings, run.point.target)
+        run.earlier = [
+            each
+            for each in records.verifications_in(self._region, self._database)
+            if each.which is Which.NEWEST and each.reached_at is not None
+        ]
         self._machine.end_leftover(base.copy)
         state = None if fresh else base.state()
         way = footing(state, run.holdings, plan, this_boot())
@@ -179,7 +190,7 @@ class Verifier:
             base.keep(replace(state, is_clean=False, boot=this_boot()))
             try:
                 self._restorer.bring_wal(way.plan, base.copy)
-                return self._started(way.plan, base)
+                return self._started(run, way.plan, base)
             except RestoreFailed as error:
                 run.remarks.append(f"the warm copy did not come up, and was laid out afresh: {error}")
                 run.how = How.FRESH
@@ -189,9 +200,9 @@ class Verifier:
         if fresh or base.state() is not None:
             # A server has run on it: only what was never finished is gone on with.
             base.remove()
-        return self._laid_out(plan, base)
+        return self._laid_out(run, plan, base)
 
-    def _laid_out(self, plan: RestorePlan, base: WarmBase) -> RunningCopy:
+    def _laid_out(self, run: _Run, plan: RestorePlan, base: WarmBase) -> RunningCopy:
         """Lay out from the backups; what a killed run has fetched of the same ones is not fetched again."""
         try:
             marker = read_marker(base.copy)
@@ -206,7 +217,7 @@ class Verifier:
             base.remove()
         try:
             self._restorer.lay_out(plan, base.copy, Way(resume=resumable))
-            return self._started(plan, base)
+            return self._started(run, plan, base)
         except RegionError:
             raise
         except (BackupError, OSError):
@@ -214,7 +225,24 @@ class Verifier:
             base.remove()
             raise
 
-    def _started(self, plan: RestorePlan, base: WarmBase) -> RunningCopy:
+    def _counted(self, run: _Run, plan: RestorePlan, base: WarmBase) -> WalCounts | None:
+        """What was deleted since the newest point that was verified before. Segments go while it replays."""
+        if run.point.which is not Which.NEWEST or not run.earlier:
+            return None
+        last = run.earlier[-1]
+        since, line = last.reached_lsn, line_of(plan.timeline, plan.histories)
+        stretch = None if last.timeline is None else line.stretch_of(last.timeline)
+        if since is None or stretch is None:
+            return None
+        end = max((each.end_lsn for each in plan.wal), default=since)
+        there = min((each.start_lsn for each in plan.wal), default=since)
+        if not max(there, stretch.start) <= since <= stretch.end or end - since > MOST_READ:
+            return None
+        size = plan.backup.segment_bytes
+        return counts_of(WalFolder(base.copy / WAL, size).along(line, since, end), since, size)
+
+    def _started(self, run: _Run, plan: RestorePlan, base: WarmBase) -> RunningCopy:
+        run.wal = self._counted(run, plan, base)
         # Until it answers; the restorer begins `replaying` then.
         self._times.begin("first answer", None)
         copy = self._restorer.recover(plan, base.copy)
@@ -284,6 +312,7 @@ class Verifier:
             tuple(looked.newest),
             looked.counted.tables,
             looked.counted.unlogged,
+            run.wal,
         )
 
     def _marked(self, run: _Run, record: Verification) -> Verification:
@@ -291,13 +320,11 @@ class Verifier:
         if record.which is not Which.NEWEST or run.holdings is None:
             return record
         try:
-            before = records.verifications_in(self._region, self._database)
-            before = [each for each in before if each.which is Which.NEWEST and each.reached_at is not None]
-            good = records.last_passed(before)
+            good = records.last_passed(run.earlier)
             remarks = list(record.remarks)
             if good is not None and record.tables:
                 remarks += fallen(good.tables, record.tables)
-            problems = [*record.problems, *self._jumped(run.holdings, before, record)]
+            problems = [*record.problems, *self._jumped(run.holdings, run.earlier, record)]
             self._suspect(run.holdings, good, problems)
         except BackupError as error:
             return replace(record, remarks=(*record.remarks, f"marks could not be kept: {error}"))

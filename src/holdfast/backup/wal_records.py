@@ -228,7 +228,8 @@ class _Backwards:
     def _follows(self, previous: int, position: int) -> bool:
         """The record at `previous` ends at `position`, or is not there to be asked."""
         if previous < self._start:
-            return True
+            # In what an earlier use of the file left behind, all places are whole segments too low.
+            return self._pages.lsn(position) - previous < self._pages.segment_bytes
         before = self._pages.position(previous)
         header = self._taken(before, RECORD_HEADER)
         if header is None:

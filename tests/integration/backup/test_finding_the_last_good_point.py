@@ -1,5 +1,6 @@
 """The last good point of a real server: exact to the commit, whatever the damage was."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -306,8 +307,37 @@ def test_another_version_of_postgresql(tmp_path: Path) -> None:
         shop.work(100, first=100)
         right = shop.once("UPDATE account SET balance = 1 WHERE id = 3")
         gone = shop.once("TRUNCATE account")
-        found = shop.find("SELECT count(*) = 500 AND bool_and(balance >= 0) FROM account")
+        found = shop.find("SELECT count(*) = 500 AND bool_and(balance >= 0) FROM account", steps=999)
     finally:
         server.remove()
     assert [each.after.commit.xid for each in found.flips] == [wrong, right, gone]
     assert [each.after.kind for each in found.flips] == ["UPDATE", "UPDATE", "TRUNCATE"]
+
+
+def test_on_the_timeline_of_a_promoted_standby(tmp_path: Path) -> None:
+    server = Protected(tmp_path / "first", settings=SETTINGS, segment_mb=1).start()
+    other = None
+    try:
+        shop = Shop(server, tmp_path / "scratch")
+        shop.begin()
+        other = server.standby(tmp_path / "other")
+        shop.work(60)
+        shop.stored.store_wal()
+        written = server.value("SELECT pg_current_wal_flush_lsn()::text")
+        while not other.value(f"SELECT pg_last_wal_replay_lsn() >= '{written}'"):
+            time.sleep(0.02)
+        server.kill9()
+        other.promote()
+        shop.server = shop.stored.server = other
+        shop.work(40, first=60)
+        wrong = shop.once("UPDATE account SET balance = -1 WHERE id = 11")
+        shop.work(20, first=100)
+        found = shop.find("SELECT bool_and(balance >= 0) FROM account")
+    finally:
+        for each in (other, server):
+            if each is not None:
+                each.remove()
+    turn = found.outcome.turn
+    assert turn
+    assert turn.after.commit.xid == wrong
+    assert found.outcome.candidates == 30 + 20 + 1 + 10

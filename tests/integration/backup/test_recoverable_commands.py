@@ -129,7 +129,7 @@ def test_points_of_every_region_with_the_gaps_drawn(estate: Estate) -> None:
     backups, pieces = recent(estate.now, 72)
     estate.store("eu", backups, pieces)
     estate.store("usa", backups, [each for each in pieces if not lsn(30) <= each.start_lsn < lsn(40)])
-    code, text = estate.run("points", "shop", "--samples", "0")
+    code, text = estate.run("points", "shop", "--sample", "0")
     assert code == 0
     eu, usa = text.split("shop in usa")
     assert "RPO now       60 s" in eu or "RPO now       6" in eu
@@ -140,13 +140,13 @@ def test_points_of_every_region_with_the_gaps_drawn(estate: Estate) -> None:
     assert "gap     from" in usa
     line = next(each for each in usa.splitlines() if "[" in each and "]" in each)
     assert "=.." in line.replace("+", ".")
-    assert estate.run("points", "shop", "--region", "eu", "--samples", "0")[1].count("shop in") == 1
+    assert estate.run("points", "shop", "--region", "eu", "--sample", "0")[1].count("shop in") == 1
 
 
 def test_points_as_json_say_null_for_what_nobody_knows(estate: Estate) -> None:
     backups, pieces = recent(estate.now, 48)
     estate.store("eu", backups, pieces)
-    eu, usa = estate.json("points", "--all", "--samples", "0")
+    eu, usa = estate.json("points", "--all", "--sample", "0")
     assert 59 <= eu["rpo_s"] < 600
     assert eu["expected_restore_s"] is None
     assert [each["id"] for each in eu["points"]] == [each.id for each in backups]
@@ -157,7 +157,7 @@ def test_points_as_json_say_null_for_what_nobody_knows(estate: Estate) -> None:
 def test_bytes_that_are_not_what_was_stored_are_found_by_reading(estate: Estate) -> None:
     backups, pieces = recent(estate.now, 24)
     estate.store("eu", backups, pieces)
-    code, text = estate.run("points", "shop", "--region", "eu", "--samples", "1000")
+    code, text = estate.run("points", "shop", "--region", "eu", "--sample", "1000")
     assert code == 1
     assert "DAMAGED shop/wal/" in text
     assert "0 of " in text
@@ -180,11 +180,11 @@ def test_expiry_shows_all_of_it_first_and_then_does_it(running: Estate) -> None:
     assert eu["backups"] == usa["backups"] == [each.id for each in backups[:3]]
     assert eu["wal_pieces"] > 60
     assert eu["stays"][backups[3].id] == ["before the window"]
-    assert len(running.json("points", "shop", "--samples", "0")[0]["points"]) == 6
+    assert len(running.json("points", "shop", "--sample", "0")[0]["points"]) == 6
     code, text = running.run("expire", "shop")
     assert code == 0
     assert "eu: 3 backups" in text
-    assert [each["id"] for each in running.json("points", "shop", "--samples", "0")[1]["points"]] == [
+    assert [each["id"] for each in running.json("points", "shop", "--sample", "0")[1]["points"]] == [
         each.id for each in backups[3:]
     ]
     assert running.json("expire", "shop")["regions"][0]["backups"] == []

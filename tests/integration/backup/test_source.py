@@ -1,5 +1,7 @@
 """The replication protocol, against real servers of both ends of what is supported."""
 
+import os
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ from cryptography.x509.oid import NameOID
 from tests.installation import eventually
 from tests.protected import DEBIAN_15, Protected
 
+from holdfast.adapters.postgres.replication.connection import Connection
 from holdfast.adapters.postgres.replication.source import PostgresSource
 from holdfast.backup.errors import IncrementRefused, SourceAway, SourceRefused
 from holdfast.backup.lsn import Timeline
@@ -127,6 +130,20 @@ def test_a_connection_that_is_cut_in_the_middle_is_away(server: Protected, sourc
         assert server.value("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
         with pytest.raises(SourceAway):
             list(events)
+
+
+def test_a_server_that_falls_silent_is_away(server: Protected) -> None:
+    with Connection(server.params) as connection:
+        connection.send("BASE_BACKUP (CHECKPOINT 'fast', WAIT false)")
+        for _ in range(3):
+            connection.result()
+        sender = server.value("SELECT pid FROM pg_stat_replication")
+        os.kill(sender, signal.SIGSTOP)
+        try:
+            with pytest.raises(SourceAway, match="has sent nothing"):
+                list(connection.copied(silence_s=0.3))
+        finally:
+            os.kill(sender, signal.SIGCONT)
 
 
 def test_a_backup_that_is_given_up_lets_go_of_the_server(server: Protected, source: PostgresSource) -> None:

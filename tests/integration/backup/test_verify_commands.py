@@ -129,6 +129,27 @@ def test_a_false_check_ends_with_1_and_a_person_lifts_the_mark(operator: Operato
     assert "points behind 2026-11-22 02:00:00 UTC, suspect: odd orders" in out
 
 
+def test_a_restore_begins_with_the_verified_copy_and_fetches_wal_alone(operator: Operator) -> None:
+    operator.run("verify", "shop", "--newest", "--region", "eu")
+    operator.stored.server.sql("INSERT INTO orders SELECT 1001, now()")
+    operator.stored.store_wal()
+    # Without a single chunk of the backup it can only come from the warm copy, and from WAL.
+    for chunk in (operator.folder / "eu/shop/backups").glob("*/a0/*"):
+        chunk.write_bytes(bytes(chunk.stat().st_size))
+    places = operator.arguments()[1:]
+    words = ["restore", "shop", "--at", "latest", "--region", "eu", "--warm"]
+
+    ended = CliRunner().invoke(build(_commands), [*words, "--to", str(operator.folder / "to"), *places])
+
+    assert ended.exit_code == 0, ended.stdout + ended.stderr
+    assert "cloning the warm copy" in ended.stderr
+    (record,) = operator.verified("--newest", "--region", "eu")
+    assert record["how"] == "warm"
+    ended = CliRunner().invoke(build(_commands), [*words, "--to", str(operator.folder / "to"), *places])
+    assert ended.exit_code == 1
+    assert "is not empty" in ended.stderr
+
+
 @pytest.mark.parametrize("moment", ["laying out", "running"])
 def test_killed_in_the_middle_the_next_one_begins_where_it_can(operator: Operator, moment: str) -> None:
     if moment == "running":

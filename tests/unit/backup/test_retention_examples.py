@@ -96,3 +96,19 @@ def test_a_suspicion_keeps_all_that_is_older() -> None:
     assert min(days_of(expiry.backups)) == 21
     assert expiry.wal == ()
     assert expiring(holdings(taken, wal(0, 1680), suspects=[lifted]), KEEP, at(1680)).wal != ()
+
+
+def test_a_point_that_is_broken_just_now_stays_beside_the_one_that_is_whole() -> None:
+    """A store that forgot to list some WAL, or lost an object, is no reason to delete what is left of it."""
+    taken = ten_weeks()
+    keep = KEEP.model_copy(update={"monthly": 3, "weekly": 0})
+    pieces = wal(0, DAYS * 24)
+    for held in (
+        holdings(taken, [each for each in pieces if each.segment.number - 1 != 30 * 24]),
+        holdings(taken, pieces, missing=[taken[30]]),
+    ):
+        expiry = expiring(held, keep, at(DAYS * 24))
+        assert {28, 29, 30}.isdisjoint(days_of(expiry.backups))
+        assert expiry.reasons[taken[30].id] == ("monthly, should it be healed",)
+        assert expiry.reasons[taken[29].id][0] == "monthly", "the newest of January that restores"
+        assert not [each for each in expiry.wal if each.segment.number - 1 in (29 * 24, 30 * 24)]

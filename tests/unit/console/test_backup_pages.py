@@ -20,7 +20,7 @@ from holdfast.backup.standing import Reported
 from holdfast.estate.backup import Keep
 from holdfast.estate.model import Site
 from holdfast.identity.desk import IdentityDesk
-from holdfast.identity.model import Role, Terms
+from holdfast.identity.model import Right, Role, Terms
 from holdfast.identity.sessions import csrf_of
 from holdfast.interfaces.console.app import create_console
 from holdfast.interfaces.console.backup_pages import BackupPages
@@ -145,6 +145,15 @@ async def test_metrics_need_a_token(consoled: Consoled) -> None:
         assert (await caller.get("/metrics")).status_code == 401
         wrong = {"authorization": "Bearer hf_nobody"}
         assert (await caller.get("/metrics", headers=wrong)).status_code == 401
+        await consoled.statuses.report(known())
+        for right, status in ((Right.READ, 200), (Right.INCIDENTS, 403)):
+            _, secret = await consoled.identity.tokens.create(right.name, [right], ADMIN)
+            answer = await caller.get("/metrics", headers={"authorization": f"Bearer {secret}"})
+            assert answer.status_code == status
+            assert ("holdfast_backup_rpo_seconds{" in answer.text) == (right is Right.READ)
+        for _ in range(30):
+            answer = await caller.get("/metrics", headers=wrong)
+        assert answer.status_code == 429, "guessing is not for free"
 
 
 def test_what_nobody_knows_is_absent_and_never_nothing_lost() -> None:

@@ -6,7 +6,7 @@ by its versions, or the bucket would never get smaller; one that was hidden or o
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from os.path import commonprefix
@@ -45,13 +45,14 @@ class ObjectLocks:
                 Bucket=self._bucket, Key=self._prefix + key, Retention=retention, ChecksumAlgorithm="SHA256"
             )
 
-    def locked_until(self, key: str) -> datetime | None:
-        """Until when the newest version is locked, or None. Raises FileNotFoundError.
+    def locked_until(self, key: str, version: str = "") -> datetime | None:
+        """Until when a version, the newest one, is locked, or None. Raises FileNotFoundError.
 
         S3 tells it only to those who may s3:GetObjectRetention.
         """
+        which = {"VersionId": version} if version else {}
         with self._asking(key):
-            found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+            found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key, **which)
         until: datetime | None = found.get("ObjectLockRetainUntilDate")
         return None if until is None else until.astimezone(UTC)
 
@@ -72,20 +73,67 @@ class ObjectLocks:
             hint = "its lock ends later, or the right is missing: s3:DeleteObjectVersion"
             raise RegionRefused(f"{self._region}: {refused[0]} is not let go", hint=hint)
 
-    def _versions(self, names: Sequence[str]) -> Iterator[dict[str, str]]:
+    def hidden(self, prefix: str) -> list[str]:
+        """Keys below a delete marker. We delete by versions: it was somebody else's, or a rule's."""
+        there: set[str] = set()
+        hidden: set[str] = set()
+        with self._asking(prefix):
+            for page in self._pages(self._prefix + prefix):
+                there |= {each["Key"] for each in page.get("Versions", ())}
+                hidden |= {each["Key"] for each in page.get("DeleteMarkers", ()) if each["IsLatest"]}
+        return sorted(key.removeprefix(self._prefix) for key in hidden & there)
+
+    def unhide(self, keys: Sequence[str]) -> None:
+        """Take the delete markers away."""
+        names = sorted(self._prefix + key for key in keys)
+        for first in range(0, len(names), _AT_ONCE):
+            markers = list(self._versions(names[first : first + _AT_ONCE], kinds=("DeleteMarkers",)))
+            for begin in range(0, len(markers), _AT_ONCE):
+                if refused := self._delete_versions(markers[begin : begin + _AT_ONCE]):
+                    hint = "the right is missing: s3:DeleteObjectVersion"
+                    raise RegionRefused(f"{self._region}: {refused[0]} stays hidden", hint=hint)
+
+    def earlier(self, key: str) -> Iterator[bytes]:
+        """The contents of older versions, the newest first."""
+        for version in self._versions_of(key)[1:]:
+            with self._asking(key):
+                found = self._client.get_object(
+                    Bucket=self._bucket, Key=self._prefix + key, VersionId=version
+                )
+                with closing(found["Body"]) as body:
+                    content: bytes = body.read()
+            yield content
+
+    def kept_until(self, key: str) -> datetime | None:
+        """Until when any version is locked; None when none is."""
+        found = [self.locked_until(key, version) for version in self._versions_of(key)]
+        return max((each for each in found if each is not None), default=None)
+
+    def _versions_of(self, key: str) -> list[str]:
+        name = self._prefix + key
+        with self._asking(key):
+            found = [each for page in self._pages(name) for each in page.get("Versions", ())]
+        own = [each for each in found if each["Key"] == name]
+        own.sort(key=lambda each: (each["IsLatest"], each["LastModified"]), reverse=True)
+        return [each["VersionId"] for each in own]
+
+    def _versions(
+        self, names: Sequence[str], kinds: Sequence[str] = ("Versions", "DeleteMarkers")
+    ) -> Iterator[dict[str, str]]:
         """All versions of objects, given sorted. What is let go at once mostly lies together: one listing."""
         wanted = frozenset(names)
         with self._asking(names[0]):
-            for page in self._client.get_paginator("list_object_versions").paginate(
-                Bucket=self._bucket,
-                Prefix=commonprefix(names),  # noqa: RUF071  a prefix need be no folder
-            ):
-                found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-                for each in found:
+            for page in self._pages(commonprefix(names)):  # noqa: RUF071  a prefix need be no folder
+                for each in (each for kind in kinds for each in page.get(kind, ())):
                     if each["Key"] in wanted:
                         yield {"Key": each["Key"], "VersionId": each["VersionId"]}
+                found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
                 if found and min(each["Key"] for each in found) > names[-1]:
                     return
+
+    def _pages(self, prefix: str) -> Iterator[Mapping[str, Any]]:
+        paginator = self._client.get_paginator("list_object_versions")
+        yield from paginator.paginate(Bucket=self._bucket, Prefix=prefix)
 
     def _delete_versions(self, versions: Sequence[Mapping[str, str]]) -> list[str]:
         with self._asking(versions[0]["Key"]):

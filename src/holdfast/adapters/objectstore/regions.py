@@ -169,6 +169,20 @@ class ObjectStoreRegion:
         except FileNotFoundError:
             return None
 
+    def hidden(self, prefix: str) -> Sequence[str]:
+        """Keys of objects that a plain delete hid. Known of buckets with locks alone: they keep versions."""
+        return [] if self._locks is None else self._locks.hidden(prefix)
+
+    def unhide(self, keys: Sequence[str]) -> None:
+        if self._locks is not None and keys:
+            self._locks.unhide(keys)
+
+    def earlier(self, key: str) -> Iterator[bytes]:
+        return iter(()) if self._locks is None else self._locks.earlier(key)
+
+    def kept_until(self, key: str) -> datetime | None:
+        return None if self._locks is None else self._locks.kept_until(key)
+
     def _is(self, key: str, content: bytes | memoryview) -> bool:
         """Whether exactly that is stored there."""
         try:

@@ -37,9 +37,7 @@ def engine_for(
     bin_dir = Path(declared) if declared else None
     regions, packer = regions_of(estate, key, config), packer_for(estate, config)
     if database.engine == "native":
-        return NativeEngine(
-            key, source_for(database, config), regions, packer, bin_dir, clock, progress
-        )
+        return NativeEngine(key, source_for(database, config), regions, packer, bin_dir, clock, progress)
     client = Client(params_for(database.connection, config), programs(bin_dir))
     return LogicalTier(key, client, regions, packer, clock, new_servers(client.binaries), progress)
 

@@ -8,12 +8,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Protocol, TypeVar
 
 from holdfast.backup.copying import Copier, lacking
 from holdfast.backup.errors import RegionError, SpoolTaken
 from holdfast.backup.expiry import let_go, what_expires
 from holdfast.backup.holdings import holdings_of
+from holdfast.backup.locking import Locker
 from holdfast.backup.model import Holdings
 from holdfast.backup.points import RegionPoints
 from holdfast.backup.ports import Region
@@ -29,6 +31,7 @@ from holdfast.kernel.errors import HoldfastError
 
 ROUND_EVERY_S = 30.0
 AGAIN_S = 5.0
+LOCK_EVERY = timedelta(minutes=5)
 TIDY_EVERY = timedelta(hours=1)
 SCRUB_EVERY = timedelta(days=1)
 SCRUBBED_SHARE = 0.1
@@ -83,6 +86,7 @@ class Keeper:
         self._done: dict[str, float] = {}
         self._failing: dict[str, str] = {}
         self._behind_since: dict[str, float] = {}
+        self._lockers = {each.name: Locker(each) for each in self._regions}
         self._thread = threading.Thread(target=self._run, name=f"keeper of {database}", daemon=True)
 
     def start(self) -> None:
@@ -131,6 +135,9 @@ class Keeper:
         held = self._step("look", self._held) or []
         self._step("take", lambda: self._take_due(held, receiver))
         self._step("copy", lambda: self._catch_up(held))
+        if self._is_time("lock", LOCK_EVERY):
+            for each in held:
+                self._step(f"lock {each.region}", partial(self._lock, each))
         if self._is_time("tidy", TIDY_EVERY):
             self._step("tidy", lambda: self._tidy(held))
         if self._is_time("scrub", SCRUB_EVERY):
@@ -206,6 +213,12 @@ class Keeper:
             counts = {"backups": len(copied.backups), "objects": len(copied.objects)}
             failed = {"damaged": len(copied.damaged), "failed": len(copied.failed)}
             self._tell("backup.copied", {**facts, **counts, **failed})
+
+    def _lock(self, held: Holdings) -> None:
+        """Nobody deletes what the window still needs, where the region has locks."""
+        keep = self._duties.keep(held.region)
+        if keep is not None:
+            self._lockers[held.region].lock(held, keep, self._clock.now())
 
     def _tidy(self, held: Sequence[Holdings]) -> None:
         """Let go of what expired, and of what never became a backup."""

@@ -46,9 +46,7 @@ class NativeEngine:
     def take(self, kind: Depth, *, label: str = "") -> Kept:
         """An incremental one builds on the newest backup; a differential one is incremental too."""
         parent, manifest = (None, None) if kind is Depth.FULL else self._parent()
-        taker = Taker(
-            self._source, list(self._regions.values()), self._packer, self._clock, self._progress
-        )
+        taker = Taker(self._source, list(self._regions.values()), self._packer, self._clock, self._progress)
         taken = taker.take(self._database, label=label, parent=parent, parent_manifest=manifest)
         region = taken.complete[0]
         same = [each for each in self.backups() if each.id == taken.backup.id]

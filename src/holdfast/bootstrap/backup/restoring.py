@@ -9,6 +9,7 @@ from pathlib import Path
 from holdfast.adapters.objectstore.regions import open_region
 from holdfast.adapters.packing.sealed import HOW
 from holdfast.adapters.packing.zstd import ZstdPacker
+from holdfast.adapters.postgres.restored.extracting import copy_database, copy_table, target_of
 from holdfast.adapters.postgres.restored.programs import Programs
 from holdfast.backup.chain import plan_for
 from holdfast.backup.errors import BackupError, KeyMissing, NotFit, NotRecoverable, RegionRefused
@@ -21,9 +22,10 @@ from holdfast.backup.restoring import Restored, Restorer, mapped
 from holdfast.backup.targets import target_named
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.progress import Reported
+from holdfast.bootstrap.backup.warming import seeded
 from holdfast.bootstrap.estates import read_estate
-from holdfast.interfaces.cli.ports import Place, Report
-from holdfast.interfaces.cli.restoring import RestoreOutcome, RestoreRequest
+from holdfast.interfaces.cli.ports import Place, Progress, Report
+from holdfast.interfaces.cli.restoring import PartRequest, RestoreOutcome, RestoreRequest
 from holdfast.kernel.clock import Clock, SystemClock
 
 
@@ -36,12 +38,19 @@ class LocalRestores:
     def restore(self, place: Place, request: RestoreRequest, report: Report) -> RestoreOutcome:
         regions, packer, bin_dir = _sources(place, request)
         progress = Reported(report)
+        part = request.part
+        # Before the long work: a wrong one is not found out an hour later.
+        into = {} if part is None else target_of(part.into)
         programs = Programs(bin_dir)
         way = Way(request.resume, request.delta, mapped({o: str(p) for o, p in request.tablespaces.items()}))
         target = target_named(request.at, timeline=request.timeline, inclusive=not request.exclusive)
         progress.note("looking for what is there")
         region, plan = self._planned(regions, request, target)
         others = [each for each in regions if each is not region]
+        if request.warm and not (request.dry_run or way.resume or way.delta or way.tablespaces):
+            rolled = seeded(place, region, plan, request.to.absolute(), self._clock, progress.note)
+            if rolled is not None:
+                plan, way = rolled, replace(way, resume=True)
         restorer = Restorer(region, packer, programs, self._clock, progress, others=others)
         folder = request.to.absolute()
         preflight = restorer.preflight(plan, folder, way)
@@ -52,6 +61,11 @@ class LocalRestores:
             progress.note(note)
         restored = restorer.restore(plan, folder, way)
         conninfo = restored.copy.conninfo
+        try:
+            loaded = _loaded(conninfo, programs, part, into, report)
+        except BaseException:
+            restored.copy.stop()
+            raise
         restorer.finish(plan, restored, promote=request.promote, keep_running=request.keep_running)
         return _outcome(
             plan,
@@ -59,6 +73,7 @@ class LocalRestores:
             preflight,
             dry_run=False,
             restored=restored,
+            loaded=loaded,
             promoted=request.promote,
             running=conninfo if request.keep_running else None,
         )
@@ -92,6 +107,21 @@ def _sources(place: Place, request: RestoreRequest) -> tuple[Sequence[Region], P
     return regions, packer_for(estate, place.config), bin_dir
 
 
+def _loaded(
+    copy: str, programs: Programs, part: PartRequest | None, into: Mapping[str, str], report: Report
+) -> str | None:
+    """Load the part that was asked for, and say so."""
+    if part is None:
+        return None
+    report(Progress(f"loading {part.table or part.database}"))
+    if part.table is None:
+        copy_database(copy, part.database or "", programs.binaries.folder, into, part.name or "")
+        return f"database {part.database} is loaded as {part.name}"
+    rows = copy_table(copy, part.database or into.get("dbname", "postgres"), part.table, into, part.name)
+    where = f"as {part.name}" if part.name else "in place of what was there"
+    return f"{rows} rows of {part.table} are loaded {where}"
+
+
 def _key(name: str, path: Path) -> bytes:
     try:
         return base64.b64decode(path.read_text(encoding="ascii").strip(), validate=True)
@@ -109,6 +139,7 @@ def _outcome(
     *,
     dry_run: bool,
     restored: Restored | None = None,
+    loaded: str | None = None,
     promoted: bool = False,
     running: str | None = None,
 ) -> RestoreOutcome:
@@ -125,7 +156,11 @@ def _outcome(
         notes=(*preflight.notes, *(restored.notes if restored else ())),
         expected_s=None if plan.expected is None else plan.expected.total_seconds(),
     )
-    return shown if restored is None else _with_results(shown, restored, promoted, running)
+    return (
+        shown
+        if restored is None
+        else _with_results(replace(shown, loaded=loaded), restored, promoted, running)
+    )
 
 
 def _with_results(

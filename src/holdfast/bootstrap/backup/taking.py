@@ -13,6 +13,7 @@ from holdfast.backup.ports import Packer, Region
 from holdfast.backup.sweeping import sweep
 from holdfast.backup.taking import Taken, Taker
 from holdfast.bootstrap.backup.engines import engine_for, listed_by, taken_by
+from holdfast.bootstrap.backup.memory import give_back
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.progress import Reported
 from holdfast.bootstrap.backup.sources import source_for
@@ -61,7 +62,10 @@ class LocalBackups:
         began = self._clock.monotonic()
         taker = Taker(source, regions, packer, self._clock, progress)
         parent, manifest, why = _opened(choice, regions, packer)
-        taken = taker.take(request.database, label=request.label, parent=parent, parent_manifest=manifest)
+        try:
+            taken = taker.take(request.database, label=request.label, parent=parent, parent_manifest=manifest)
+        finally:
+            give_back()
         return _outcome(taken, why, timedelta(seconds=self._clock.monotonic() - began))
 
     def listed(self, place: Place, database: str, region: str | None) -> BackupsListed:

@@ -76,7 +76,7 @@ def _add_points(app: typer.Typer, commands: Callable[[], Commands]) -> None:
         all_: Annotated[bool, typer.Option("--all", help="Every database of the estate.")] = False,
         region: Annotated[str | None, typer.Option("--region", help="Only this region's copy.")] = None,
         samples: Annotated[
-            int, typer.Option("--samples", min=0, max=10_000, help="Objects to read and compare, per region.")
+            int, typer.Option("--sample", min=0, max=10_000, help="Objects to read and compare, per region.")
         ] = SAMPLES,
         as_json: AsJson = False,
     ) -> None:

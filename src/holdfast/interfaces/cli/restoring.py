@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class PartRequest:
+    """One table, or one database, to be loaded into a server that is in use. `into` is libpq's string."""
+
+    table: str | None
+    database: str | None
+    name: str | None
+    into: str
+
+
+@dataclass(frozen=True, slots=True)
 class RestoreRequest:
     """What is restored, from where, to where. `store` is an address that is used instead of the estate."""
 
@@ -37,6 +47,8 @@ class RestoreRequest:
     bin_dir: Path | None = None
     store: str | None = None
     keys: Mapping[str, Path] = field(default_factory=dict)
+    part: PartRequest | None = None
+    warm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,8 @@ class RestoreOutcome:
     last_commit: datetime | None = None
     at_target: bool | None = None
     promoted: bool = False
+    loaded: str | None = None
+    """What was loaded elsewhere, as a sentence."""
     running: str | None = None
     """How to reach it, when it was left running."""
 
@@ -100,6 +114,9 @@ def add_restore(app: typer.Typer, commands: Callable[[], Commands]) -> None:
         keep_running: Annotated[
             bool, typer.Option("--keep-running", help="Leave it running on its private socket.")
         ] = False,
+        warm: Annotated[
+            bool, typer.Option("--warm", help="Begin with a clone of the verified copy, where it serves.")
+        ] = False,
         resume: Annotated[
             bool, typer.Option("--resume", help="Go on with a restore that was broken off.")
         ] = False,
@@ -122,9 +139,28 @@ def add_restore(app: typer.Typer, commands: Callable[[], Commands]) -> None:
             list[str] | None,
             typer.Option("--key", metavar="NAME=FILE", help="With --from-store: opens what is sealed."),
         ] = None,
+        table: Annotated[
+            str | None, typer.Option("--table", metavar="SCHEMA.TABLE", help="Load this one into --into.")
+        ] = None,
+        part_of: Annotated[
+            str | None,
+            typer.Option("--database", metavar="NAME", help="Load it into --into; or where --table is."),
+        ] = None,
+        name: Annotated[
+            str | None, typer.Option("--as", help="The new name; of a table left out: in its own place.")
+        ] = None,
+        into: Annotated[
+            str | None,
+            typer.Option("--into", metavar="CONNINFO", help="libpq's string, without a password."),
+        ] = None,
+        yes: Annotated[bool, typer.Option("--yes", help="Replace a table's rows without asking.")] = False,
         as_json: AsJson = False,
     ) -> None:
         """Restore a database to a moment. Done when the restored server has answered a query."""
+        part = _part(table, part_of, name, into, as_json=as_json)
+        asks = part is not None and part.name is None and not (yes or dry_run)
+        if asks and (as_json or not typer.confirm(f"replace all rows of {table} there?", err=True)):
+            fail("nothing was done", "--yes replaces the rows; --as loads under a name", as_json=as_json)
         request = RestoreRequest(
             database,
             at,
@@ -136,11 +172,13 @@ def add_restore(app: typer.Typer, commands: Callable[[], Commands]) -> None:
             keep_running=keep_running,
             promote=promote,
             resume=resume,
+            warm=warm,
             delta=delta,
             tablespaces=_pairs(tablespace, "--tablespace", "16384=/srv/fast", as_json=as_json),
             bin_dir=bin_dir,
             store=from_store,
             keys=_pairs(key, "--key", "year-2026=backup-2026.key", as_json=as_json),
+            part=part,
         )
         with told(as_json=as_json), progress_shown(quiet=as_json) as report:
             outcome = commands().restores().restore(place(config, data_dir), request, report)
@@ -163,15 +201,32 @@ def _pairs(given: Sequence[str] | None, option: str, example: str, *, as_json: b
     return pairs
 
 
+def _part(
+    table: str | None, database: str | None, name: str | None, into: str | None, *, as_json: bool
+) -> PartRequest | None:
+    if table is None and database is None:
+        if name or into:
+            fail("--as and --into are for --table or --database", as_json=as_json)
+        return None
+    if into is None:
+        fail(
+            "where it is to be loaded is missing", "--into 'host=db.example.com dbname=shop'", as_json=as_json
+        )
+    if table is None and name is None:
+        fail("a whole database is loaded under a new name only", "--as NAME", as_json=as_json)
+    return PartRequest(table, database, name, into)
+
+
 def lines_of(outcome: RestoreOutcome) -> list[str]:
     """What a person reads of it."""
     increments = len(outcome.chain) - 1
     what = f"backup {outcome.backup}" + (f" ({increments} increments on a full one)" if increments else "")
     lines = []
     if outcome.dry_run:
+        size = size_text(outcome.needed_bytes)
         lines.append(
             f"would restore {outcome.database} from {outcome.region}: {what},"
-            f" {outcome.wal_segments} segments of WAL, at most {size_text(outcome.needed_bytes)} into {outcome.folder}"
+            f" {outcome.wal_segments} segments of WAL, at most {size} into {outcome.folder}"
         )
         if outcome.expected_s is not None:
             lines.append(f"it would take about {outcome.expected_s:.0f} s")
@@ -183,6 +238,8 @@ def lines_of(outcome: RestoreOutcome) -> list[str]:
         )
         last = "none" if outcome.last_commit is None else outcome.last_commit.isoformat()
         lines.append(f"last commit: {last}")
+    if outcome.loaded:
+        lines.append(outcome.loaded)
     lines += [f"problem: {each}" for each in outcome.problems]
     lines += [f"note: {each}" for each in outcome.notes]
     if outcome.running:
