@@ -42,6 +42,7 @@ class ScriptedSource:
             7, Timeline(1), Lsn(0x5000000), 180_004, 16 * 1024 * 1024, NOON
         )
     )
+    estimated_bytes: int | None = None
     refuses_increments: bool = False
     fails: tuple[int, Exception] | None = None
     drops_end: bool = False
@@ -70,7 +71,8 @@ class ScriptedSource:
 
     def _script(self) -> Iterator[BackupEvent]:
         begin = self.identity.flushed
-        yield BackupBegins(begin, self.identity.timeline, {}, sum(len(each[2]) for each in self.archives))
+        size = sum(len(each[2]) for each in self.archives)
+        yield BackupBegins(begin, self.identity.timeline, {}, self.estimated_bytes or size)
         for name, location, stream in self.archives:
             yield ArchiveBegins(name, location)
             for start in range(0, len(stream), self.piece):

@@ -31,7 +31,7 @@ def parent_for(held: Sequence[Holdings], identity: SourceIdentity) -> Choice:
     if not fitting:
         newest, _ = max(whole, key=lambda each: each[0].id)
         return Choice(None, why=unfit(newest, identity))
-    backup, region = max(fitting, key=lambda each: (each[0].start_lsn, each[0].id))
+    backup, region = max(fitting, key=lambda each: (each[0].timeline, each[0].start_lsn, each[0].id))
     return Choice(backup, region)
 
 
@@ -43,7 +43,8 @@ def unfit(parent: Backup, identity: SourceIdentity) -> str:
         return f"{parent.id} is of another cluster (system identifier {parent.system_id})"
     if parent.server_version // 10_000 != identity.server_version // 10_000:
         return f"{parent.id} is of PostgreSQL {parent.server_version // 10_000}"
-    if parent.timeline != identity.timeline:
+    # One of an earlier timeline may do: the server knows its own history, and refuses what is not in it.
+    if parent.timeline > identity.timeline:
         return f"{parent.id} is of timeline {parent.timeline}, and the server is on {identity.timeline} now"
     if parent.start_lsn > identity.flushed:
         return f"{parent.id} began at {format_lsn(parent.start_lsn)}, and the server was set back behind it"

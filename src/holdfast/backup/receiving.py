@@ -11,8 +11,6 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 
 from holdfast.backup.acknowledging import Standing, Watchdog, place_of_async, place_of_sync
 from holdfast.backup.errors import BackupError, SourceAway, SpoolFull, WalGone
@@ -32,7 +30,7 @@ from holdfast.backup.ports import (
     WalEvent,
     WalStream,
 )
-from holdfast.backup.reception import ReceiverSettings, ReceiverState
+from holdfast.backup.reception import ReceiverSettings, ReceiverState, Seen
 from holdfast.backup.spool import Spool
 from holdfast.backup.uploading import Events, RegionUpload
 from holdfast.backup.wal_gaps import Decision
@@ -42,31 +40,7 @@ BATCH_BYTES = 4 * 1024 * 1024
 """Received before it is flushed, when there is more at once."""
 TELL_EVERY_S = 1.0
 ASK_AFTER_S, SILENT_AFTER_S = 20.0, 60.0
-NONE_YET, NOTHING = Timeline(0), Lsn(0)
 AGAIN_S = (0.2, 1.0, 2.0, 5.0, 15.0)
-
-
-@dataclass(slots=True)
-class _Now:
-    """What the receiving thread has seen last."""
-
-    connected: bool = False
-    error: str = ""
-    timeline: Timeline = NONE_YET
-    floor: Lsn = NOTHING
-    acknowledged: Lsn = NOTHING
-    told: tuple[Lsn, Lsn] = (NOTHING, NOTHING)
-    told_at: float = 0.0
-    server_end: Lsn = NOTHING
-    heard_at: datetime | None = None
-    heard: float = 0.0
-    data_at: float = 0.0
-    full: bool = False
-    gone: str = ""
-    backup_wanted: str = ""
-    failures: int = 0
-    said: str = ""
-    stream: WalStream | None = field(default=None)
 
 
 class _Stopped(Exception):  # noqa: N818
@@ -98,7 +72,7 @@ class Receiver:
         self._stopping = threading.Event()
         self._covers = Covers()
         self._watchdog = Watchdog(settings.stall_limit_s)
-        self._now = _Now()
+        self._now = Seen()
         self._meeting = Meeting(database, source, spool, regions, settings.slot, on_event)
         in_sync = settings.mode is Mode.SYNC and settings.sync_regions > 0
         packed = PackedOnce()

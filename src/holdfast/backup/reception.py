@@ -1,11 +1,14 @@
 """How a database's WAL is to be received, and how receiving it stands."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import Mode
+from holdfast.backup.ports import WalStream
 from holdfast.backup.uploading import PARTIAL_EVERY_S, RegionState
+
+NONE_YET, NOTHING = Timeline(0), Lsn(0)
 
 
 def slot_name(database: str) -> str:
@@ -47,3 +50,26 @@ class ReceiverState:
     backup_wanted: str
     """Why an incremental is due now; empty when it is not."""
     regions: tuple[RegionState, ...]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the receiving thread has seen last."""
+
+    connected: bool = False
+    error: str = ""
+    timeline: Timeline = NONE_YET
+    floor: Lsn = NOTHING
+    acknowledged: Lsn = NOTHING
+    told: tuple[Lsn, Lsn] = (NOTHING, NOTHING)
+    told_at: float = 0.0
+    server_end: Lsn = NOTHING
+    heard_at: datetime | None = None
+    heard: float = 0.0
+    data_at: float = 0.0
+    full: bool = False
+    gone: str = ""
+    backup_wanted: str = ""
+    failures: int = 0
+    said: str = ""
+    stream: WalStream | None = field(default=None)

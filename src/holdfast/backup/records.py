@@ -13,8 +13,10 @@ import msgspec
 from holdfast.backup.errors import Damaged
 from holdfast.backup.model import Backup, Suspicion
 
-LONGEST_RECORD = 64 * 1024 * 1024
-"""Bytes. A backup of 100 TB in chunks of 64 MiB has a record of some 40 MB."""
+LONGEST_RECORD = 256 * 1024 * 1024
+"""Bytes. A backup of 17 TiB in chunks of 32 MiB has a record of at most so many."""
+BYTES_PER_CHUNK = 480
+"""What a chunk adds to a record at the most: its key, in which every name is as long as it may be."""
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ it is consistent; at least `minimum` restorable backups; and what all of these a
 The window ends with the newest moment that is restorable, and days, weeks and months are counted where there
 are points: so an outage of backups lets nothing expire, nor does a clock that runs ahead. What was not
 finished, or is newer than the window's beginning, is left alone: a backup may be under way, a region may be
-catching up. So is what would be a point of a period if it were whole: it may be healed. While there is a suspicion, nothing expires that
-is older than the suspicion, nor any WAL.
+catching up. So is what would be a point of a period if it were whole: it may be healed. While there is a
+suspicion, nothing expires that is older than the suspicion, nor any WAL.
 """
 
 from bisect import bisect_left

@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from holdfast.backup.commits import Commit
-from holdfast.backup.lsn import Lsn
+from holdfast.backup.errors import NotFit
+from holdfast.backup.lsn import Lsn, format_lsn
 from holdfast.backup.ports import Progress
 from holdfast.backup.statements import Relations, TableChange, Watch, kind_of, relevant, rows_of
 
@@ -179,8 +180,11 @@ class Search:
             within = [each for each in candidates if agreed < each.end <= commit.end]
             if said.verdict is answer.verdict:
                 self._follower.release(commit.end)
-            else:
-                self._closely(agreed, known, answer, within)
+            elif self._closely(agreed, known, answer, within) is not said.verdict:
+                raise NotFit(
+                    f"the check does not say the same twice at {format_lsn(commit.end)}",
+                    hint="let it depend on the data alone, and not on the time of day or on chance",
+                )
             self._progress.advance(len(within))
             agreed, known, answer = commit.end, (commit, said), said
             now = self._leader.reads() if tables is None else None
@@ -193,8 +197,8 @@ class Search:
 
     def _closely(
         self, agreed: Lsn, before: tuple[Commit, Answer] | None, answer: Answer, within: Sequence[Commit]
-    ) -> None:
-        """Commit by commit, from where both still agreed."""
+    ) -> Verdict:
+        """Commit by commit, from where both still agreed. What was said at the end of it."""
         self._follower.reach(agreed)
         relations = self._follower.relations()
         unasked = 0
@@ -210,6 +214,7 @@ class Search:
                 good = self._found(before[0], before[1], relations) if before else None
                 self._flips.append(Flip(good, self._found(commit, said, relations), answer, unasked))
             before, answer, unasked = (commit, said), said, 0
+        return answer.verdict
 
     def _found(self, commit: Commit, answer: Answer, relations: Relations) -> Found:
         database = self._follower.watch(frozenset()).database

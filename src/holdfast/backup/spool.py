@@ -138,7 +138,9 @@ class Spool:
         with self._turn:
             dirty = [file for file in self._files.values() if file.flushed < file.written]
             first = min(dirty, key=lambda file: file.segment, default=self._newest())
-            return None if first is None else (first.segment.timeline, Lsn(first.segment.start + first.flushed))
+            return (
+                None if first is None else (first.segment.timeline, Lsn(first.segment.start + first.flushed))
+            )
 
     @property
     def size(self) -> int:
@@ -315,7 +317,7 @@ class Spool:
                 size = min(os.fstat(descriptor).st_size, segment.size)
                 self._files[segment] = _File(segment, path, descriptor, size, size)
         if (newest := self._newest()) is not None:
-            # After a power cut a file may end with zeros instead of what was not flushed. They hold no record:
+            # After a power cut a file may end with zeros instead of what was not flushed. They hold no record;
             # where they are the log's own, the server sends them again.
             newest.written = newest.flushed = _without_zeros(newest.descriptor, newest.written)
         for file in self._files.values():

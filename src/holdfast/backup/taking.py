@@ -29,7 +29,7 @@ from holdfast.backup.ports import (
     Source,
     SourceIdentity,
 )
-from holdfast.backup.records import encoded
+from holdfast.backup.records import BYTES_PER_CHUNK, LONGEST_RECORD, encoded
 from holdfast.backup.tarstream import TarStream, is_unlogged
 from holdfast.kernel.clock import Clock
 
@@ -137,7 +137,8 @@ class Taker:
             )
             self._progress.note("waiting for the regions")
             fan.settle()
-            fan.each(lambda region: _finish(region, backup))
+            record = encoded(backup)
+            fan.each(lambda region: _finish(region, backup, record))
             fan.settle()
             return Taken(backup, fan.complete, fan.behind, passing.unlogged, tuple(passing.notes()))
 
@@ -253,6 +254,7 @@ class _Passing:
 
     def _take_sign(self, event: BackupBegins | ArchiveBegins | ManifestBegins | BackupEnds) -> None:
         if isinstance(event, BackupBegins):
+            self._fits(event.estimated_bytes or 0)
             self._begins = event
             self._progress.begin("backup", event.estimated_bytes)
         elif isinstance(event, ArchiveBegins):
@@ -264,6 +266,15 @@ class _Passing:
         else:
             self._end_archive()
             self._ends = event
+
+    def _fits(self, estimated_bytes: int) -> None:
+        """Better said now than after a day, when its record turns out to be longer than one may be."""
+        most = LONGEST_RECORD // BYTES_PER_CHUNK * self._cutter.chunk_bytes
+        if estimated_bytes > most:
+            raise SourceRefused(
+                f"the database has {estimated_bytes >> 40} TiB, and a backup holds {most >> 40} TiB at most",
+                hint="engine: pgbackrest serves there",
+            )
 
     def _begin_archive(self, event: ArchiveBegins) -> None:
         number, oid = len(self._archives), _oid_of(event)
@@ -300,7 +311,7 @@ def _oid_of(event: ArchiveBegins) -> int:
     return int(stem)
 
 
-def _finish(region: Region, backup: Backup) -> None:
+def _finish(region: Region, backup: Backup, record: bytes) -> None:
     """Write the record, if the region really has everything else. Safe to repeat."""
     there = {each.key: each.size for each in region.listed(layout.backup_prefix(backup.database, backup.id))}
     missing = [each.key for each in backup.objects if there.get(each.key) != each.stored_bytes]
@@ -310,7 +321,7 @@ def _finish(region: Region, backup: Backup) -> None:
             hint="does somebody delete there, or is its disk failing?",
         )
     try:
-        region.put(layout.record_key(backup.database, backup.id), encoded(backup))
+        region.put(layout.record_key(backup.database, backup.id), record)
     except AlreadyThere:
         # The letters of the id are ours alone: an earlier attempt succeeded, and its answer was lost.
         return

@@ -189,7 +189,7 @@ class Verifier:
             run.how = How.WARM
             base.keep(replace(state, is_clean=False, boot=this_boot()))
             try:
-                self._restorer.bring_wal(way.plan, base.copy)
+                self._restorer.bring_wal(base.lacking(way.plan), base.copy)
                 return self._started(run, way.plan, base)
             except RestoreFailed as error:
                 run.remarks.append(f"the warm copy did not come up, and was laid out afresh: {error}")

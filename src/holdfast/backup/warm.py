@@ -26,10 +26,10 @@ from holdfast.backup.chain import pieces_on
 from holdfast.backup.errors import Damaged, NotFit
 from holdfast.backup.journal import Marker, Step, this_boot, write_marker
 from holdfast.backup.lines import line_of
-from holdfast.backup.lsn import Lsn, Timeline, format_lsn
+from holdfast.backup.lsn import Lsn, Segment, Timeline, format_lsn
 from holdfast.backup.model import Holdings, RestorePlan, TargetKind, WalPiece
 
-STATE, COPY, LOCK = "state.json", "copy", "lock"
+STATE, COPY, LOCK, WAL = "state.json", "copy", "lock", "pg_wal"
 _COPIED_AT_ONCE = 64 * 1024 * 1024
 
 
@@ -218,6 +218,26 @@ class WarmBase:
             return control.control_of((self.copy / control.PATH).read_bytes())
         except OSError as error:
             raise Damaged(f"{self.copy / control.PATH}: {error.strerror}") from error
+
+    def lacking(self, plan: RestorePlan) -> RestorePlan:
+        """The same plan without the WAL that lies in the copy: whole segments that it has replayed.
+
+        They stay there from its restart point on: PostgreSQL lets go of those before it alone.
+        """
+        state = self.state()
+        if state is None:
+            return plan
+        return replace(
+            plan, wal=tuple(each for each in plan.wal if not self._has(each.segment, state.replayed))
+        )
+
+    def _has(self, segment: Segment, replayed: Lsn) -> bool:
+        if segment.end > replayed:
+            return False
+        try:
+            return (self.copy / WAL / segment.name).lstat().st_size == segment.size
+        except FileNotFoundError:
+            return False
 
     def seed(self, plan: RestorePlan, to: Path) -> None:
         """Make `to` a copy that a restore of `plan`, a `Roll`'s, resumes: by WAL, laying out nothing."""

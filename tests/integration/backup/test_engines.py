@@ -105,19 +105,38 @@ def test_the_command_line_takes_and_lists_by_the_engine_of_the_estate(
     protected.sql(f"GRANT pg_read_all_data TO {LOGIN}")
 
     def run(*arguments: str) -> dict:  # type: ignore[type-arg]
-        command = ["backup", *arguments, "--config", str(config), "--json"]
+        command = [*arguments, "--config", str(config), "--json"]
         ended = CliRunner().invoke(build(_commands), command)
         assert ended.exit_code == 0, (ended.stdout, ended.stderr, ended.exception)
         told = json.loads(ended.stdout)
         assert isinstance(told, dict)
         return told
 
-    assert run("now", "main", "--dry-run")["backup"] is None
-    taken = run("now", "main", "--label", "by hand")["backup"]
-    listed = run("list", "main")["backups"]
+    assert run("backup", "now", "main", "--dry-run")["backup"] is None
+    taken = run("backup", "now", "main", "--label", "by hand")["backup"]
+    listed = run("backup", "list", "main")["backups"]
     assert [each["id"] for each in listed] == [taken["id"]]
     assert sorted(listed[0]["regions"]) == ["eu", "us"]
     assert listed[0]["label"] == "by hand"
+    restored_to = run("restore", "main", "--at", taken["id"], "--to", str(tmp_path / "copy"))
+    assert restored_to["backup"] == taken["id"]
+    assert (tmp_path / "copy" / "PG_VERSION").is_file()
+    refused = CliRunner().invoke(
+        build(_commands),
+        [
+            "restore",
+            "main",
+            "--at",
+            "latest",
+            "--to",
+            str(tmp_path / "b"),
+            "--delta",
+            "--config",
+            str(config),
+        ],
+    )
+    assert refused.exit_code != 0
+    assert "--delta" in refused.stderr
 
 
 def test_a_database_that_is_not_declared(protected: Protected, tmp_path: Path) -> None:

@@ -237,6 +237,12 @@ def test_between_two_times(shop: Shop) -> None:
     assert found.commits == 41
 
 
+def test_a_check_that_depends_on_chance_is_refused(shop: Shop) -> None:
+    shop.work(200)
+    with pytest.raises(NotFit, match="does not say the same twice"):
+        shop.find("SELECT random() < 0.5 FROM account LIMIT 1")
+
+
 def test_named_tables_win_over_those_that_the_check_reads(shop: Shop) -> None:
     shop.work(40)
     shop.once("UPDATE account SET balance = -1 WHERE id = 1")

@@ -67,9 +67,7 @@ def test_a_chain_of_three_increments_is_what_pg_combinebackup_makes(
         _extracted(stored, each, tmp_path / f"part-{number}") for number, each in enumerate(stored.backups)
     ]
     combined = tmp_path / "combined"
-    protected.run(
-        str(protected.binaries.folder / "pg_combinebackup"), *map(str, parts), "-o", str(combined)
-    )
+    protected.run(str(protected.binaries.folder / "pg_combinebackup"), *map(str, parts), "-o", str(combined))
 
     ours = tmp_path / "ours"
     stored.restorer().lay_out(stored.plan_of_files(), ours)

@@ -23,7 +23,7 @@ from holdfast.adapters.postgres.logical import Client, passfile_text, programs
 from holdfast.adapters.postgres.new_server import new_servers
 from holdfast.adapters.postgres.restored import server as restored
 from holdfast.backup.engines import Depth, Engine
-from holdfast.backup.errors import NotFit, NotRecoverable, RegionAway, SourceAway, SourceRefused
+from holdfast.backup.errors import Damaged, NotFit, NotRecoverable, RegionAway, SourceAway, SourceRefused
 from holdfast.backup.logical import Dump, LogicalTier, logical_backups
 from holdfast.backup.model import BackupKind, Target, TargetKind
 from holdfast.backup.ports import Region
@@ -198,6 +198,21 @@ LogicalTier("shop", client, [region], ZstdPacker(), SystemClock(), new_servers(c
     assert engine.sweep(left_alone=timedelta(0)) > 0
     assert list(region.listed("shop/")) == []
     assert engine.take(Depth.FULL).id == engine.backups()[-1].id
+
+
+def test_a_restore_that_fails_leaves_no_folder_that_looks_like_a_database(
+    client: Client, regions: list[MemoryRegion], tmp_path: Path
+) -> None:
+    engine = tier(client, regions)
+    engine.take(Depth.FULL)
+    (backup,) = logical_backups(regions[0], "shop")
+    for region in regions:
+        region.damage(backup.archives[-1].chunks[-1].key, 5)
+    (tmp_path / "copy.unfinished").mkdir()
+    (tmp_path / "copy.unfinished" / "PG_VERSION").write_text("of one that was killed")
+    with pytest.raises(Damaged):
+        engine.restore(Target(), tmp_path / "copy")
+    assert list(tmp_path.iterdir()) == []
 
 
 class Failing(Client):

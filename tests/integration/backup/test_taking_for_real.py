@@ -8,6 +8,7 @@ from pathlib import Path
 
 import google_crc32c
 import pytest
+from tests.installation import eventually
 from tests.protected import DEBIAN_15, Protected
 
 from holdfast.adapters.memory.regions import MemoryRegion
@@ -156,6 +157,36 @@ def test_increments_are_combined_by_pg_combinebackup(protected: Protected, tmp_p
         assert copy.value("SELECT n FROM later") == 1
     finally:
         copy.remove()
+
+
+def test_a_promoted_standby_is_incremented_upon_what_its_primary_had(
+    protected: Protected, tmp_path: Path
+) -> None:
+    protected.sql("CREATE TABLE plain AS SELECT n, md5(n::text) AS text FROM generate_series(1, 200000) AS n")
+    region = MemoryRegion("one")
+    # It was a standby already when the parent was taken: it summarises WAL only from where it began.
+    standby = protected.standby(tmp_path / "standby")
+    try:
+        full = take(protected, region).backup
+        protected.sql("UPDATE plain SET text = 'before' WHERE n = 1")
+        eventually(lambda: standby.value("SELECT text FROM plain WHERE n = 1") == "before", "it follows")
+        protected.kill9()
+        standby.promote()
+        standby.sql("UPDATE plain SET text = 'after' WHERE n = 200000")
+        taken = take(standby, region, full)
+        assert (taken.backup.kind, taken.backup.timeline) == (BackupKind.INCREMENTAL, 2), taken.notes
+        folders = [str(unpacked(region, each, tmp_path / each.id)) for each in (full, taken.backup)]
+        (tmp_path / "copy").mkdir(mode=0o700)
+        combine = str(protected.binaries.folder / "pg_combinebackup")
+        protected.run(combine, *folders, "-o", str(tmp_path / "copy/data"))
+        copy = running_copy(standby, tmp_path / "copy")
+        try:
+            assert copy.value("SELECT text FROM plain WHERE n = 1") == "before"
+            assert copy.value("SELECT text FROM plain WHERE n = 200000") == "after"
+        finally:
+            copy.remove()
+    finally:
+        standby.remove()
 
 
 def test_without_wal_summaries_a_full_one_is_taken_and_it_says_why(protected: Protected) -> None:

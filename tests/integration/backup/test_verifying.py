@@ -73,14 +73,19 @@ def test_the_copy_that_stays_is_rolled_forward_by_wal_alone(protected: Protected
     stored.store_wal()
     verified = Verified(stored, tmp_path / "copies")
     fresh = verified.newest(HAS_ORDERS)
-    protected.sql("INSERT INTO orders SELECT 0, now(), 'one more'; CHECKPOINT")
+    for _ in range(3):
+        protected.sql("SELECT pg_switch_wal()")
+        protected.sql("INSERT INTO orders SELECT 0, now(), 'one more'")
     stored.store_wal()
 
-    warm = verified.newest({"more": "SELECT count(*) = 20001 FROM orders"})
-    again = verified.newest({"more": "SELECT count(*) = 20001 FROM orders"})
+    warm = verified.newest({"more": "SELECT count(*) = 20003 FROM orders"})
+    again = verified.newest({"more": "SELECT count(*) = 20003 FROM orders"})
+    protected.sql("CHECKPOINT")
+    stored.store_wal()
+    behind = verified.newest({"more": "SELECT count(*) = 20003 FROM orders"})
 
     assert fresh.how is How.FRESH
-    for record in (warm, again):
+    for record in (warm, again, behind):
         assert record.standing is Standing.PASSED, record.problems
         assert record.how is How.WARM
         assert record.pages.bad_count == 0
@@ -88,6 +93,9 @@ def test_the_copy_that_stays_is_rolled_forward_by_wal_alone(protected: Protected
     assert fresh.reached_lsn is not None
     assert warm.reached_lsn is not None
     assert warm.reached_lsn > fresh.reached_lsn
+    # Counted work: no chunk again, and of the log only what the copy has not got yet.
+    assert again.wal_bytes < warm.wal_bytes
+    assert warm.fetched_bytes < fresh.fetched_bytes
     keys = {chunk.key for archive in backup.archives for chunk in archive.chunks}
     region = stored.regions[0]
     assert isinstance(region, MemoryRegion)
@@ -246,6 +254,8 @@ def test_a_promoted_standby_is_followed_and_a_history_that_was_left_is_not(
     stored = Restorable(protected)
     with_orders(protected)
     stored.take()
+    # Before the standby is made: its checkpoint lets go of the segment that the backup began in.
+    stored.store_wal()
     standby = protected.standby(tmp_path / "standby")
     try:
         protected.sql("SELECT pg_switch_wal()")

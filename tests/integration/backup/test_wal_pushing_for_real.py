@@ -35,7 +35,7 @@ def test_the_server_hands_its_segments_over(tmp_path: Path) -> None:
         for name, folder in stores.items():
             wal = wal_in(open_region(name, f"file://{folder}", {}))
             assert same_as_server(wal, server.data / "pg_wal") >= 1 << 20
-        lonely = server.data / "pg_wal" / "000000010000000000000009"
+        lonely = server.data / "pg_wal" / "0000000100000000000000EE"
         ended = subprocess.run(
             [*how.command, "push", DATABASE, str(lonely), *places.split(), "--json"],
             capture_output=True,

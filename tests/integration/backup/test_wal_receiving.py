@@ -47,8 +47,10 @@ def write(server: Protected, rows: int = 3_000) -> int:
 
 def has(receiver: Receiver, end: int, region: str = "") -> bool:
     """Whether the regions, or that one, have everything before `end`."""
-    states = [each for each in receiver.state().regions if region in ("", each.region)]
-    return all(each.has is not None and each.has[1] >= end for each in states)
+    state = receiver.state()
+    states = [each for each in state.regions if region in ("", each.region)]
+    # By timeline first: an old one may have been written further than the new one is.
+    return all(each.has is not None and each.has >= (state.timeline, end) for each in states)
 
 
 def throw_away_wal(server: Protected) -> None:

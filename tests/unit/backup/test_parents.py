@@ -62,6 +62,11 @@ def test_an_older_one_that_fits_goes_before_a_newer_one_that_does_not() -> None:
     assert parent_for([held("eu", fits, not_so)], NOW).parent == fits
 
 
+def test_after_a_promotion_the_server_judges_what_it_can_build_on() -> None:
+    before = backup(1)
+    assert parent_for([held("eu", before)], replace(NOW, timeline=Timeline(2))).parent == before
+
+
 def test_without_a_backup_and_before_17_a_full_one_is_due() -> None:
     assert "no backup yet" in parent_for([held("eu")], NOW).why
     assert "PostgreSQL 15" in parent_for([held("eu", backup(1))], replace(NOW, server_version=150_018)).why

@@ -13,6 +13,7 @@ from holdfast.backup.holdings import holdings_of, raw_object
 from holdfast.backup.index import decoded_index
 from holdfast.backup.model import Backup, BackupKind
 from holdfast.backup.ports import Packer
+from holdfast.backup.records import BYTES_PER_CHUNK, encoded
 from holdfast.backup.taking import Taken, Taker
 from holdfast.kernel.clock import SystemClock
 
@@ -217,3 +218,21 @@ def test_two_that_are_taken_at_once_are_two_backups() -> None:
 def test_without_a_region_nothing_is_taken() -> None:
     with pytest.raises(RegionRefused, match="there are none"):
         taker_of(ScriptedSource(ARCHIVES)).take("main")
+
+
+def test_a_database_that_no_record_could_tell_of_is_refused_at_once() -> None:
+    region = MemoryRegion("one")
+    source = ScriptedSource(ARCHIVES, estimated_bytes=100 << 40)
+    taker = Taker(source, [region], ZstdPacker(), SystemClock())
+    with pytest.raises(SourceRefused, match=r"has 100 TiB, and a backup holds \d+ TiB at most"):
+        taker.take("main")
+    assert region.keys == []
+
+
+def test_a_chunk_adds_no_more_to_the_record_than_is_counted_whatever_the_names() -> None:
+    longest = "k" * 63
+    region, packer = MemoryRegion("one"), ZstdPacker(keys={longest: b"k" * 32}, key=longest)
+    backup = taker_of(ScriptedSource(ARCHIVES), region, packer=packer).take("d" * 63).backup
+    without = replace(backup, archives=tuple(replace(each, chunks=()) for each in backup.archives))
+    chunks = sum(len(each.chunks) for each in backup.archives)
+    assert (len(encoded(backup)) - len(encoded(without))) / chunks <= BYTES_PER_CHUNK

@@ -157,3 +157,19 @@ def test_a_clone_shares_no_file_and_overwrites_none(tmp_path: Path) -> None:
     assert (tmp_path / "to/link").is_symlink()
     with pytest.raises(NotFit, match="not empty"):
         base.clone(tmp_path / "to")
+
+
+def test_wal_that_lies_in_the_copy_is_not_brought_again(tmp_path: Path) -> None:
+    base = WarmBase(tmp_path / "warm")
+    told = way(STATE, TEN_HOURS)
+    assert isinstance(told, Roll)
+    (base.copy / "global").mkdir(parents=True)
+    (base.copy / "global/pg_control").write_bytes(b"")
+    (base.copy / "pg_wal").mkdir()
+    assert base.lacking(told.plan) == told.plan
+    base.keep(replace(STATE, replayed=held.lsn(8.5)))
+    for piece, size in zip(told.plan.wal, (held.SIZE, 10, held.SIZE, held.SIZE), strict=False):
+        with (base.copy / "pg_wal" / piece.segment.name).open("wb") as file:
+            file.truncate(size)
+    # The second is not whole, the fourth is not replayed to its end, and the fifth is not there.
+    assert [each.segment.number for each in base.lacking(told.plan).wal] == [7, 9, 10]

@@ -1,6 +1,7 @@
 """A new and empty server in a folder, to load dumps into: confined, private, and stopped behind it."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -20,6 +21,7 @@ from holdfast.backup.logical import Loading
 
 SUPERUSER = "postgres"
 PATIENCE = timedelta(minutes=5)
+UNFINISHED = ".unfinished"
 
 
 def new_servers(binaries: Binaries) -> Callable[[Path], AbstractContextManager[Loading]]:
@@ -28,16 +30,48 @@ def new_servers(binaries: Binaries) -> Callable[[Path], AbstractContextManager[L
     @contextmanager
     def made(folder: Path) -> Iterator[Loading]:
         folder = folder.absolute()
-        _initialise(folder, binaries)
-        running = server.start(folder, binaries, recovery=None)
+        # Under another name until all is loaded: half of a database is never found where it was to be.
+        work = folder.with_name(folder.name + UNFINISHED)
+        _clear(work)
         try:
-            params = {name: str(text) for name, text in conninfo_to_dict(running.conninfo).items()}
-            yield Client(params, binaries)
-        finally:
-            running.stop()
-        server.hand_over(folder, binaries, None, in_place=False)
+            _initialise(work, binaries)
+            running = server.start(work, binaries, recovery=None)
+            try:
+                params = {name: str(text) for name, text in conninfo_to_dict(running.conninfo).items()}
+                yield Client(params, binaries)
+            finally:
+                running.stop()
+            server.hand_over(work, binaries, None, in_place=False)
+            _move(work, folder)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
 
     return made
+
+
+def _clear(work: Path) -> None:
+    """Let go of what a killed one left. Its server may run on: then it is not touched."""
+    if server.in_use(work):
+        raise NotFit(
+            f"a server runs on {work}", hint="another restore goes on, or was killed: stop that server"
+        )
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _move(work: Path, folder: Path) -> None:
+    try:
+        # Over a folder that is there it goes only when that is empty.
+        work.rename(folder)
+        descriptor = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise NotFit(
+            f"{folder} cannot be made: {error.strerror}", hint="is something in it by now?"
+        ) from error
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _initialise(folder: Path, binaries: Binaries) -> None:

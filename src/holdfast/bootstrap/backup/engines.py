@@ -9,16 +9,19 @@ from holdfast.adapters.pgbackrest.engine import PgBackRest
 from holdfast.adapters.postgres.logical import Client, programs
 from holdfast.adapters.postgres.new_server import new_servers
 from holdfast.backup.engines import Depth, Engine, Kept
-from holdfast.backup.errors import NotRecoverable, SourceRefused
+from holdfast.backup.errors import NotFit, NotRecoverable, SourceRefused
 from holdfast.backup.logical import LogicalTier
 from holdfast.backup.ports import Progress
 from holdfast.backup.taking import Silent
+from holdfast.backup.targets import target_named
 from holdfast.bootstrap.backup.native import NativeEngine
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.sources import params_for, source_for
+from holdfast.bootstrap.estates import read_estate
 from holdfast.estate.model import Estate
 from holdfast.estate.suggest import did_you_mean
 from holdfast.interfaces.cli.backup import BackupOutcome, BackupRequest, BackupShown, BackupsListed
+from holdfast.interfaces.cli.restoring import RestoreOutcome, RestoreRequest
 from holdfast.kernel.clock import Clock, SystemClock
 
 
@@ -40,6 +43,46 @@ def engine_for(
         return NativeEngine(key, source_for(database, config), regions, packer, bin_dir, clock, progress)
     client = Client(params_for(database.connection, config), programs(bin_dir))
     return LogicalTier(key, client, regions, packer, clock, new_servers(client.binaries), progress)
+
+
+def other_engine(config: Path, key: str, clock: Clock, progress: Progress) -> Engine | None:
+    """The engine of a database that is not the native one's; None for one that is, or is not declared."""
+    estate = read_estate(config)
+    database = estate.databases.get(key)
+    if database is None or database.engine == "native":
+        return None
+    return engine_for(estate, key, config, clock, progress)
+
+
+def restored_by(engine: Engine, request: RestoreRequest) -> RestoreOutcome:
+    """What `holdfast restore` does with an engine other than the native one."""
+    native = {
+        "--keep-running": request.keep_running,
+        "--promote": request.promote,
+        "--resume": request.resume,
+        "--delta": request.delta,
+        "--tablespace": request.tablespaces,
+        "--table and --database": request.part,
+        "--warm": request.warm,
+    }
+    asked = [name for name, value in native.items() if value]
+    if asked:
+        hint = "restore all of it into an empty folder, and start that"
+        raise NotFit(f"only the native engine knows {', '.join(asked)}", hint=hint)
+    target = target_named(request.at, timeline=request.timeline, inclusive=not request.exclusive)
+    folder = request.to.absolute()
+    if request.dry_run:
+        listed = engine.backups()
+        needed = max((each.raw_bytes for each in listed), default=0)
+        problems = tuple(each.text for each in engine.check()) or (() if listed else ("there is no backup",))
+        return RestoreOutcome(request.database, "", str(folder), "", (), 0, needed, True, problems)
+    kept = engine.restore(target, folder)
+    chain = (*kept.depends_on, kept.id)
+    note = "it recovers when it is started" if kept.timeline is not None else ""
+    notes = (note,) if note else ()
+    return RestoreOutcome(
+        request.database, kept.region, str(folder), kept.id, chain, 0, kept.raw_bytes, False, notes=notes
+    )
 
 
 def taken_by(engine: Engine, request: BackupRequest, clock: Clock) -> BackupOutcome:

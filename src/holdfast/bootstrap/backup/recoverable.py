@@ -150,7 +150,6 @@ def expired_in(
         keep,
         tuple(each.id for each in expiry.backups),
         len(expiry.wal),
-        "",
         expiry.stored_bytes,
         expiry.reasons,
         gone.locked if gone else (),

@@ -20,6 +20,7 @@ from holdfast.backup.ports import Packer, Region
 from holdfast.backup.preflight import Preflight, Way
 from holdfast.backup.restoring import Restored, Restorer, mapped
 from holdfast.backup.targets import target_named
+from holdfast.bootstrap.backup.engines import other_engine, restored_by
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.progress import Reported
 from holdfast.bootstrap.backup.warming import seeded
@@ -36,8 +37,11 @@ class LocalRestores:
         self._clock = clock or SystemClock()
 
     def restore(self, place: Place, request: RestoreRequest, report: Report) -> RestoreOutcome:
-        regions, packer, bin_dir = _sources(place, request)
         progress = Reported(report)
+        other = None if request.store else other_engine(place.config, request.database, self._clock, progress)
+        if other is not None:
+            return restored_by(other, request)
+        regions, packer, bin_dir = _sources(place, request)
         part = request.part
         # Before the long work: a wrong one is not found out an hour later.
         into = {} if part is None else target_of(part.into)
@@ -93,7 +97,11 @@ class LocalRestores:
         if not troubles:
             names = ", ".join(each.name for each in regions)
             raise RegionRefused(f"no region is called {request.region!r}", hint=f"there are: {names}")
-        raise next((each for each in troubles if isinstance(each, NotRecoverable)), troubles[0])
+        if all(isinstance(each, NotRecoverable) for each in troubles):
+            # Each tells of its own region: which moments there are is not known before all have told.
+            told, hints = (dict.fromkeys(texts) for texts in (map(str, troubles), (e.hint for e in troubles)))
+            raise NotRecoverable("; ".join(told), hint="; ".join(hints))
+        raise next(each for each in troubles if not isinstance(each, NotRecoverable))
 
 
 def _sources(place: Place, request: RestoreRequest) -> tuple[Sequence[Region], Packer, Path | None]:

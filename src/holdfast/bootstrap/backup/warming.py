@@ -19,7 +19,7 @@ def seeded(
 ) -> RestorePlan | None:
     """Clone the warm copy of that region into `to`, such that a restore of the returned plan resumes there.
 
-    None, with a note that says why, when there is none that serves: then `to` is untouched. Raises NotFit when
+    None, with a note that says why, when none serves: then `to` is untouched. Raises NotFit when
     `to` is not empty.
     """
     base = WarmBase(place.data_dir.absolute() / COPIES / plan.database / f"warm-{region.name}")
@@ -35,7 +35,7 @@ def seeded(
                 return None
             note("cloning the warm copy")
             base.seed(way.plan, to)
-            return way.plan
+            return base.lacking(way.plan)
     except NotFit as error:
         if to.exists() and any(to.iterdir()):
             raise

@@ -34,7 +34,6 @@ class RegionExpiry:
     keep: Keep | None
     backups: tuple[str, ...] = ()
     wal_pieces: int = 0
-    wal_until: str = ""
     stored_bytes: int = 0
     why: Mapping[str, tuple[str, ...]] | None = None
     locked: tuple[str, ...] = ()
