@@ -126,7 +126,7 @@ def main() -> int:
     parser.add_argument("--sync-regions", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="hf-b-loss-") as folder:
+    with tempfile.TemporaryDirectory(prefix="holdfast-wal-loss-") as folder:
         acknowledged, lost = rounds(
             options.rounds, Path(folder), sync_regions=options.sync_regions, seed=options.seed
         )

@@ -1,6 +1,7 @@
 """What is in a folder already, beside what PostgreSQL's manifest says should be: what may stay, what goes."""
 
 import os
+import re
 import shutil
 import struct
 from collections.abc import Collection, Mapping, Sequence
@@ -19,6 +20,10 @@ from holdfast.backup.placing import Assembled
 READ_BYTES = 1024 * 1024
 READERS = 4
 OURS = (MARKER, JOURNAL)
+
+# Only these may stay. Others, such as pg_control and pg_filenode.map, end with a CRC-32C of themselves: that
+# of the whole file is then the same number whatever is in it, and the manifest's proves nothing.
+_OF_A_RELATION = re.compile(r"^(?:base|global|pg_tblspc)/(?:.*/)?\d+(?:_[a-z]+)?(?:\.\d+)?$")
 
 Checksums = Mapping[str, tuple[int, str]]
 """By a file's path its size and its CRC-32C, as PostgreSQL's manifest writes it."""
@@ -57,7 +62,7 @@ def is_as_told(path: Path, told: tuple[int, str] | None) -> bool:
 
 def as_they_should_be(folder: Path, files: Sequence[Assembled], told: Checksums) -> set[str]:
     """The paths of those files that one backup has whole, and that are there already."""
-    whole = [each.path for each in files if each.is_whole]
+    whole = [each.path for each in files if each.is_whole and _OF_A_RELATION.search(each.path)]
     with ThreadPoolExecutor(READERS, thread_name_prefix="compare") as pool:
         same = pool.map(lambda path: is_as_told(folder / path, told.get(path)), whole)
         return {path for path, good in zip(whole, same, strict=True) if good}

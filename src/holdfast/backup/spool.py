@@ -317,7 +317,7 @@ class Spool:
                 size = min(os.fstat(descriptor).st_size, segment.size)
                 self._files[segment] = _File(segment, path, descriptor, size, size)
         if (newest := self._newest()) is not None:
-            # After a power cut a file may end with zeros instead of what was not flushed. They hold no record;
+            # After a power cut a file may end in zeros instead of what was not flushed. They hold nothing;
             # where they are the log's own, the server sends them again.
             newest.written = newest.flushed = _without_zeros(newest.descriptor, newest.written)
         for file in self._files.values():

@@ -7,11 +7,13 @@ copy stays as the warm base (`holdfast.backup.warm`); that of an older point is 
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from holdfast.backup import marks
 from holdfast.backup import verification as records
 from holdfast.backup.chain import plan_for
 from holdfast.backup.counting import fallen
@@ -36,6 +38,8 @@ from holdfast.backup.warm import Afresh, Roll, WarmBase, WarmState, footing
 from holdfast.backup.watching import Told, Watch, new_id
 from holdfast.kernel.clock import Clock
 
+ONCE, KEPT = "once", "kept"
+"""Copies of older points: those that go when they were looked at, and those that a person wants to keep."""
 MAY_BE_LOCAL = (Subject.PAGES, Subject.TABLE, Subject.STRUCTURE)
 """Failures that a bad disk under a warm copy brings about, too."""
 MAKES_SUSPECT = (*MAY_BE_LOCAL, Subject.INVARIANT)
@@ -131,21 +135,38 @@ class Verifier:
         run = _Run(point, self._clock.now())
         self._region.forget()
         self._times.forget()
-        base = self.warm if point.target.kind is TargetKind.LATEST else None
-        base = base or WarmBase(self._folder / f"once-{self._region.name}-{new_id(self._clock)}")
+        self._clear()
+        stays = keep or point.target.kind is TargetKind.LATEST
+        base = self.warm
+        if point.target.kind is not TargetKind.LATEST:
+            name = f"{KEPT if keep else ONCE}-{self._region.name}-{new_id(self._clock)}"
+            base = WarmBase(self._folder / name)
+            run.remarks += [f"the copy stays in {base.copy}"] if keep else []
         with base.held():
             try:
                 self._verified(run, base, wanted, fresh=fresh)
             except (BackupError, OSError) as error:
                 run.problems.append(records.problem_of(error))
             finally:
-                if point.target.kind is not TargetKind.LATEST and not keep:
+                if not stays:
                     shutil.rmtree(base.folder, ignore_errors=True)
         record = self._marked(run, self._recorded(run))
+        with suppress(RegionError):
+            # A region that was away when something was marked, or lifted, learns it now.
+            marks.spread(self._regions, self._database)
         for region, why in records.keep(self._regions, record).items():
             self._times.note(f"{region} does not have the record: {why}")
         self._told(records.event_of(record))
         return record
+
+    def _clear(self) -> None:
+        """Remove copies of older points that a killed verification has left, and end their servers."""
+        for folder in self._folder.glob(f"{ONCE}-*"):
+            base = WarmBase(folder)
+            # One that is held is another verification's, at work.
+            with suppress(NotFit, RestoreFailed), base.held():
+                self._machine.end_leftover(base.copy)
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _verified(self, run: _Run, base: WarmBase, wanted: Wanted, *, fresh: bool) -> None:
         run.holdings = holdings_of(self._region, self._database, self._clock)

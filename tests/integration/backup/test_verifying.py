@@ -16,6 +16,7 @@ from holdfast.backup.errors import NotFit
 from holdfast.backup.holdings import holdings_of
 from holdfast.backup.invariants import Outcome
 from holdfast.backup.journal import this_boot
+from holdfast.backup.looking import Wanted
 from holdfast.backup.preflight import Way
 from holdfast.backup.verification import How, Standing, Subject, verifications_in
 from holdfast.backup.verified_points import Which, older
@@ -182,6 +183,13 @@ def test_a_random_older_moment_is_restored_and_its_copy_goes(protected: Protecte
     assert (record.which, record.seed) == (Which.OLDER, 7)
     assert record.chain == (backup.id,)
     assert list((tmp_path / "copies").iterdir()) == []
+    # What a killed one has left goes with the next; what a person kept stays.
+    (tmp_path / "copies/once-eu-20261122T200000Z-aaaaaa/copy").mkdir(parents=True)
+    kept = verified.verifier.verify(point, Wanted(), keep=True)
+    verified.point(point)
+    (left,) = (tmp_path / "copies").iterdir()
+    assert left.name.startswith("kept-eu-")
+    assert f"the copy stays in {left / 'copy'}" in kept.remarks
 
 
 def test_false_failed_and_too_long_are_three_things(protected: Protected, tmp_path: Path) -> None:

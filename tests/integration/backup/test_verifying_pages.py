@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.protected import Protected
+from tests.protected import DEBIAN_15, Protected
 from tests.restorable import CLOCK, DATABASE, Restorable
 from tests.verified import Verified
 
@@ -111,3 +111,29 @@ def test_a_warm_copy_that_this_machine_has_damaged_is_laid_out_afresh(
     assert record.how is How.FRESH
     assert any("the warm copy was damaged" in each for each in record.remarks)
     assert holdings_of(stored.regions[0], DATABASE, CLOCK).suspects == ()
+
+
+def test_an_index_that_lost_a_row_is_found_where_amcheck_is_installed(tmp_path: Path) -> None:
+    server = Protected(tmp_path / "server", bin_dir=DEBIAN_15).start()
+    try:
+        server.sql("CREATE EXTENSION amcheck; CREATE TABLE t AS SELECT i FROM generate_series(1, 2000) i")
+        server.sql("CREATE INDEX t_i ON t (i)")
+        stored = Restorable(server)
+        stored.take()
+        stored.store_wal()
+        verified = Verified(stored, tmp_path / "copies")
+
+        sound = verified.newest()
+
+        assert sound.standing is Standing.PASSED, sound.problems
+        assert not any("amcheck" in each for each in sound.remarks)
+        # The order of what an index holds is another one than it was sorted by.
+        server.sql("UPDATE pg_index SET indoption = '1' WHERE indexrelid = 't_i'::regclass")
+        stored.store_wal()
+
+        wrong = verified.newest()
+
+        assert wrong.how is How.FRESH
+        assert [(each.subject, "t_i" in each.text) for each in wrong.problems] == [(Subject.STRUCTURE, True)]
+    finally:
+        server.remove()

@@ -5,11 +5,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from holdfast.adapters.postgres.errors import DatabaseError
 from holdfast.adapters.postgres.page_checksums import PageChecksums
 from holdfast.adapters.postgres.restored.programs import Programs
 from holdfast.adapters.postgres.server import process
 from holdfast.adapters.postgres.server.confinement import find_confinement
-from holdfast.backup.errors import RestoreFailed
+from holdfast.backup.errors import NotFit, RestoreFailed
 from holdfast.backup.verification import PagesChecked
 from holdfast.backup.verifying import WalSpan
 
@@ -29,7 +30,11 @@ class LocalMachine:
 
     def pages(self, data: Path, replayed: WalSpan | None) -> PagesChecked:
         binaries = self._programs.binaries
-        return PageChecksums(binaries, find_confinement(binaries, data)).checked(data, replayed)
+        try:
+            confinement = find_confinement(binaries, data)
+        except DatabaseError as error:
+            raise NotFit(str(error), hint=error.hint) from error
+        return PageChecksums(binaries, confinement).checked(data, replayed)
 
     def end_leftover(self, data: Path) -> None:
         """As its operator would, by a fast shutdown: what it replayed is kept."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from holdfast.adapters.postgres.errors import DatabaseError
 from holdfast.adapters.postgres.restored import server
+from holdfast.adapters.postgres.restored.asking import configure_flags
 from holdfast.adapters.postgres.restored.server import RestoredServer
 from holdfast.adapters.postgres.server.binaries import find_binaries
 from holdfast.backup.errors import NotFit
@@ -31,7 +32,7 @@ class Programs:
     @property
     def build(self) -> Build:
         if self._build is None:
-            told = server.configure_flags(self.binaries)
+            told = configure_flags(self.binaries)
             self._build = Build(self.binaries.folder, self.binaries.major, lacking(told, self.binaries.major))
         return self._build
 

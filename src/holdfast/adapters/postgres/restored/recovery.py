@@ -64,7 +64,6 @@ def private_settings(
         "log_destination": "stderr",
         "shared_buffers": _MEMORY,
         "huge_pages": "off",
-        "external_pid_file": "",
         IN_PLACE: "on",
         # The machine that it was set for need not have this one's languages.
         **dict.fromkeys(("lc_messages", "lc_monetary", "lc_numeric", "lc_time"), "C"),

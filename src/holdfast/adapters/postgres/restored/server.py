@@ -11,7 +11,6 @@ DATA/holdfast-restore/
 import hashlib
 import os
 import signal
-import subprocess
 import tempfile
 import threading
 import time
@@ -25,9 +24,10 @@ import psycopg
 
 from holdfast.adapters.postgres.errors import DatabaseError
 from holdfast.adapters.postgres.restored import recovery as texts
+from holdfast.adapters.postgres.restored.asking import has_library, run
 from holdfast.adapters.postgres.restored.superusers import superusers
 from holdfast.adapters.postgres.server import process
-from holdfast.adapters.postgres.server.binaries import Binaries, find_binaries
+from holdfast.adapters.postgres.server.binaries import Binaries
 from holdfast.adapters.postgres.server.confinement import Confinement, find_confinement
 from holdfast.adapters.postgres.server.initialise import environment
 from holdfast.adapters.postgres.server.layout import fits_socket, prepare_socket_folder
@@ -40,8 +40,9 @@ OURS = "holdfast-restore"
 PORT = 5432
 PAUSE_S = 0.02
 STOP_PATIENCE_S = 60.0
-CHECK_TIMEOUT_S = 60.0
-_LOG_LINES = 12
+_LOG_LINES, _LOG_READ = 12, 200
+_STARVES, _MOST_WAITS = "waiting for WAL to become available", 5
+"""PostgreSQL 15 and later say so at each look, a tenth of a second apart."""
 
 
 class RestoredServer(Copy):
@@ -211,6 +212,7 @@ def start(
 def _answering(folder: Path, place: Path, pid: int) -> str:
     """Wait until somebody can log in; who it is. There is no limit: replaying takes as long as it takes."""
     names: list[str] = []
+    pause = PAUSE_S
     while True:
         process.reap(pid)
         if not process.lives(pid):
@@ -228,7 +230,18 @@ def _answering(folder: Path, place: Path, pid: int) -> str:
                     names = [*superusers(folder), "postgres"]
                 continue
             return name
-        time.sleep(PAUSE_S)
+        # The end of what is there, and not consistent yet: it would wait for ever.
+        starved = [each for each in _last_words(folder, _LOG_READ).splitlines() if _STARVES in each]
+        places = {each.rpartition(" at ")[2] for each in starved}
+        if len(starved) >= _MOST_WAITS and len(places) == 1:
+            process.send(pid, folder, signal.SIGQUIT)
+            raise RestoreFailed(
+                f"the WAL that is there ends at {places.pop()}, before the copy is consistent",
+                hint="choose a later moment, or another backup",
+            )
+        time.sleep(pause)
+        # Each look is a line in its log: in an hour of replaying not too many.
+        pause = min(pause * 1.1, 0.5)
 
 
 def _connect(place: Path, user: str, database: str) -> psycopg.Connection[Any]:
@@ -317,7 +330,7 @@ def _command(
 
 def _control(folder: Path, binaries: Binaries, confinement: Confinement) -> str:
     command = [*confinement.prefix, str(binaries.folder / "pg_controldata"), "-D", str(folder)]
-    ended = _run(command)
+    ended = run(command)
     if ended.returncode != 0:
         raise NotFit(f"{folder} is no data directory for {binaries.folder}: {ended.stderr.strip()}")
     return ended.stdout
@@ -329,46 +342,21 @@ def _usable(
     """See that the server can read its settings, leaving out what this machine has not. Returns what was."""
     notes: list[str] = []
     asked = [*_command(folder, binaries, confinement, arguments), "-C", "shared_preload_libraries"]
-    ended = _run(asked)
+    ended = run(asked)
     if ended.returncode != 0:
         reason = (ended.stderr.strip().splitlines() or ["no reason was given"])[-1]
         notes.append(f"the settings that were backed up cannot be used here, and are left out: {reason}")
         _write(_ours(folder) / "server.conf", texts.settings_file(include=False), confinement)
         _write(folder / texts.AUTO, "", confinement)
-        ended = _run(asked)
+        ended = run(asked)
         if ended.returncode != 0:
             raise RestoreFailed(f"{binaries.postgres} refuses its settings: {ended.stderr.strip()}")
     wanted = [each.strip().strip('"') for each in ended.stdout.split(",") if each.strip()]
-    missing = [name for name in wanted if not _has_library(binaries, name)]
+    missing = [name for name in wanted if not has_library(binaries, name)]
     if missing:
         notes.append(f"not in {binaries.folder}, and not loaded: {', '.join(missing)}")
         arguments["shared_preload_libraries"] = ",".join(each for each in wanted if each not in missing)
     return tuple(notes)
-
-
-def _has_library(binaries: Binaries, name: str) -> bool:
-    if name.startswith("/"):
-        return Path(name).exists() or Path(f"{name}.so").exists()
-    folder = library_folder(binaries)
-    return folder is None or (folder / f"{name.removeprefix('$libdir/')}.so").exists()
-
-
-def library_folder(binaries: Binaries) -> Path | None:
-    """Where these programs look for extensions' libraries; None when they do not tell."""
-    try:
-        ended = _run([str(binaries.folder / "pg_config"), "--pkglibdir"])
-    except RestoreFailed:
-        return None
-    return Path(ended.stdout.strip()) if ended.returncode == 0 and ended.stdout.strip() else None
-
-
-def configure_flags(binaries: Binaries) -> str:
-    """How these programs were built; empty when they do not tell."""
-    try:
-        ended = _run([str(binaries.folder / "pg_config"), "--configure"])
-    except RestoreFailed:
-        return ""
-    return ended.stdout if ended.returncode == 0 else ""
 
 
 def hand_over(folder: Path, binaries: Binaries, recovery: RecoverySettings | None, *, in_place: bool) -> None:
@@ -383,27 +371,9 @@ def hand_over(folder: Path, binaries: Binaries, recovery: RecoverySettings | Non
     (folder / "standby.signal").unlink(missing_ok=True)
 
 
-def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    try:
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=environment(),
-            timeout=CHECK_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise RestoreFailed(f"{command[0]} does not run: {error}") from error
-
-
-def _last_words(folder: Path) -> str:
+def _last_words(folder: Path, count: int = _LOG_LINES) -> str:
     try:
         text = (_ours(folder) / "server.log").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return "\n".join(text.splitlines()[-_LOG_LINES:])
-
-
-__all__ = ["RestoredServer", "find_binaries", "in_use", "library_folder", "start"]
+    return "\n".join(text.splitlines()[-count:])
