@@ -50,6 +50,10 @@ class Duties(Protocol):
         """A receiver that is not started, or None where WAL comes another way. Raises SpoolTaken."""
         ...
 
+    def bring_pushed(self) -> None:
+        """WAL that the server handed over, and that waits for a region, is brought there."""
+        ...
+
     def due(self, held: Sequence[Holdings]) -> Due | None: ...
 
     def take(self, due: Due) -> str:
@@ -132,6 +136,8 @@ class Keeper:
 
     def _round(self, receiver: Receiver | None) -> None:
         self._step("report", self._report)
+        if receiver is None:
+            self._step("push", self._duties.bring_pushed)
         held = self._step("look", self._held) or []
         self._step("take", lambda: self._take_due(held, receiver))
         self._step("copy", lambda: self._catch_up(held))

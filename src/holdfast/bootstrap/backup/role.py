@@ -35,7 +35,7 @@ from holdfast.bootstrap.backup.opening import regions_of
 from holdfast.bootstrap.backup.recoverable import in_force
 from holdfast.bootstrap.backup.taking import LocalBackups
 from holdfast.bootstrap.backup.verifying import LocalVerifications
-from holdfast.bootstrap.backup.wal import receiver_for, spool_for
+from holdfast.bootstrap.backup.wal import pusher_for, receiver_for, spool_for
 from holdfast.bootstrap.following import FollowedEstate
 from holdfast.bootstrap.signals import Signals
 from holdfast.estate.backup import Keep
@@ -213,6 +213,10 @@ class EstateDuties:
             spool.close()
             raise
         return spool, receiver
+
+    def bring_pushed(self) -> None:
+        if self._declared.mode == "archive":
+            pusher_for(self._estate, self._place, self._database).drain()
 
     def due(self, held: Sequence[Holdings]) -> Due | None:
         """As the region that holds most sees it: one that lacks something gets it from there."""

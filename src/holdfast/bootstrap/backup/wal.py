@@ -52,14 +52,7 @@ class LocalWal:
 
     def push(self, place: Place, database: str, path: Path) -> WalPushed:
         estate = read_estate(place.config)
-        declared(estate, database)
-        pusher = Pusher(
-            database,
-            regions_of(estate, database, place.config),
-            packer_for(estate, place.config),
-            spool_folder(place, database).with_name("pushed"),
-            estate.backup.spool_limit << 20,
-        )
+        pusher = pusher_for(estate, place, database)
         try:
             pushed = pusher.push(path)
         except OSError as error:
@@ -74,6 +67,18 @@ def spool_folder(place: Place, database: str) -> Path:
 def spool_for(estate: Estate, place: Place, database: str) -> Spool:
     """The spool of a database; close it. Raises SpoolTaken."""
     return Spool(spool_folder(place, database), estate.backup.spool_limit << 20)
+
+
+def pusher_for(estate: Estate, place: Place, database: str) -> Pusher:
+    """Who takes what the server hands over. Raises HoldfastError for what is not declared."""
+    declared(estate, database)
+    return Pusher(
+        database,
+        regions_of(estate, database, place.config),
+        packer_for(estate, place.config),
+        spool_folder(place, database).with_name("pushed"),
+        estate.backup.spool_limit << 20,
+    )
 
 
 def receiver_for(
