@@ -16,14 +16,14 @@ from holdfast.adapters.objectstore.regions import open_region
 from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.adapters.postgres.replication.source import PostgresSource
 from holdfast.adapters.postgres.restored.programs import Programs
-from holdfast.backup.chain import plan_for, windows_of
-from holdfast.backup.holdings import holdings_of, raw_object
 from holdfast.backup.lsn import parse_lsn
 from holdfast.backup.model import RestorePlan, Target, TargetKind
-from holdfast.backup.receiving import Receiver, ReceiverSettings
-from holdfast.backup.restoring import Restorer
-from holdfast.backup.spool import Spool
-from holdfast.backup.taking import Taker
+from holdfast.backup.recoverable.chain import plan_for, windows_of
+from holdfast.backup.recoverable.holdings import holdings_of, raw_object
+from holdfast.backup.restore.restoring import Restorer
+from holdfast.backup.take.taking import Taker
+from holdfast.backup.wal.receiving import Receiver, ReceiverSettings
+from holdfast.backup.wal.spool import Spool
 from holdfast.bootstrap.backup.memory import give_back
 from holdfast.kernel.clock import SystemClock
 

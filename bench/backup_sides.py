@@ -18,7 +18,7 @@ from typing import IO, Any, Protocol, cast
 from bench.backup_server import Server
 from holdfast.adapters.postgres.restored import server as restored
 from holdfast.adapters.postgres.server.initialise import environment
-from holdfast.backup.recovery import RecoverySettings
+from holdfast.backup.restore.recovery import RecoverySettings
 
 STANZA = "bench"
 _PAUSED_WITHIN_S = 300.0

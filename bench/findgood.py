@@ -20,13 +20,13 @@ from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.adapters.postgres.replication.probing import LocalStandbys
 from holdfast.adapters.postgres.replication.source import PostgresSource
 from holdfast.backup import layout
-from holdfast.backup.finding import Asked, Finder, Finding
 from holdfast.backup.lsn import DEFAULT_SEGMENT_BYTES, Segment, parse_lsn
 from holdfast.backup.model import StoredObject
 from holdfast.backup.ports import Region
-from holdfast.backup.searching import Question
-from holdfast.backup.taking import Taker
-from holdfast.backup.unpacking import Silent
+from holdfast.backup.restore.unpacking import Silent
+from holdfast.backup.search.finding import Asked, Finder, Finding
+from holdfast.backup.search.searching import Question
+from holdfast.backup.take.taking import Taker
 from holdfast.kernel.clock import SystemClock
 
 DATABASE = "bench"

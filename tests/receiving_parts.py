@@ -18,9 +18,9 @@ from holdfast.backup import layout
 from holdfast.backup.lsn import Segment, Timeline
 from holdfast.backup.model import WalPiece
 from holdfast.backup.ports import Region, Source
-from holdfast.backup.receiving import Receiver
-from holdfast.backup.reception import ReceiverSettings
-from holdfast.backup.spool import Spool
+from holdfast.backup.wal.receiving import Receiver
+from holdfast.backup.wal.reception import ReceiverSettings
+from holdfast.backup.wal.spool import Spool
 from holdfast.kernel.clock import SystemClock
 
 DATABASE = "orders"

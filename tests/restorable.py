@@ -15,13 +15,13 @@ from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.adapters.postgres.replication.source import PostgresSource
 from holdfast.adapters.postgres.restored.programs import Programs
 from holdfast.backup import layout
-from holdfast.backup.chain import chain_of, plan_for
-from holdfast.backup.holdings import holdings_of, raw_object
 from holdfast.backup.lsn import Segment, parse_lsn
 from holdfast.backup.model import Backup, RestorePlan, StoredObject, Target
 from holdfast.backup.ports import Progress, Region
-from holdfast.backup.restoring import Restorer
-from holdfast.backup.taking import Taker
+from holdfast.backup.recoverable.chain import chain_of, plan_for
+from holdfast.backup.recoverable.holdings import holdings_of, raw_object
+from holdfast.backup.restore.restoring import Restorer
+from holdfast.backup.take.taking import Taker
 from holdfast.kernel.clock import SystemClock
 
 DATABASE = "shop"

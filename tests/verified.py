@@ -6,11 +6,11 @@ from pathlib import Path
 from tests.restorable import CLOCK, DATABASE, Restorable
 
 from holdfast.adapters.postgres.restored.machine import LocalMachine
-from holdfast.backup.looking import Wanted
 from holdfast.backup.ports import Region
-from holdfast.backup.verification import Verification
-from holdfast.backup.verified_points import NEWEST, Point
-from holdfast.backup.verifying import Verifier
+from holdfast.backup.verify.looking import Wanted
+from holdfast.backup.verify.verification import Verification
+from holdfast.backup.verify.verified_points import NEWEST, Point
+from holdfast.backup.verify.verifying import Verifier
 from holdfast.kernel.journal import JournalEntry
 
 

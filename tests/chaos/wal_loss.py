@@ -19,7 +19,7 @@ from tests.receiving_parts import ReceivingProcess, until, wal_in
 
 from holdfast.adapters.objectstore.regions import open_region
 from holdfast.backup.lsn import Lsn
-from holdfast.backup.wal_records import RM_XACT, XACT_COMMIT, XACT_OPERATION, records
+from holdfast.backup.wal.wal_records import RM_XACT, XACT_COMMIT, XACT_OPERATION, records
 
 WRITERS = 4
 

@@ -15,9 +15,9 @@ from holdfast.adapters.memory.backup import MemoryBackupStatus, MemoryKeeping
 from holdfast.adapters.postgres.backup import PostgresBackupStatus, PostgresKeeping
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.backup.approvals import DELAY, Approval, KeepingStore, NotApproved, RetentionDesk
-from holdfast.backup.points import known_of
-from holdfast.backup.standing import StatusStore
+from holdfast.backup.recoverable.points import known_of
+from holdfast.backup.recoverable.standing import StatusStore
+from holdfast.backup.retention.approvals import DELAY, Approval, KeepingStore, NotApproved, RetentionDesk
 from holdfast.estate.backup import Keep
 from holdfast.kernel.clock import ManualClock
 

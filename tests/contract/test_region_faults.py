@@ -19,12 +19,12 @@ from tests.web_faults import Faulty, faulty_store
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.adapters.objectstore.folder import UNFINISHED, FolderRegion
 from holdfast.adapters.objectstore.regions import open_region
-from holdfast.backup.copying import Copier, lacking
+from holdfast.backup.copies.copying import Copier, lacking
+from holdfast.backup.copies.scrubbing import Harm, Scrubber
 from holdfast.backup.errors import AlreadyThere, RegionAway, RegionRefused
-from holdfast.backup.holdings import holdings_of
 from holdfast.backup.ports import Region
-from holdfast.backup.scrubbing import Harm, Scrubber
-from holdfast.backup.taking import Silent
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.take.taking import Silent
 from holdfast.estate.backup import Keep
 from holdfast.kernel.clock import ManualClock
 

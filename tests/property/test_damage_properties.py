@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.backup.damage import (
+from holdfast.backup.model import Suspicion
+from holdfast.backup.verify.damage import (
     FEWEST_BEFORE,
     Sample,
     Standing,
@@ -15,7 +16,6 @@ from holdfast.backup.damage import (
     judged,
     suspicion_of,
 )
-from holdfast.backup.model import Suspicion
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.held import at, backup, history, holdings, piece, without
 
-from holdfast.backup.chain import covered_until, plan_for, reaches_of, whole_chains, windows_of
 from holdfast.backup.errors import NotRecoverable
-from holdfast.backup.keeping import narrows, widest
 from holdfast.backup.lsn import Timeline
 from holdfast.backup.model import Backup, Holdings, Suspicion, Target, TargetKind, WalPiece
-from holdfast.backup.retention import expiring, suspect_since
+from holdfast.backup.recoverable.chain import covered_until, plan_for, reaches_of, whole_chains, windows_of
+from holdfast.backup.retention.keeping import narrows, widest
+from holdfast.backup.retention.retention import expiring, suspect_since
 from holdfast.estate.backup import Keep
 
 HOUR = timedelta(hours=1)

@@ -14,7 +14,7 @@ from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
 from holdfast.availability.inventory import Inventory
 from holdfast.availability.reading import Reader
-from holdfast.backup.approvals import RetentionDesk
+from holdfast.backup.retention.approvals import RetentionDesk
 from holdfast.bootstrap.api import PooledJournal
 from holdfast.bootstrap.communication import directory_in, incident_desk
 from holdfast.bootstrap.maintenance import maintenance_desk

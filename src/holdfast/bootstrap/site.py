@@ -20,7 +20,7 @@ from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
 from holdfast.availability.inventory import Inventory
 from holdfast.availability.reading import Reader
-from holdfast.backup.promises import ClusterPromise, public_promises
+from holdfast.backup.recoverable.promises import ClusterPromise, public_promises
 from holdfast.bootstrap.estates import page_links, report_links
 from holdfast.bootstrap.following import FollowedEstate
 from holdfast.bootstrap.publishing import Publishing

@@ -10,10 +10,10 @@ from tests.restorable import CLOCK, DATABASE, Noted, Restorable
 
 from holdfast.adapters.postgres.replication.probing import LocalStandbys
 from holdfast.backup.errors import NotFit
-from holdfast.backup.finding import Asked, Ending, Finder, Finding
 from holdfast.backup.lsn import parse_lsn
 from holdfast.backup.model import Target, TargetKind
-from holdfast.backup.searching import Question, Verdict
+from holdfast.backup.search.finding import Asked, Ending, Finder, Finding
+from holdfast.backup.search.searching import Question, Verdict
 
 SETTINGS = {"max_prepared_transactions": "4", "wal_keep_size": "1GB"}
 

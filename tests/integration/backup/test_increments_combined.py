@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.protected import Protected
 from tests.restorable import Restorable
 
-from holdfast.backup.holdings import raw_object
 from holdfast.backup.model import Backup
+from holdfast.backup.recoverable.holdings import raw_object
 
 # pg_combinebackup writes a manifest of its own, and what came from a table of tablespaces we have placed.
 _DIFFERENT = {"backup_manifest", "tablespace_map", "holdfast-restore.json", "holdfast-restore.journal"}

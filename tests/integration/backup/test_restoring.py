@@ -18,12 +18,12 @@ from tests.restorable import Noted, Restorable
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.adapters.objectstore.regions import open_region
 from holdfast.backup.errors import Damaged, NotFit, NotRecoverable
-from holdfast.backup.journal import JOURNAL, MARKER
 from holdfast.backup.lsn import parse_lsn
 from holdfast.backup.model import Target, TargetKind
 from holdfast.backup.ports import Copy
-from holdfast.backup.preflight import Way
-from holdfast.backup.restoring import Restored
+from holdfast.backup.restore.journal import JOURNAL, MARKER
+from holdfast.backup.restore.preflight import Way
+from holdfast.backup.restore.restoring import Restored
 
 PROBE = "SELECT string_agg(i::text, ' ' ORDER BY i) FROM t"
 

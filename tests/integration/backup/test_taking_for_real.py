@@ -15,10 +15,10 @@ from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.adapters.postgres.replication.source import PostgresSource
 from holdfast.backup.errors import SourceRefused
-from holdfast.backup.holdings import holdings_of, raw_object
 from holdfast.backup.index import decoded_index
 from holdfast.backup.model import Backup, BackupKind
-from holdfast.backup.taking import Taken, Taker
+from holdfast.backup.recoverable.holdings import holdings_of, raw_object
+from holdfast.backup.take.taking import Taken, Taker
 from holdfast.kernel.clock import SystemClock
 
 CHUNK = 1024 * 1024

@@ -14,9 +14,9 @@ from tests.protected import Protected
 from holdfast.adapters.objectstore.regions import open_region
 from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.adapters.postgres.replication.source import PostgresSource
-from holdfast.backup.holdings import holdings_of
-from holdfast.backup.sweeping import sweep
-from holdfast.backup.taking import Taker
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.take.sweeping import sweep
+from holdfast.backup.take.taking import Taker
 from holdfast.kernel.clock import SystemClock
 
 # Chunks are small, so that there are many places to die at. At one of them it stands still and waits for it.
@@ -25,7 +25,7 @@ import json, sys, time
 from holdfast.adapters.objectstore.regions import open_region
 from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.adapters.postgres.replication.source import PostgresSource
-from holdfast.backup.taking import Taker
+from holdfast.backup.take.taking import Taker
 from holdfast.kernel.clock import SystemClock
 
 class Stopping:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.backup.ports import Listed
-from holdfast.backup.taking import Taker
+from holdfast.backup.take.taking import Taker
 from holdfast.kernel.clock import SystemClock
 from tests.scripted_source import NOON, ScriptedSource
 

@@ -11,16 +11,16 @@ from tests.restorable import CLOCK, DATABASE, Restorable
 from tests.verified import Verified
 
 from holdfast.adapters.memory.regions import MemoryRegion
-from holdfast.backup.chain import windows_of
 from holdfast.backup.errors import NotFit
-from holdfast.backup.holdings import holdings_of
-from holdfast.backup.invariants import Outcome
-from holdfast.backup.journal import this_boot
-from holdfast.backup.looking import Wanted
-from holdfast.backup.preflight import Way
-from holdfast.backup.verification import How, Standing, Subject, verifications_in
-from holdfast.backup.verified_points import Which, older
-from holdfast.backup.warm import Roll, footing
+from holdfast.backup.recoverable.chain import windows_of
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.restore.journal import this_boot
+from holdfast.backup.restore.preflight import Way
+from holdfast.backup.verify.invariants import Outcome
+from holdfast.backup.verify.looking import Wanted
+from holdfast.backup.verify.verification import How, Standing, Subject, verifications_in
+from holdfast.backup.verify.verified_points import Which, older
+from holdfast.backup.verify.warm import Roll, footing
 
 HAS_ORDERS = {"orders": "SELECT count(*) >= 2000 FROM orders"}
 

@@ -10,10 +10,10 @@ from tests.restorable import CLOCK, DATABASE, Restorable
 from tests.verified import Verified
 
 from holdfast.adapters.postgres.replication.source import PostgresSource
-from holdfast.backup.holdings import holdings_of
 from holdfast.backup.ports import BackupBegins, BackupEvent
-from holdfast.backup.taking import Taker
-from holdfast.backup.verification import How, Standing, Subject
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.take.taking import Taker
+from holdfast.backup.verify.verification import How, Standing, Subject
 
 
 class Passing(PostgresSource):

@@ -11,10 +11,10 @@ from itertools import pairwise
 import pytest
 from tests.protected import DEBIAN_15, Protected
 
-from holdfast.backup.commits import Commit, CommitReader
 from holdfast.backup.lsn import Lsn, Segment, parse_lsn
-from holdfast.backup.wal_pages import PAGE, WalReader
-from holdfast.backup.wal_records import last_commit, record_of, records
+from holdfast.backup.search.commits import Commit, CommitReader
+from holdfast.backup.wal.wal_pages import PAGE, WalReader
+from holdfast.backup.wal.wal_records import last_commit, record_of, records
 
 _LINE = re.compile(
     r"rmgr: (\S+)\s+len \(rec/tot\):\s*\d+/\s*(\d+), tx:\s+(\d+), lsn: (\S+), prev (\S+), desc: (.*)"

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.protected import Protected
 
 from holdfast.backup.lsn import Segment, Timeline, parse_lsn
-from holdfast.backup.wal_counts import counts_of
+from holdfast.backup.verify.wal_counts import counts_of
 
 
 def test_rows_deleted_and_files_dropped_are_counted(shared_protected: Protected) -> None:

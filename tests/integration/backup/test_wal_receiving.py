@@ -20,7 +20,7 @@ from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.backup import layout
 from holdfast.backup.lsn import Segment, parse_lsn
 from holdfast.backup.model import Mode
-from holdfast.backup.receiving import Receiver
+from holdfast.backup.wal.receiving import Receiver
 
 SLOT = "holdfast_orders"
 

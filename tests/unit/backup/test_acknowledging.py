@@ -2,8 +2,8 @@
 
 import pytest
 
-from holdfast.backup.acknowledging import Standing, Watchdog, place_of_async, place_of_sync
 from holdfast.backup.lsn import Lsn
+from holdfast.backup.wal.acknowledging import Standing, Watchdog, place_of_async, place_of_sync
 
 OWN = Lsn(1000)
 

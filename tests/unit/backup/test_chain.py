@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from tests.held import at, backup, history, holdings, lsn, piece, wal
 
-from holdfast.backup.chain import chain_of, covered_until, gaps_of, plan_for, runs_of, windows_of
 from holdfast.backup.errors import NotRecoverable
 from holdfast.backup.lsn import Timeline
 from holdfast.backup.model import Target, TargetKind, WalPiece
+from holdfast.backup.recoverable.chain import chain_of, covered_until, gaps_of, plan_for, runs_of, windows_of
 
 MINUTE = timedelta(minutes=1)
 

@@ -12,12 +12,12 @@ from tests.proven import contents, put_backup, put_history, put_wal
 
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.backup import layout
-from holdfast.backup.copying import Copied, Copier, Lacking, lacking
+from holdfast.backup.copies.copying import Copied, Copier, Lacking, lacking
 from holdfast.backup.errors import RegionAway, RegionRefused
-from holdfast.backup.holdings import holdings_of
-from holdfast.backup.marks import tell
 from holdfast.backup.model import Suspicion
-from holdfast.backup.taking import Silent
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.recoverable.marks import tell
+from holdfast.backup.take.taking import Silent
 from holdfast.estate.backup import Keep
 from holdfast.kernel.clock import ManualClock
 

@@ -7,10 +7,10 @@ from tests.installation import eventually
 
 from holdfast.adapters.memory.regions import Faults, MemoryRegion
 from holdfast.adapters.packing.zstd import ZstdPacker
-from holdfast.backup.cutting import PACKERS, ChunkedStream, Cutter
 from holdfast.backup.errors import RegionRefused
-from holdfast.backup.fanout import FanOut
 from holdfast.backup.ports import Region
+from holdfast.backup.take.cutting import PACKERS, ChunkedStream, Cutter
+from holdfast.backup.take.fanout import FanOut
 from holdfast.kernel.clock import SystemClock
 
 CHUNK = 64 * 1024

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from holdfast.backup.dumps import (
+from holdfast.backup.errors import Damaged, NotRecoverable
+from holdfast.backup.logical.dumps import (
     Contents,
     Server,
     Snapshot,
@@ -15,7 +16,6 @@ from holdfast.backup.dumps import (
     expiring_dumps,
     load_findings,
 )
-from holdfast.backup.errors import Damaged, NotRecoverable
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import Backup, BackupKind, StoredObject, Target, TargetKind
 from holdfast.estate.backup import Keep

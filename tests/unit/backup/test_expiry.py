@@ -8,13 +8,13 @@ from tests.held import DB, SHA, at, backup, holdings, wal, without
 from tests.stored_held import DyingRegion, Killed, stored
 
 from holdfast.adapters.memory.regions import MemoryRegion
-from holdfast.backup.chain import windows_of
 from holdfast.backup.errors import RegionRefused
-from holdfast.backup.expiry import let_go, what_expires
-from holdfast.backup.holdings import holdings_of
 from holdfast.backup.layout import record_key
 from holdfast.backup.model import Backup, Holdings, WalPiece
 from holdfast.backup.ports import Listed
+from holdfast.backup.recoverable.chain import windows_of
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.retention.expiry import let_go, what_expires
 from holdfast.estate.backup import Keep
 from holdfast.kernel.clock import ManualClock
 

@@ -7,8 +7,8 @@ from tests.installation import eventually
 
 from holdfast.adapters.memory.regions import Faults, MemoryRegion
 from holdfast.backup.errors import RegionAway, RegionError, RegionRefused
-from holdfast.backup.fanout import FanOut
 from holdfast.backup.ports import Region
+from holdfast.backup.take.fanout import FanOut
 from holdfast.kernel.clock import SystemClock
 
 MIB = 1024 * 1024

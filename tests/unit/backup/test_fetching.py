@@ -8,8 +8,8 @@ import pytest
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.backup.errors import Damaged, RegionAway
-from holdfast.backup.fetching import Fetcher, GivenUp, Wanted
 from holdfast.backup.model import StoredObject
+from holdfast.backup.restore.fetching import Fetcher, GivenUp, Wanted
 
 PACKER = ZstdPacker()
 

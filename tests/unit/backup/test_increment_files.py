@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.backup.errors import Damaged
-from holdfast.backup.increments import (
+from holdfast.backup.restore.increments import (
     BLOCK,
     MAGIC,
     Increment,

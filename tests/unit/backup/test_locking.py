@@ -8,12 +8,12 @@ from tests.proven import put_backup, put_wal
 
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.backup import layout
-from holdfast.backup.chain import windows_of
 from holdfast.backup.errors import RegionAway, RegionRefused
-from holdfast.backup.holdings import holdings_of
-from holdfast.backup.locking import AHEAD, Locker, wanted_locks
 from holdfast.backup.model import Backup, Holdings
-from holdfast.backup.retention import expiring
+from holdfast.backup.recoverable.chain import windows_of
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.retention.locking import AHEAD, Locker, wanted_locks
+from holdfast.backup.retention.retention import expiring
 from holdfast.estate.backup import Keep
 from holdfast.kernel.clock import ManualClock
 

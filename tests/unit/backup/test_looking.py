@@ -8,18 +8,25 @@ import pytest
 from tests import held
 
 from holdfast.adapters.postgres.page_checksums import bad_pages, page_of, whole_pages
-from holdfast.backup import counting, structures
-from holdfast.backup.chain import windows_of
-from holdfast.backup.control import control_of
-from holdfast.backup.counting import Counted, TableRows, fallen
 from holdfast.backup.errors import Damaged, KeyMissing, NotFit, NotRecoverable, RegionAway, RestoreFailed
-from holdfast.backup.invariants import Checked, Outcome, moment_of, verdict_of
-from holdfast.backup.looking import Looked, problems_in
 from holdfast.backup.lsn import Lsn
 from holdfast.backup.model import TargetKind
 from holdfast.backup.ports import Asked, Copy
-from holdfast.backup.verification import PagesChecked, Problem, Standing, Subject, problem_of, standing_of
-from holdfast.backup.verified_points import Which, older, seed_of
+from holdfast.backup.recoverable.chain import windows_of
+from holdfast.backup.restore.control import control_of
+from holdfast.backup.verify import counting, structures
+from holdfast.backup.verify.counting import Counted, TableRows, fallen
+from holdfast.backup.verify.invariants import Checked, Outcome, moment_of, verdict_of
+from holdfast.backup.verify.looking import Looked, problems_in
+from holdfast.backup.verify.verification import (
+    PagesChecked,
+    Problem,
+    Standing,
+    Subject,
+    problem_of,
+    standing_of,
+)
+from holdfast.backup.verify.verified_points import Which, older, seed_of
 
 
 @pytest.mark.parametrize(

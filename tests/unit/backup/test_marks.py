@@ -7,11 +7,12 @@ import pytest
 from tests import held
 
 from holdfast.adapters.memory.regions import MemoryRegion
-from holdfast.backup import layout, marks
+from holdfast.backup import layout
 from holdfast.backup.errors import RegionAway
 from holdfast.backup.model import Backup, Suspicion
 from holdfast.backup.records import encoded
-from holdfast.backup.watching import Watch
+from holdfast.backup.recoverable import marks
+from holdfast.backup.verify.watching import Watch
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.journal import JournalEntry
 

@@ -8,8 +8,8 @@ from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import Backup, BackupKind, Holdings
-from holdfast.backup.parents import parent_for
-from holdfast.backup.taking import Taker
+from holdfast.backup.take.parents import parent_for
+from holdfast.backup.take.taking import Taker
 from holdfast.kernel.clock import ManualClock
 
 SOURCE = ScriptedSource()

@@ -13,9 +13,9 @@ from holdfast.backup import layout
 from holdfast.backup.layout import record_key
 from holdfast.backup.lsn import Segment, Timeline
 from holdfast.backup.model import StoredObject, Suspicion, Target, WalPiece
-from holdfast.backup.pace import Pace, expected_restore, pace_of
-from holdfast.backup.points import known_of, points_of
-from holdfast.backup.verification import (
+from holdfast.backup.recoverable.pace import Pace, expected_restore, pace_of
+from holdfast.backup.recoverable.points import known_of, points_of
+from holdfast.backup.verify.verification import (
     How,
     Phase,
     Standing,

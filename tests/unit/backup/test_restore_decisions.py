@@ -10,13 +10,13 @@ from tests.held import backup, piece, wal
 from holdfast.adapters.postgres.restored.programs import lacking
 from holdfast.adapters.postgres.restored.recovery import at_least, cleaned, for_its_operator
 from holdfast.backup.errors import NotFit, NotRecoverable
-from holdfast.backup.journal import Journal, Marker, Step, read_marker, write_marker
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import Archive, Member, RestorePlan, Target, TargetKind
-from holdfast.backup.preflight import Build, Place, Way, inspect
-from holdfast.backup.recovery import RecoverySettings, target_settings
-from holdfast.backup.targets import target_named
-from holdfast.backup.unpacking import joined
+from holdfast.backup.restore.journal import Journal, Marker, Step, read_marker, write_marker
+from holdfast.backup.restore.preflight import Build, Place, Way, inspect
+from holdfast.backup.restore.recovery import RecoverySettings, target_settings
+from holdfast.backup.restore.targets import target_named
+from holdfast.backup.restore.unpacking import joined
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 FULL = backup(0)

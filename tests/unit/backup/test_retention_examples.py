@@ -5,7 +5,7 @@ from datetime import timedelta
 from tests.held import at, backup, history, holdings, piece, wal
 
 from holdfast.backup.model import Backup, Suspicion
-from holdfast.backup.retention import expiring
+from holdfast.backup.retention.retention import expiring
 from holdfast.estate.backup import Keep
 
 DAYS = 70

@@ -6,8 +6,8 @@ from datetime import timedelta
 from tests.held import HOUR, at, backup, history, holdings, piece, wal
 
 from holdfast.backup.model import BackupKind
-from holdfast.backup.pace import Pace, expected_restore
-from holdfast.backup.scheduling import Due, due, shortest_rto
+from holdfast.backup.recoverable.pace import Pace, expected_restore
+from holdfast.backup.take.scheduling import Due, due, shortest_rto
 from holdfast.estate.backup import Schedule
 from holdfast.estate.model import Agreement
 

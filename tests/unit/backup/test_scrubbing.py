@@ -10,13 +10,13 @@ from tests.proven import contents, put_backup, put_history, put_wal
 
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.backup import layout
+from holdfast.backup.copies.scrubbing import Harm, Scrubbed, Scrubber, sampled
 from holdfast.backup.errors import Damaged, RegionAway
-from holdfast.backup.holdings import holdings_of
-from holdfast.backup.marks import mark_key, tell
 from holdfast.backup.model import Suspicion
 from holdfast.backup.records import decoded_backup, encoded
-from holdfast.backup.scrubbing import Harm, Scrubbed, Scrubber, sampled
-from holdfast.backup.taking import Silent
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.recoverable.marks import mark_key, tell
+from holdfast.backup.take.taking import Silent
 from holdfast.kernel.clock import ManualClock
 
 CLOCK = ManualClock(at(100))

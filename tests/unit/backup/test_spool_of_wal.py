@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.backup.errors import Diverged, SpoolFull, SpoolTaken
 from holdfast.backup.lsn import Lsn, Segment, Timeline
-from holdfast.backup.spool import Spool
+from holdfast.backup.wal.spool import Spool
 
 MIB = 1 << 20
 ONE, TWO = Timeline(1), Timeline(2)

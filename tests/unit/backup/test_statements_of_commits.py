@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from holdfast.backup.commits import Change, Commit
 from holdfast.backup.lsn import Lsn
-from holdfast.backup.statements import Relation, TableChange, Watch, kind_of, relevant, rows_of
-from holdfast.backup.wal_pages import Pages
-from holdfast.backup.wal_records import Locator
+from holdfast.backup.search.commits import Change, Commit
+from holdfast.backup.search.statements import Relation, TableChange, Watch, kind_of, relevant, rows_of
+from holdfast.backup.wal.wal_pages import Pages
+from holdfast.backup.wal.wal_records import Locator
 
 DB, OTHER_DB = 5, 6
 AT = datetime(2026, 11, 22, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from holdfast.adapters.memory.regions import Faults, MemoryRegion
 from holdfast.backup.errors import RegionAway
 from holdfast.backup.ports import Listed
-from holdfast.backup.sweeping import leftovers_in, sweep
+from holdfast.backup.take.sweeping import leftovers_in, sweep
 from holdfast.kernel.clock import ManualClock
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -9,12 +9,12 @@ from tests.scripted_source import MANIFEST, ScriptedSource, tar_stream
 from holdfast.adapters.memory.regions import Faults, MemoryRegion
 from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.backup.errors import RegionAway, RegionRefused, SourceAway, SourceRefused
-from holdfast.backup.holdings import holdings_of, raw_object
 from holdfast.backup.index import decoded_index
 from holdfast.backup.model import Backup, BackupKind
 from holdfast.backup.ports import Packer
 from holdfast.backup.records import BYTES_PER_CHUNK, encoded
-from holdfast.backup.taking import Taken, Taker
+from holdfast.backup.recoverable.holdings import holdings_of, raw_object
+from holdfast.backup.take.taking import Taken, Taker
 from holdfast.kernel.clock import SystemClock
 
 CHUNK = 64 * 1024

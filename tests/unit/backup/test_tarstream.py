@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from holdfast.backup.errors import Damaged
 from holdfast.backup.model import Member
-from holdfast.backup.tarstream import TarStream, is_unlogged
+from holdfast.backup.take.tarstream import TarStream, is_unlogged
 
 SIZES = [0, 1, 511, 512, 513, 8192, 100_001]
 

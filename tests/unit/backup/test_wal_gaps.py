@@ -4,7 +4,7 @@ import pytest
 
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.ports import Slot, SourceIdentity
-from holdfast.backup.wal_gaps import Decision, Held, Step, after_gone, decide
+from holdfast.backup.wal.wal_gaps import Decision, Held, Step, after_gone, decide
 
 MIB = 1 << 20
 SEGMENT = 16 * MIB

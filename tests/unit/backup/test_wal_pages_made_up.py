@@ -8,10 +8,10 @@ from google_crc32c import value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.backup.commits import CommitReader
 from holdfast.backup.lsn import Lsn
-from holdfast.backup.wal_pages import PAGE, RECORD, Pages, WalReader
-from holdfast.backup.wal_records import last_commit, records
+from holdfast.backup.search.commits import CommitReader
+from holdfast.backup.wal.wal_pages import PAGE, RECORD, Pages, WalReader
+from holdfast.backup.wal.wal_records import last_commit, records
 
 SEGMENT = 1024 * 1024
 START = Lsn(3 * SEGMENT)

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from holdfast.backup.lsn import Lsn, Segment, Timeline
-from holdfast.backup.pieces import BLOCK_BYTES, SETTLED, Covers, next_piece
 from holdfast.backup.ports import WalData
-from holdfast.backup.uploading import covered
+from holdfast.backup.wal.pieces import BLOCK_BYTES, SETTLED, Covers, next_piece
+from holdfast.backup.wal.uploading import covered
 
 MIB = 1 << 20
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

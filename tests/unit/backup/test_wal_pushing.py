@@ -10,7 +10,7 @@ from tests.receiving_parts import DATABASE, PACKER, pieces_in, wal_in
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.backup.errors import SpoolFull
 from holdfast.backup.lsn import Segment, Timeline
-from holdfast.backup.pushing import NotKept, NotWal, OtherBytes, Pusher
+from holdfast.backup.wal.pushing import NotKept, NotWal, OtherBytes, Pusher
 
 MIB = 1 << 20
 SEGMENT = Segment(Timeline(1), 7, MIB)

@@ -11,9 +11,9 @@ from tests.receiving_parts import DATABASE, PACKER, Events, pieces_in, until, wa
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.backup.errors import RegionAway
 from holdfast.backup.lsn import Lsn, Segment, Timeline
-from holdfast.backup.pieces import Covers, PackedOnce
-from holdfast.backup.spool import Spool
-from holdfast.backup.uploading import RegionUpload
+from holdfast.backup.wal.pieces import Covers, PackedOnce
+from holdfast.backup.wal.spool import Spool
+from holdfast.backup.wal.uploading import RegionUpload
 from holdfast.kernel.clock import SystemClock
 
 MIB = 1 << 20

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from tests import held
 
-from holdfast.backup.chain import plan_for
 from holdfast.backup.errors import Damaged, NotFit
 from holdfast.backup.lsn import Timeline
 from holdfast.backup.model import Holdings, Target, TargetKind
-from holdfast.backup.warm import Afresh, Roll, WarmBase, WarmState, footing
+from holdfast.backup.recoverable.chain import plan_for
+from holdfast.backup.verify.warm import Afresh, Roll, WarmBase, WarmState, footing
 
 BOOT = "this boot"
 FULL = held.backup(0)

@@ -13,10 +13,10 @@ from tests.held import at, backup, holdings, wal
 from holdfast.adapters.memory.backup import MemoryBackupStatus, MemoryKeeping
 from holdfast.adapters.memory.identity import MemoryIdentity
 from holdfast.adapters.vault.aes import AesVault
-from holdfast.backup.approvals import RetentionDesk
 from holdfast.backup.model import Suspicion
-from holdfast.backup.points import RegionPoints, known_of
-from holdfast.backup.standing import Reported
+from holdfast.backup.recoverable.points import RegionPoints, known_of
+from holdfast.backup.recoverable.standing import Reported
+from holdfast.backup.retention.approvals import RetentionDesk
 from holdfast.estate.backup import Keep
 from holdfast.estate.model import Site
 from holdfast.identity.desk import IdentityDesk

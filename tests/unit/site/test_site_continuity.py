@@ -9,9 +9,9 @@ from site_estates import FakeReader, overview
 from tests.held import at, backup, holdings, wal
 
 from holdfast.backup.model import Suspicion
-from holdfast.backup.points import RegionPoints, Verified, known_of
-from holdfast.backup.promises import ClusterPromise, public_promises
-from holdfast.backup.standing import Reported
+from holdfast.backup.recoverable.points import RegionPoints, Verified, known_of
+from holdfast.backup.recoverable.promises import ClusterPromise, public_promises
+from holdfast.backup.recoverable.standing import Reported
 from holdfast.estate.model import Estate
 from holdfast.kernel.errors import HoldfastError, Remedy
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 
-from holdfast.backup.approvals import (
+from holdfast.backup.recoverable.points import RegionPoints
+from holdfast.backup.recoverable.standing import Reported, document_of, points_from
+from holdfast.backup.retention.approvals import (
     Approval,
     Change,
     InForce,
@@ -15,8 +17,6 @@ from holdfast.backup.approvals import (
     person_of,
     settling,
 )
-from holdfast.backup.points import RegionPoints
-from holdfast.backup.standing import Reported, document_of, points_from
 from holdfast.estate.backup import Keep
 from holdfast.kernel.clock import Clock
 

@@ -8,7 +8,10 @@ from psycopg.types.json import Jsonb
 
 from holdfast.adapters.postgres.connect import Connection, Pool, borrowed
 from holdfast.adapters.postgres.queries import Queries, Query
-from holdfast.backup.approvals import (
+from holdfast.backup.errors import Damaged
+from holdfast.backup.recoverable.points import RegionPoints
+from holdfast.backup.recoverable.standing import Reported, document_of, points_from
+from holdfast.backup.retention.approvals import (
     Approval,
     Change,
     InForce,
@@ -18,10 +21,7 @@ from holdfast.backup.approvals import (
     person_of,
     settling,
 )
-from holdfast.backup.errors import Damaged
-from holdfast.backup.keeping import keep_document, keep_of
-from holdfast.backup.points import RegionPoints
-from holdfast.backup.standing import Reported, document_of, points_from
+from holdfast.backup.retention.keeping import keep_document, keep_of
 
 
 class BackupQueries(Queries):

@@ -22,9 +22,9 @@ import psycopg
 from holdfast.adapters.postgres.errors import DatabaseError
 from holdfast.adapters.postgres.server.binaries import Binaries, find_binaries
 from holdfast.adapters.postgres.server.initialise import environment
-from holdfast.backup.dumps import Server, Snapshot
 from holdfast.backup.errors import BackupError, NotFit, RestoreFailed, SourceAway, SourceRefused
-from holdfast.backup.logical import Dump
+from holdfast.backup.logical.dumps import Server, Snapshot
+from holdfast.backup.logical.logical import Dump
 from holdfast.backup.lsn import parse_lsn
 
 STALL = timedelta(hours=1)

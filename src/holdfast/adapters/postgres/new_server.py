@@ -17,7 +17,7 @@ from holdfast.adapters.postgres.server.binaries import Binaries
 from holdfast.adapters.postgres.server.confinement import find_confinement
 from holdfast.adapters.postgres.server.initialise import environment
 from holdfast.backup.errors import NotFit, RestoreFailed
-from holdfast.backup.logical import Loading
+from holdfast.backup.logical.logical import Loading
 
 SUPERUSER = "postgres"
 PATIENCE = timedelta(minutes=5)

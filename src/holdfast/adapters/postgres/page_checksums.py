@@ -15,8 +15,8 @@ from pathlib import Path
 from holdfast.adapters.postgres.server.binaries import Binaries
 from holdfast.adapters.postgres.server.confinement import Confinement
 from holdfast.backup.lsn import format_lsn
-from holdfast.backup.verification import PagesChecked
-from holdfast.backup.verifying import WalSpan
+from holdfast.backup.verify.verification import PagesChecked
+from holdfast.backup.verify.verifying import WalSpan
 
 MOST_NAMED = 100
 LONGEST_S = 6 * 3600.0

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from holdfast.backup.copying import Copied, Copier, lacking
+from holdfast.backup.copies.copying import Copied, Copier, lacking
+from holdfast.backup.copies.scrubbing import Scrubbed, Scrubber
 from holdfast.backup.errors import RegionError, RegionRefused
-from holdfast.backup.holdings import holdings_of
-from holdfast.backup.keeping import declared_keep
 from holdfast.backup.ports import Region
-from holdfast.backup.scrubbing import Scrubbed, Scrubber
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.retention.keeping import declared_keep
 from holdfast.bootstrap.backup.opening import regions_of
 from holdfast.bootstrap.backup.progress import Reported
 from holdfast.bootstrap.estates import read_estate

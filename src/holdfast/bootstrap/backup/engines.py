@@ -10,10 +10,10 @@ from holdfast.adapters.postgres.logical import Client, programs
 from holdfast.adapters.postgres.new_server import new_servers
 from holdfast.backup.engines import Depth, Engine, Kept
 from holdfast.backup.errors import NotFit, NotRecoverable, SourceRefused
-from holdfast.backup.logical import LogicalTier
+from holdfast.backup.logical.logical import LogicalTier
 from holdfast.backup.ports import Progress
-from holdfast.backup.taking import Silent
-from holdfast.backup.targets import target_named
+from holdfast.backup.restore.targets import target_named
+from holdfast.backup.take.taking import Silent
 from holdfast.bootstrap.backup.native import NativeEngine
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.sources import params_for, source_for

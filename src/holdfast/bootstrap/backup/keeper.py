@@ -11,20 +11,20 @@ from datetime import timedelta
 from functools import partial
 from typing import Protocol, TypeVar
 
-from holdfast.backup.copying import Copier, lacking
+from holdfast.backup.copies.copying import Copier, lacking
+from holdfast.backup.copies.scrubbing import Scrubber
 from holdfast.backup.errors import RegionError, SpoolTaken
-from holdfast.backup.expiry import let_go, what_expires
-from holdfast.backup.holdings import holdings_of
-from holdfast.backup.locking import Locker
 from holdfast.backup.model import Holdings
-from holdfast.backup.points import RegionPoints
 from holdfast.backup.ports import Region
-from holdfast.backup.receiving import Receiver
-from holdfast.backup.scheduling import Due
-from holdfast.backup.scrubbing import Scrubber
-from holdfast.backup.spool import Spool
-from holdfast.backup.sweeping import sweep
-from holdfast.backup.taking import Silent
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.recoverable.points import RegionPoints
+from holdfast.backup.retention.expiry import let_go, what_expires
+from holdfast.backup.retention.locking import Locker
+from holdfast.backup.take.scheduling import Due
+from holdfast.backup.take.sweeping import sweep
+from holdfast.backup.take.taking import Silent
+from holdfast.backup.wal.receiving import Receiver
+from holdfast.backup.wal.spool import Spool
 from holdfast.estate.backup import Keep
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError

@@ -5,15 +5,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from holdfast.adapters.postgres.restored.programs import Programs
-from holdfast.backup.chain import plan_for, whole_chains, windows_of
 from holdfast.backup.engines import Depth, Finding, Kept, kept_of
 from holdfast.backup.errors import BackupError, NotRecoverable, RegionError
-from holdfast.backup.holdings import holdings_of, raw_object
 from holdfast.backup.model import Backup, Holdings, RecoveryWindow, RestorePlan, Target
-from holdfast.backup.parents import parent_for
 from holdfast.backup.ports import Packer, Progress, Region, Source
-from holdfast.backup.restoring import Restorer
-from holdfast.backup.taking import Taker
+from holdfast.backup.recoverable.chain import plan_for, whole_chains, windows_of
+from holdfast.backup.recoverable.holdings import holdings_of, raw_object
+from holdfast.backup.restore.restoring import Restorer
+from holdfast.backup.take.parents import parent_for
+from holdfast.backup.take.taking import Taker
 from holdfast.kernel.clock import Clock
 
 

@@ -9,13 +9,13 @@ from holdfast.adapters.postgres.backup import PostgresKeeping
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.availability.inventory import Inventory
-from holdfast.backup.approvals import NotApproved, RetentionDesk, Standing
 from holdfast.backup.errors import RegionError
-from holdfast.backup.expiry import let_go, what_expires
-from holdfast.backup.holdings import holdings_of
-from holdfast.backup.keeping import declared_keep
-from holdfast.backup.points import RegionPoints, points_of
 from holdfast.backup.ports import Progress, Region
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.recoverable.points import RegionPoints, points_of
+from holdfast.backup.retention.approvals import NotApproved, RetentionDesk, Standing
+from holdfast.backup.retention.expiry import let_go, what_expires
+from holdfast.backup.retention.keeping import declared_keep
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.backup.opening import regions_of
 from holdfast.bootstrap.backup.progress import Reported

@@ -11,15 +11,15 @@ from holdfast.adapters.packing.sealed import HOW
 from holdfast.adapters.packing.zstd import ZstdPacker
 from holdfast.adapters.postgres.restored.extracting import copy_database, copy_table, target_of
 from holdfast.adapters.postgres.restored.programs import Programs
-from holdfast.backup.chain import plan_for
 from holdfast.backup.errors import BackupError, KeyMissing, NotFit, NotRecoverable, RegionRefused
-from holdfast.backup.holdings import holdings_of
 from holdfast.backup.lsn import format_lsn
 from holdfast.backup.model import RestorePlan, Target
 from holdfast.backup.ports import Packer, Region
-from holdfast.backup.preflight import Preflight, Way
-from holdfast.backup.restoring import Restored, Restorer, mapped
-from holdfast.backup.targets import target_named
+from holdfast.backup.recoverable.chain import plan_for
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.restore.preflight import Preflight, Way
+from holdfast.backup.restore.restoring import Restored, Restorer, mapped
+from holdfast.backup.restore.targets import target_named
 from holdfast.bootstrap.backup.engines import other_engine, restored_by
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.progress import Reported

@@ -21,13 +21,13 @@ from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.adapters.postgres.journal import PostgresJournal
 from holdfast.backup.model import BackupKind, Holdings
-from holdfast.backup.pace import pace_of
-from holdfast.backup.points import RegionPoints, points_of
 from holdfast.backup.ports import Region
-from holdfast.backup.receiving import Receiver
-from holdfast.backup.scheduling import Due, due, shortest_rto
-from holdfast.backup.spool import Spool
-from holdfast.backup.verification import verifications_in
+from holdfast.backup.recoverable.pace import pace_of
+from holdfast.backup.recoverable.points import RegionPoints, points_of
+from holdfast.backup.take.scheduling import Due, due, shortest_rto
+from holdfast.backup.verify.verification import verifications_in
+from holdfast.backup.wal.receiving import Receiver
+from holdfast.backup.wal.spool import Spool
 from holdfast.bootstrap.alerting import url_of
 from holdfast.bootstrap.backup.alarms import Alarms
 from holdfast.bootstrap.backup.keeper import Keeper

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from holdfast.adapters.postgres.replication.probing import LocalStandbys
 from holdfast.backup.errors import SourceRefused
-from holdfast.backup.finding import Asked, Finder, Finding
-from holdfast.backup.searching import ASKING, Question
+from holdfast.backup.search.finding import Asked, Finder, Finding
+from holdfast.backup.search.searching import ASKING, Question
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.progress import Reported
 from holdfast.bootstrap.backup.taking import declared

@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import TypeVar
 
 from holdfast.backup.errors import BackupError, RegionError, SourceRefused
-from holdfast.backup.holdings import holdings_of, raw_object
 from holdfast.backup.model import Backup, BackupKind, Holdings
-from holdfast.backup.parents import Choice, parent_for
 from holdfast.backup.ports import Packer, Region
-from holdfast.backup.sweeping import sweep
-from holdfast.backup.taking import Taken, Taker
+from holdfast.backup.recoverable.holdings import holdings_of, raw_object
+from holdfast.backup.take.parents import Choice, parent_for
+from holdfast.backup.take.sweeping import sweep
+from holdfast.backup.take.taking import Taken, Taker
 from holdfast.bootstrap.backup.engines import engine_for, listed_by, taken_by
 from holdfast.bootstrap.backup.memory import give_back
 from holdfast.bootstrap.backup.opening import packer_for, regions_of

@@ -5,18 +5,18 @@ from datetime import datetime
 from pathlib import Path
 
 from holdfast.adapters.postgres.restored.machine import LocalMachine
-from holdfast.backup import marks
-from holdfast.backup.chain import windows_of
 from holdfast.backup.errors import NotRecoverable, RegionError, SourceRefused
-from holdfast.backup.holdings import holdings_of
-from holdfast.backup.looking import Wanted
 from holdfast.backup.model import Backup, Suspicion, Target, TargetKind
 from holdfast.backup.ports import Progress, Region
 from holdfast.backup.records import utc
-from holdfast.backup.verification import Verification
-from holdfast.backup.verified_points import NEWEST, Point, Which, older, seed_of
-from holdfast.backup.verifying import Verifier
-from holdfast.backup.watching import Raised, Told, Watch, new_id
+from holdfast.backup.recoverable import marks
+from holdfast.backup.recoverable.chain import windows_of
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.verify.looking import Wanted
+from holdfast.backup.verify.verification import Verification
+from holdfast.backup.verify.verified_points import NEWEST, Point, Which, older, seed_of
+from holdfast.backup.verify.verifying import Verifier
+from holdfast.backup.verify.watching import Raised, Told, Watch, new_id
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.progress import Reported

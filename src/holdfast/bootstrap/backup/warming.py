@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from holdfast.backup.errors import NotFit
-from holdfast.backup.holdings import holdings_of
-from holdfast.backup.journal import this_boot
 from holdfast.backup.model import RestorePlan
 from holdfast.backup.ports import Region
-from holdfast.backup.warm import Roll, WarmBase, footing
+from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.restore.journal import this_boot
+from holdfast.backup.verify.warm import Roll, WarmBase, footing
 from holdfast.bootstrap.backup.verifying import COPIES
 from holdfast.interfaces.cli.ports import Place
 from holdfast.kernel.clock import Clock

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from holdfast.backup.approvals import PEOPLE, Change, Standing
-from holdfast.backup.drawn import as_text, drawn
-from holdfast.backup.keeping import keep_document, keep_text
 from holdfast.backup.lsn import format_lsn
-from holdfast.backup.points import RegionPoints
+from holdfast.backup.recoverable.drawn import as_text, drawn
+from holdfast.backup.recoverable.points import RegionPoints
+from holdfast.backup.retention.approvals import PEOPLE, Change, Standing
+from holdfast.backup.retention.keeping import keep_document, keep_text
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
 from holdfast.interfaces.cli.sizes import size_text

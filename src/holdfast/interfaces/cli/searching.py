@@ -15,9 +15,9 @@ from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
 
 if TYPE_CHECKING:
-    from holdfast.backup.finding import Finding
-    from holdfast.backup.searching import Flip, Found
-    from holdfast.backup.statements import TableChange
+    from holdfast.backup.search.finding import Finding
+    from holdfast.backup.search.searching import Flip, Found
+    from holdfast.backup.search.statements import TableChange
     from holdfast.interfaces.cli.ports import Commands, Place, Report
 
 LARGEST_CHECK = 1024 * 1024

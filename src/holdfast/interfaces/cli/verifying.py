@@ -16,7 +16,7 @@ from holdfast.interfaces.cli.sizes import size_text
 
 if TYPE_CHECKING:
     from holdfast.backup.model import Suspicion
-    from holdfast.backup.verification import Verification
+    from holdfast.backup.verify.verification import Verification
     from holdfast.interfaces.cli.ports import Commands, Place, Report
 
 Database = Annotated[str, typer.Argument(metavar="DB", help="A database's key in the estate.")]

@@ -8,11 +8,11 @@ from itertools import groupby
 from starlette.requests import Request
 from starlette.responses import Response
 
-from holdfast.backup.approvals import PEOPLE, Change, InForce, NotApproved
-from holdfast.backup.drawn import Drawn, drawn
-from holdfast.backup.keeping import keep_text
-from holdfast.backup.points import RegionPoints
-from holdfast.backup.standing import Reported
+from holdfast.backup.recoverable.drawn import Drawn, drawn
+from holdfast.backup.recoverable.points import RegionPoints
+from holdfast.backup.recoverable.standing import Reported
+from holdfast.backup.retention.approvals import PEOPLE, Change, InForce, NotApproved
+from holdfast.backup.retention.keeping import keep_text
 from holdfast.identity.model import Right
 from holdfast.interfaces.console.shell import ConsolePage, actor_of, check_right, form, page, redirect
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from holdfast.backup.standing import Reported
+from holdfast.backup.recoverable.standing import Reported
 from holdfast.identity.errors import Refused
 from holdfast.identity.model import Actor, Right
 from holdfast.interfaces.agents.limits import RateLimit

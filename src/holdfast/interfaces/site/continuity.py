@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from starlette.requests import Request
 from starlette.routing import Route
 
-from holdfast.backup.promises import ClusterPromise
+from holdfast.backup.recoverable.promises import ClusterPromise
 from holdfast.interfaces.site.cache import PageCache, TooBusyError
 from holdfast.interfaces.site.pages import Pages, html_answer
 from holdfast.interfaces.site.publisher import Publisher

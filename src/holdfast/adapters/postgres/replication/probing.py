@@ -23,10 +23,10 @@ from holdfast.adapters.postgres.server.confinement import find_confinement
 from holdfast.backup.errors import NotFit, RestoreFailed
 from holdfast.backup.lsn import Lsn, format_lsn, parse_lsn
 from holdfast.backup.model import RestorePlan
-from holdfast.backup.recovery import RecoverySettings
-from holdfast.backup.searching import Answer, Question, Verdict
-from holdfast.backup.statements import Relation, Relations, Watch
-from holdfast.backup.wal_folder import WalFolder
+from holdfast.backup.restore.recovery import RecoverySettings
+from holdfast.backup.search.searching import Answer, Question, Verdict
+from holdfast.backup.search.statements import Relation, Relations, Watch
+from holdfast.backup.wal.wal_folder import WalFolder
 
 LOCK_TIMEOUT_MS = 200
 """Only recovery holds what a check can wait for, and it lets go only when more is released."""

@@ -21,10 +21,10 @@ from struct import Struct
 from typing import Self
 
 from holdfast.backup.errors import RestoreFailed
-from holdfast.backup.lines import ancestors_of
 from holdfast.backup.lsn import Lsn, Timeline, format_lsn, parse_lsn
 from holdfast.backup.model import TimelineHistory
-from holdfast.backup.wal_folder import WalFolder
+from holdfast.backup.recoverable.lines import ancestors_of
+from holdfast.backup.wal.wal_folder import WalFolder
 
 PORT = 5432
 PIECE = 128 * 1024

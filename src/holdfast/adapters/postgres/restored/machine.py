@@ -11,8 +11,8 @@ from holdfast.adapters.postgres.restored.programs import Programs
 from holdfast.adapters.postgres.server import process
 from holdfast.adapters.postgres.server.confinement import find_confinement
 from holdfast.backup.errors import NotFit, RestoreFailed
-from holdfast.backup.verification import PagesChecked
-from holdfast.backup.verifying import WalSpan
+from holdfast.backup.verify.verification import PagesChecked
+from holdfast.backup.verify.verifying import WalSpan
 
 STOP_PATIENCE_S = 120.0
 _PAUSE_S = 0.02

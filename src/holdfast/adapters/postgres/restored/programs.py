@@ -9,8 +9,8 @@ from holdfast.adapters.postgres.restored.asking import configure_flags
 from holdfast.adapters.postgres.restored.server import RestoredServer
 from holdfast.adapters.postgres.server.binaries import find_binaries
 from holdfast.backup.errors import NotFit
-from holdfast.backup.preflight import Build
-from holdfast.backup.recovery import RecoverySettings
+from holdfast.backup.restore.preflight import Build
+from holdfast.backup.restore.recovery import RecoverySettings
 
 _ICU_BY_DEFAULT = 16
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from holdfast.adapters.postgres.server.settings import quoted
-from holdfast.backup.recovery import FOREVER_OFF, RecoverySettings
+from holdfast.backup.restore.recovery import FOREVER_OFF, RecoverySettings
 
 ACCESS_RULES = """\
 # Written by Holdfast. The only way in is the socket, and only its owner can enter the folder that it is in.

@@ -34,7 +34,7 @@ from holdfast.adapters.postgres.server.layout import fits_socket, prepare_socket
 from holdfast.backup.errors import NotFit, RestoreFailed
 from holdfast.backup.lsn import Lsn, parse_lsn
 from holdfast.backup.ports import Asked, Copy
-from holdfast.backup.recovery import RecoverySettings
+from holdfast.backup.restore.recovery import RecoverySettings
 
 OURS = "holdfast-restore"
 PORT = 5432
