@@ -109,6 +109,18 @@ async def test_narrowing_takes_two_people_and_a_delay(stored: Stored) -> None:
     assert done.change is None
 
 
+async def test_a_store_under_a_new_regions_name_is_cut_by_two_people_too(stored: Stored) -> None:
+    both = {"eu": WIDE, "usa": NARROW}
+    assert await stored.desk.keeps("shop", both) == both, "what is declared first is in force, each its own"
+    renamed = {"europe": NARROW, "usa": NARROW}
+    for _ in range(2):
+        assert await stored.desk.keeps("shop", renamed) == {"europe": WIDE, "usa": NARROW}
+    await stored.people.approve("shop", "europe", "ada")
+    await stored.people.approve("shop", "europe", "grace")
+    stored.pass_time(DELAY)
+    assert await stored.desk.keeps("shop", renamed) == renamed
+
+
 async def test_approvals_are_of_what_was_asked_then_and_of_one_region(stored: Stored) -> None:
     for region in ("eu", "usa"):
         await stored.desk.in_force("shop", region, WIDE)
@@ -170,9 +182,9 @@ async def test_people_see_what_is_in_force_and_what_is_declared(stored: Stored) 
     await stored.desk.in_force("shop", "usa", WIDE)
     shown = await stored.desk.standing("shop", {"eu": NARROW})
     assert [(each.region, each.in_force, each.declared) for each in shown] == [
-        ("eu", NARROW, NARROW),
+        ("eu", WIDE, NARROW),
         ("usa", WIDE, None),
-    ]
+    ], "usa may have been renamed"
 
 
 async def test_the_newest_status_of_each_region_is_kept_whole(stored: Stored) -> None:

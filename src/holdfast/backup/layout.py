@@ -31,7 +31,10 @@ LONGEST_KEY = 900
 LONGEST_NAME = 200
 """Bytes of a key's part between slashes: in a folder it is a file's name."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+"""No moment that is stored is later, so that what is counted from one is still a moment."""
+
 _DIGEST = re.compile(r"-([0-9a-f]{64})(?:\.zst(?:\.[a-z0-9-]{1,63}\.aes)?|\.history)")
 _BACKUP_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9]{6}")
 _ENDING = r"\.zst(?:\.(?P<seal>[a-z0-9-]{1,63})\.aes)?"
@@ -119,8 +122,8 @@ def piece_of(key: str, stored_bytes: int) -> WalPiece | None:
         return None
     size = int(match["size"] or DEFAULT_SEGMENT_BYTES)
     start, end = int(match["start"], 16), int(match["end"], 16)
-    # A size that PostgreSQL knows: a power of two from 1 MiB to 1 GiB. Others would divide by nothing.
-    if size & (size - 1) or not 2**20 <= size <= 2**30 or not start < end <= size:
+    # Another size would divide by nothing.
+    if not is_segment_size(size) or not start < end <= size:
         return None
     segment = Segment.named(match["segment"], size)
     if segment.timeline != int(match["tli"], 16):
@@ -136,6 +139,11 @@ def piece_of(key: str, stored_bytes: int) -> WalPiece | None:
         _moment(match["commit"]),
         _moment(match["covered"]),
     )
+
+
+def is_segment_size(size: int) -> bool:
+    """Whether PostgreSQL knows segments of this size: a power of two from 1 MiB to 1 GiB."""
+    return size & (size - 1) == 0 and 2**20 <= size <= 2**30
 
 
 def timelines_prefix(database: str) -> str:
@@ -181,13 +189,14 @@ def verifications_prefix(database: str) -> str:
 
 
 def _micros(moment: datetime | None) -> str:
-    return "x" if moment is None else str((moment - _EPOCH) // timedelta(microseconds=1))
+    return "x" if moment is None else str((moment - EPOCH) // timedelta(microseconds=1))
 
 
 def _moment(text: str) -> datetime | None:
     if text == "x":
         return None
     try:
-        return _EPOCH + timedelta(microseconds=int(text))
+        moment = EPOCH + timedelta(microseconds=int(text))
     except OverflowError:
         return None
+    return moment if moment < LATEST else None

@@ -17,7 +17,7 @@ from enum import StrEnum
 from holdfast.backup.lsn import DEFAULT_SEGMENT_BYTES, Lsn, Segment, Timeline
 
 CHUNK_BYTES = 64 * 1024 * 1024
-"""How much of a tar stream one object holds, before it is compressed."""
+"""How much of a tar stream one object holds at most, before it is compressed."""
 
 
 class BackupKind(StrEnum):

@@ -347,3 +347,22 @@ def test_on_the_timeline_of_a_promoted_standby(tmp_path: Path) -> None:
     assert turn
     assert turn.after.commit.xid == wrong
     assert found.outcome.candidates == 30 + 20 + 1 + 10
+
+
+def test_a_server_that_was_given_more_room_meanwhile_is_searched_on(tmp_path: Path) -> None:
+    server = Protected(tmp_path / "grows", settings=SETTINGS, segment_mb=1).start()
+    try:
+        shop = Shop(server, tmp_path / "scratch")
+        shop.begin()
+        shop.work(100)
+        server.stop()
+        server.settings["max_connections"] = "60"
+        server.start()
+        shop.work(100)
+        wrong = shop.once("UPDATE account SET balance = -1 WHERE id = 3")
+        shop.work(50)
+        found = shop.find("SELECT bool_and(balance >= 0) FROM account")
+        assert found.outcome.turn
+        assert found.outcome.turn.after.commit.xid == wrong
+    finally:
+        server.remove()

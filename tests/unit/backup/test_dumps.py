@@ -129,3 +129,13 @@ def test_never_fewer_than_the_minimum() -> None:
     keep = Keep(window=timedelta(days=1), daily=0, weekly=0, monthly=0, minimum=3)
     assert expiring_dumps(old, keep, NOW) == (old[4], old[3])
     assert expiring_dumps([], keep, NOW) == ()
+
+
+def test_a_clock_that_runs_ahead_lets_no_dump_expire_nor_do_dumps_from_the_future() -> None:
+    hourly = [backup(NOW - timedelta(hours=hours)) for hours in range(24 * 20)]
+    keep = Keep(window=timedelta(days=14), daily=2, weekly=0, monthly=0, minimum=2)
+    soon = expiring_dumps(hourly, keep, NOW + timedelta(hours=1))
+    assert soon
+    assert expiring_dumps(hourly, keep, NOW + timedelta(days=4000)) == soon
+    future = [backup(NOW + timedelta(days=3000 + days)) for days in range(5)]
+    assert expiring_dumps([*hourly, *future], keep, NOW + timedelta(hours=1)) == soon

@@ -8,7 +8,7 @@ import pytest
 from tests.held import backup, piece, wal
 
 from holdfast.adapters.postgres.restored.programs import lacking
-from holdfast.adapters.postgres.restored.recovery import at_least, cleaned, for_its_operator
+from holdfast.adapters.postgres.restored.recovery import at_least, cleaned, for_its_operator, grown
 from holdfast.backup.errors import NotFit, NotRecoverable
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import Archive, Member, RestorePlan, Target, TargetKind
@@ -139,6 +139,17 @@ def test_settings_that_tie_a_copy_to_its_server_are_left_out() -> None:
 def test_a_standby_gets_as_much_room_as_the_server_had() -> None:
     control = "wal_level setting:   replica\nmax_connections setting:   250\nmax_prepared_xacts setting: 3\n"
     assert at_least(control) == {"max_connections": "250", "max_prepared_transactions": "3"}
+
+
+def test_only_what_wal_asks_more_of_is_grown() -> None:
+    has = {"max_connections": "100", "max_wal_senders": "10", "max_worker_processes": "8"}
+    needed = {"max_connections": "99", "max_wal_senders": "10", "max_worker_processes": "9"}
+    assert grown(has, needed) == {"max_worker_processes": "9"}
+    kept = for_its_operator("", 18, RecoverySettings(), in_place=False, room={"max_worker_processes": "9"})
+    assert "max_worker_processes = '9'" in kept
+    assert "max_worker" not in for_its_operator(
+        "", 18, None, in_place=False, room={"max_worker_processes": "9"}
+    )
 
 
 def test_a_journal_is_read_up_to_the_line_that_was_cut_off(tmp_path: Path) -> None:

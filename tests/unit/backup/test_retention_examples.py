@@ -1,5 +1,6 @@
 """What goes and what stays of ten weeks of backups, said by hand."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from tests.held import at, backup, history, holdings, piece, wal
@@ -112,3 +113,15 @@ def test_a_point_that_is_broken_just_now_stays_beside_the_one_that_is_whole() ->
         assert expiry.reasons[taken[30].id] == ("monthly, should it be healed",)
         assert expiry.reasons[taken[29].id][0] == "monthly", "the newest of January that restores"
         assert not [each for each in expiry.wal if each.segment.number - 1 in (29 * 24, 30 * 24)]
+
+
+def test_backups_from_the_future_stand_in_no_honest_ones_place() -> None:
+    taken = ten_weeks()
+    future = [backup(DAYS * 24 + day * 24, begun=at(24 * 365 * 9)) for day in range(120)]
+    # Each says that it is of another day, years ahead, and lies at a place that is there.
+    forged = [replace(each, start_lsn=taken[-1].start_lsn, stop_lsn=taken[-1].stop_lsn) for each in future]
+    keep = KEEP.model_copy(update={"monthly": 3, "daily": 20, "minimum": 40})
+    honest = expiring(holdings(taken, wal(0, DAYS * 24)), keep, at(DAYS * 24))
+    both = expiring(holdings([*taken, *forged], wal(0, DAYS * 24)), keep, at(DAYS * 24))
+    assert set(both.backups) <= set(honest.backups)
+    assert set(both.wal) <= set(honest.wal)

@@ -66,8 +66,10 @@ def test_a_clock_that_was_set_back_gets_one_backup_and_not_one_after_the_other()
     future = replace(backup(0), started_at=at(500), finished_at=at(501))
     held = holdings([future], wal(0, 3))
     assert kind_of(due(held, DAILY, at(3))) == (BackupKind.INCREMENTAL, future.id)
-    taken = holdings([future, backup(3, future)], wal(0, 4))
+    taken = holdings([future, backup(3, future)], wal(0, 28))
     assert due(taken, DAILY, at(4)) is None
+    # The chain does not go on from the future for ever: the next one is a full one.
+    assert kind_of(due(taken, DAILY, at(27))) == (BackupKind.FULL, "")
 
 
 def test_more_often_when_a_restore_would_take_longer_than_was_promised() -> None:

@@ -122,3 +122,9 @@ def test_bytes_behind_the_end_are_damaged() -> None:
 )
 def test_unlogged_relations_are_known_by_their_init_fork(path: str, unlogged: bool) -> None:
     assert is_unlogged(Member(path, 0, 0, 0, 0)) is unlogged
+
+
+@pytest.mark.parametrize("name", ["../evil", "base/../../evil", "/etc/evil", "./../evil"])
+def test_what_would_lead_out_of_the_folder_is_no_file_of_postgresqls(name: str) -> None:
+    with pytest.raises(Damaged, match="leads out"):
+        members_of(tar_of({name: 3}), 4096)

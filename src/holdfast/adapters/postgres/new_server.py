@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from holdfast.adapters.postgres.errors import DatabaseError
 from holdfast.adapters.postgres.logical import Client
-from holdfast.adapters.postgres.restored import server
+from holdfast.adapters.postgres.restored import launching, server
 from holdfast.adapters.postgres.server.binaries import Binaries
 from holdfast.adapters.postgres.server.confinement import find_confinement
 from holdfast.adapters.postgres.server.initialise import environment
@@ -41,7 +41,7 @@ def new_servers(binaries: Binaries) -> Callable[[Path], AbstractContextManager[L
                 yield Client(params, binaries)
             finally:
                 running.stop()
-            server.hand_over(work, binaries, None, in_place=False)
+            launching.hand_over(work, binaries, None, in_place=False)
             _move(work, folder)
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
@@ -52,7 +52,7 @@ def new_servers(binaries: Binaries) -> Callable[[Path], AbstractContextManager[L
 
 def _clear(work: Path) -> None:
     """Let go of what a killed one left. Its server may run on: then it is not touched."""
-    if server.in_use(work):
+    if launching.in_use(work):
         raise NotFit(
             f"a server runs on {work}", hint="another restore goes on, or was killed: stop that server"
         )

@@ -180,12 +180,14 @@ def expiring_dumps(backups: Iterable[Backup], keep: Keep, now: datetime) -> tupl
     """Those that nothing keeps any more, oldest first.
 
     Kept are all of the window with the one before it, the newest of each of the last days, weeks and months
-    that have one, and the newest `minimum`.
+    that have one, and the newest `minimum`. The window ends with the newest dump: a clock that runs ahead
+    lets nothing expire. One that says that it is from later stays, and counts for nothing.
     """
-    newest_first = sorted(backups, key=lambda each: each.id, reverse=True)
+    told = sorted(backups, key=lambda each: each.id, reverse=True)
+    newest_first = [each for each in told if each.finished_at <= now]
     kept = {each.id for each in newest_first[: keep.minimum]}
-    edge = now - keep.window
-    kept |= {each.id for each in newest_first if each.finished_at >= edge}
+    edge = min(now, max((each.finished_at for each in newest_first), default=now)) - keep.window
+    kept |= {each.id for each in told if each.finished_at >= edge}
     kept |= {each.id for each in [one for one in newest_first if one.finished_at < edge][:1]}
     for count, period in (
         (keep.daily, lambda at: at.date().isoformat()),
@@ -196,4 +198,4 @@ def expiring_dumps(backups: Iterable[Backup], keep: Keep, now: datetime) -> tupl
         for each in newest_first:
             newest_of.setdefault(period(each.finished_at), each.id)
         kept |= set(list(newest_of.values())[:count])
-    return tuple(each for each in reversed(newest_first) if each.id not in kept)
+    return tuple(each for each in reversed(told) if each.id not in kept)

@@ -140,7 +140,7 @@ def known_of(
         tuple(each for each in held.suspects if each.lifted_at is None),
         sum(each.stored_bytes for each in held.backups) + sum(each.stored_bytes for each in held.wal),
         _expected_newest(held, reaches, pace),
-        _verified(held.region, verifications),
+        _verified(held, verifications),
         sampled,
         tuple(damaged),
     )
@@ -195,8 +195,10 @@ def _expected_newest(held: Holdings, reaches: Sequence[Reach], pace: Pace | None
         return None
 
 
-def _verified(region: str, verifications: Iterable[Verification]) -> Verified | None:
-    own = sorted((each for each in verifications if each.region == region), key=lambda each: each.id)
+def _verified(held: Holdings, verifications: Iterable[Verification]) -> Verified | None:
+    # One from the future, of a clock that was wrong, would stand for the newest until then.
+    told = (each for each in verifications if each.started_at <= held.listed_at + AHEAD)
+    own = sorted((each for each in told if each.region == held.region), key=lambda each: each.id)
     if not own:
         return None
     newest = own[-1]

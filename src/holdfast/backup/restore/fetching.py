@@ -18,7 +18,7 @@ from holdfast.backup.ports import Packer, Region
 WORKERS = 4
 STORED_LIMIT = 72 * 1024 * 1024
 """Bytes that are fetched, and not unpacked yet. One object is always let through."""
-RAW_LIMIT = 130 * 1024 * 1024
+RAW_LIMIT = 96 * 1024 * 1024
 """Bytes that are unpacked, and not written yet. One object is always let through."""
 
 

@@ -27,10 +27,13 @@ from holdfast.backup.restore.increments import (
     plain_path,
     read_header,
 )
+from holdfast.backup.restore.journal import JOURNAL, MARKER
 
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
-LEFT_OUT = ("tablespace_map",)
-"""Would lead the restored server to the places where the tablespaces of the protected one lie."""
+LEFT_OUT = ("tablespace_map", MARKER, JOURNAL)
+"""The first would lead the restored server to the places where the tablespaces of the protected one lie; the
+others are those of the restore that the protected one came from, and this one's are there.
+"""
 
 _OPEN = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -116,16 +119,24 @@ def chunks_to_fetch(chain: Sequence[Backup], files: Sequence[Assembled]) -> Iter
     wanted: dict[tuple[int, int, int], list[Part]] = {}
     for file in files:
         for level, member in enumerate(file.sources):
-            for number in chunks_of(member, chain[level].chunk_bytes):
+            for number in _numbers(member, chain[level]):
                 wanted.setdefault((level, member.archive, number), []).append(Part(file, level))
     for level, archive, number in sorted(wanted):
         backup = chain[level]
-        try:
-            stored = backup.archives[archive].chunks[number]
-        except IndexError as error:
-            raise Damaged(f"{backup.id}: its index leads behind the end of archive {archive}") from error
+        stored = backup.archives[archive].chunks[number]
         parts = tuple(wanted[level, archive, number])
         yield Chunk(level, archive, number, stored, parts, number * backup.chunk_bytes)
+
+
+def _numbers(member: Member, backup: Backup) -> range:
+    """The numbers of a member's chunks, all there: an index may tell of more than memory has room for."""
+    numbers = chunks_of(member, backup.chunk_bytes)
+    if numbers and not (
+        0 <= member.archive < len(backup.archives)
+        and numbers[-1] < len(backup.archives[member.archive].chunks)
+    ):
+        raise Damaged(f"{backup.id}: its index leads behind the end of archive {member.archive}")
+    return numbers
 
 
 class Placer:

@@ -35,8 +35,14 @@ class RunningCopy(Copy, Protocol):
         """Whether it replays no further by itself: at its target, or at the end of what is there."""
         ...
 
+    def widened(self) -> str:
+        """A copy pauses too where its WAL asks for larger settings than it has: it is started again then, and
+        replays on. Says so; empty when it rests for another reason. Raises RestoreFailed.
+        """
+        ...
+
     def is_paused(self) -> bool:
-        """Whether it rests at its target. Raises RestoreFailed when it does not answer."""
+        """Whether it rests at its target, once `widened` had nothing to do. Raises RestoreFailed."""
         ...
 
     def leave(self) -> None:
@@ -228,7 +234,9 @@ class Restorer:
                 self._progress.advance(lsn - seen)
                 seen = int(lsn)
             if rests:
-                return
+                if not (told := copy.widened()):
+                    return
+                self._progress.note(told)
             time.sleep(LOOK_EVERY_S)
 
     def _unpacker(self, plan: RestorePlan, folder: Path, way: Way) -> Unpacker:

@@ -2,13 +2,15 @@
 
 Widening takes effect at once. A narrower Keep in the estate opens a change; when two people approved it and
 `DELAY` has passed since the second one did, it takes effect. Until then what was kept is kept. It is
-withdrawn when the estate asks for it no longer, or for something else. Pure, but for the desk at the end.
+withdrawn when the estate asks for it no longer, or for something else. A region that is new, or has a new
+name, begins with the widest Keep of the database's others. Pure, but for the desk at the end.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import reduce
 from typing import Protocol
 
 from holdfast.backup.errors import BackupError
@@ -85,13 +87,19 @@ def person_of(actor: str) -> str:
     return (match[1] if match else actor).strip().casefold()
 
 
-def settled(known: InForce, declared: Keep) -> Settled:
-    """What follows from what the estate declares now. Applied again it comes to the same."""
+def settled(known: InForce, declared: Keep, elsewhere: Sequence[Keep] = ()) -> Settled:
+    """What follows from what the estate declares now. Applied again it comes to the same.
+
+    `elsewhere` is what was in force in the database's other regions before this one was declared: it begins
+    with the widest of them, for it may be one of them under another name.
+    """
     change = known.change
     # As it is stored: what differs by less than that is the same.
     declared = keep_of(keep_document(declared))
     if known.keep is None:
-        return Settled(declared, withdrawn=change.id if change else None)
+        begins = reduce(widest, elsewhere, declared)
+        asked = declared if begins != declared else None
+        return Settled(begins, withdrawn=change.id if change else None, asked=asked)
     if not narrows(declared, known.keep):
         return Settled(declared, withdrawn=change.id if change else None)
     if change is not None and change.to == declared:
@@ -179,15 +187,26 @@ class RetentionDesk:
     def __init__(self, store: KeepingStore) -> None:
         self._store = store
 
-    async def in_force(self, database: str, region: str, declared: Keep) -> Keep:
-        """The Keep to expire by, after the estate's was taken into account. Ask it each time."""
-        known, _ = await self._store.settle(database, region, lambda before: settled(before, declared))
+    async def keeps(self, database: str, declared: Mapping[str, Keep]) -> Mapping[str, Keep]:
+        """By region, the Keep to expire by, after the estate's were taken into account. Ask it each time."""
+        elsewhere = [each.keep for each in await self._store.in_force(database) if each.keep is not None]
+        return {
+            region: await self.in_force(database, region, keep, elsewhere)
+            for region, keep in declared.items()
+        }
+
+    async def in_force(
+        self, database: str, region: str, declared: Keep, elsewhere: Sequence[Keep] = ()
+    ) -> Keep:
+        """The same of one region; see `settled`."""
+        known, _ = await self._store.settle(
+            database, region, lambda before: settled(before, declared, elsewhere)
+        )
         return known.keep or declared
 
     async def standing(self, database: str, declared: dict[str, Keep]) -> Sequence[Standing]:
         """Both for each region. Settles first, so that a narrower Keep is a change that can be approved."""
-        for region, keep in declared.items():
-            await self.in_force(database, region, keep)
+        await self.keeps(database, declared)
         known = {each.region: each for each in await self._store.in_force(database)}
         return [
             Standing(region, known[region].keep, declared.get(region), known[region].change)

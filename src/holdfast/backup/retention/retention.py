@@ -85,7 +85,7 @@ def expiring(holdings: Holdings, keep: Keep, now: datetime, locked: Collection[s
         why = "nothing here can be restored" if newest is None else f"{holdings.unreadable[0]} is unreadable"
         return Expiry((), (), {each.id: (why,) for each in holdings.backups})
     edge = min(now, newest) - keep.window
-    reasons, needed = _kept(holdings, reaches, keep, edge, locked)
+    reasons, needed = _kept(holdings, reaches, keep, edge, now, locked)
     going = tuple(each for each in holdings.backups if each.id not in reasons)
     expired = set(_superseded(holdings.wal))
     if suspect_since(holdings) is None:
@@ -95,7 +95,12 @@ def expiring(holdings: Holdings, keep: Keep, now: datetime, locked: Collection[s
 
 
 def _kept(
-    holdings: Holdings, reaches: Sequence[Reach], keep: Keep, edge: datetime, locked: Collection[str]
+    holdings: Holdings,
+    reaches: Sequence[Reach],
+    keep: Keep,
+    edge: datetime,
+    now: datetime,
+    locked: Collection[str],
 ) -> tuple[dict[str, list[str]], _Needed]:
     """By id, why a backup stays; and the WAL that is needed."""
     reasons: dict[str, list[str]] = {}
@@ -115,7 +120,9 @@ def _kept(
         for backup in reach.backups:
             if backup.stop_lsn >= base.stop_lsn:
                 stays(backup, "window" if backup.finished_at >= edge else "before the window")
-    newest_first = sorted(holdings.backups, key=lambda each: (each.finished_at, each.id), reverse=True)
+    # What says that it is from later stays, and counts for nothing: it would stand in an honest one's place.
+    told = (each for each in holdings.backups if each.finished_at <= now)
+    newest_first = sorted(told, key=lambda each: (each.finished_at, each.id), reverse=True)
     restorable = [each for each in newest_first if each.id in places]
     for backup, why in _points(restorable, keep):
         stays(backup, why)
@@ -126,7 +133,7 @@ def _kept(
     for backup in _left_alone(holdings, edge, locked):
         stays(backup, "locked" if backup.id in locked else "newer than the window")
     for backup in restorable:
-        if sum(1 for id_ in reasons if id_ in places) >= keep.minimum:
+        if sum(1 for each in restorable if each.id in reasons) >= keep.minimum:
             break
         if backup.id not in reasons:
             stays(backup, "minimum")

@@ -78,6 +78,9 @@ def due(
     if now - chain[0].started_at >= schedule.full_every:
         return Due(BackupKind.FULL, f"the last full one began {chain[0].started_at:%Y-%m-%d %H:%M}Z")
     if now - newest.started_at >= schedule.incremental_every:
+        if chain[0].started_at > now:
+            # A full one would never be due, and the chain would grow until nobody can restore it.
+            return Due(BackupKind.FULL, f"{chain[0].id} is from the future")
         return Due(
             increment.kind, f"the last one began {newest.started_at:%Y-%m-%d %H:%M}Z", increment.parent
         )

@@ -35,8 +35,8 @@ from holdfast.kernel.clock import Clock
 
 TAKEN_CHUNK_BYTES = 32 * 1024 * 1024
 """Chunks of this size keep taking below 300 MB, also when nothing can be compressed."""
-TRAVELLING_BYTES = 112 * 1024 * 1024
-"""What was packed and is not in all regions yet. For more than three regions, a chunk more for each."""
+TRAVELLING_BYTES = 64 * 1024 * 1024
+"""What was packed and is not in all regions yet. More where several regions may hang."""
 LONGEST_MANIFEST = 512 * 1024 * 1024
 LONGEST_LABEL = 200
 _PROGRESS_EVERY = 4 * 1024 * 1024

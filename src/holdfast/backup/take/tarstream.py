@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from holdfast.backup.errors import Damaged
+from holdfast.backup.index import leads_out
 from holdfast.backup.model import Member
 
 BLOCK = 512
@@ -71,6 +72,8 @@ class TarStream:
         if written != counted or kind is None:
             raise Damaged(f"the tar stream has no header at byte {content - BLOCK}, where one must be")
         name = _text(header[:100]).removeprefix("./").rstrip("/")
+        if leads_out(name):
+            raise Damaged(f"the server sent {name!r}, which leads out of its own folder")
         return Member(
             self._prefix + name,
             self._archive,

@@ -8,6 +8,7 @@ from holdfast.backup.errors import RegionError, RegionRefused
 from holdfast.backup.ports import Region
 from holdfast.backup.recoverable.holdings import holdings_of
 from holdfast.backup.retention.keeping import declared_keep
+from holdfast.bootstrap.backup.memory import give_back
 from holdfast.bootstrap.backup.opening import regions_of
 from holdfast.bootstrap.backup.progress import Reported
 from holdfast.bootstrap.estates import read_estate
@@ -67,6 +68,8 @@ class LocalCopies:
             except RegionError as error:
                 away[region.name] = str(error)
                 continue
+            finally:
+                give_back()
             outcomes.append(_shown(scrubbed))
         return outcomes, away
 

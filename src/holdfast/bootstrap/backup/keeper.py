@@ -11,9 +11,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Protocol, TypeVar
 
-from holdfast.backup.copies.copying import Copier, lacking
+from holdfast.backup.copies.copying import Copier, Lacking, lacking
 from holdfast.backup.copies.scrubbing import Scrubber
-from holdfast.backup.errors import RegionError, SpoolTaken
+from holdfast.backup.errors import SpoolTaken
 from holdfast.backup.model import Holdings
 from holdfast.backup.ports import Region
 from holdfast.backup.recoverable.holdings import holdings_of
@@ -25,6 +25,7 @@ from holdfast.backup.take.sweeping import sweep
 from holdfast.backup.take.taking import Silent
 from holdfast.backup.wal.receiving import Receiver
 from holdfast.backup.wal.spool import Spool
+from holdfast.bootstrap.backup.memory import give_back
 from holdfast.estate.backup import Keep
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
@@ -110,7 +111,7 @@ class Keeper:
                 self._failed("receive", error)
                 self._stopping.wait(AGAIN_S)
                 continue
-            except HoldfastError as error:
+            except Exception as error:  # noqa: BLE001  a keeper that ends keeps nothing
                 self._failed("receive", error)
                 received = None
             self._keep(received)
@@ -145,9 +146,11 @@ class Keeper:
             for each in held:
                 self._step(f"lock {each.region}", partial(self._lock, each))
         if self._is_time("tidy", TIDY_EVERY):
-            self._step("tidy", lambda: self._tidy(held))
+            for each in held:
+                self._step(f"tidy {each.region}", partial(self._tidy, each.region))
         if self._is_time("scrub", SCRUB_EVERY):
-            self._step("scrub", self._scrub)
+            for region in self._regions:
+                self._step(f"scrub {region.name}", partial(self._scrub, region))
         self._step("verify", self._duties.verify_due)
 
     def _step(self, what: str, act: Callable[[], T]) -> T | None:
@@ -155,7 +158,7 @@ class Keeper:
             return None
         try:
             result = act()
-        except (HoldfastError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it trips over: the others go on
             self._failed(what, error)
             return None
         if self._failing.pop(what, None) is not None:
@@ -164,10 +167,11 @@ class Keeper:
 
     def _failed(self, what: str, error: Exception) -> None:
         """Told once, until it is another failure or it went well."""
-        if self._failing.get(what) == str(error):
+        told = str(error) if isinstance(error, HoldfastError | OSError) else repr(error)
+        if self._failing.get(what) == told:
             return
-        self._failing[what] = str(error)
-        facts = {"database": self._database, "step": what, "error": str(error)}
+        self._failing[what] = told
+        facts = {"database": self._database, "step": what, "error": told}
         self._tell("backup.step_failed", {**facts, "hint": getattr(error, "hint", "")})
 
     def _is_time(self, what: str, every: timedelta) -> bool:
@@ -197,7 +201,6 @@ class Keeper:
 
     def _catch_up(self, held: Sequence[Holdings]) -> None:
         """A region that lacks for long what another has gets it from there."""
-        by_name = {each.name: each for each in self._regions}
         now = self._clock.monotonic()
         for target in held:
             keep = self._duties.keep(target.region)
@@ -206,19 +209,28 @@ class Keeper:
                 for source in held
                 if source is not target and keep is not None
             ]
-            plan = max(plans, key=lambda each: each.stored_bytes, default=None)
-            if plan is None or not (plan.backups or plan.wal or plan.histories):
+            plans = [each for each in plans if each.backups or each.wal or each.histories]
+            if not plans:
                 self._behind_since.pop(target.region, None)
                 continue
             since = self._behind_since.setdefault(target.region, now)
             # One that restores nothing at all has nothing on its way, but for a backup that is being taken.
-            if plan.restorable and now - since < BEHIND_AFTER.total_seconds():
+            if plans[0].restorable and now - since < BEHIND_AFTER.total_seconds():
                 continue
-            copied = Copier(by_name[plan.source], by_name[plan.target], Silent()).copy(plan)
-            facts = {"database": self._database, "from": plan.source, "to": plan.target}
-            counts = {"backups": len(copied.backups), "objects": len(copied.objects)}
-            failed = {"damaged": len(copied.damaged), "failed": len(copied.failed)}
-            self._tell("backup.copied", {**facts, **counts, **failed})
+            for plan in sorted(plans, key=lambda each: each.stored_bytes, reverse=True):
+                # What one source has damaged, or does not give, another may have.
+                if self._step(f"copy {plan.source} to {plan.target}", partial(self._copied, plan)):
+                    break
+
+    def _copied(self, plan: Lacking) -> bool:
+        """Copy; whether all of it was."""
+        by_name = {each.name: each for each in self._regions}
+        copied = Copier(by_name[plan.source], by_name[plan.target], Silent()).copy(plan)
+        facts = {"database": self._database, "from": plan.source, "to": plan.target}
+        counts = {"backups": len(copied.backups), "objects": len(copied.objects)}
+        failed = {"damaged": len(copied.damaged), "failed": len(copied.failed)}
+        self._tell("backup.copied", {**facts, **counts, **failed})
+        return copied.complete
 
     def _lock(self, held: Holdings) -> None:
         """Nobody deletes what the window still needs, where the region has locks."""
@@ -226,30 +238,32 @@ class Keeper:
         if keep is not None:
             self._lockers[held.region].lock(held, keep, self._clock.now())
 
-    def _tidy(self, held: Sequence[Holdings]) -> None:
-        """Let go of what expired, and of what never became a backup."""
-        by_name = {each.name: each for each in self._regions}
-        for each in held:
-            region, now = by_name[each.region], self._clock.now()
-            sweep(region, self._database, self._clock, dry_run=False)
-            keep = self._duties.keep(each.region)
-            if keep is None:
-                continue
-            gone = let_go(region, self._database, what_expires(region, each, keep, now), now)
-            if gone.objects:
-                facts = {"database": self._database, "region": each.region, "backups": gone.backups}
-                self._tell("backup.expired", {**facts, "objects": gone.objects})
+    def _tidy(self, name: str) -> None:
+        """Let go of what expired in a region, and of what never became a backup."""
+        region, now = {each.name: each for each in self._regions}[name], self._clock.now()
+        sweep(region, self._database, self._clock, dry_run=False)
+        keep = self._duties.keep(name)
+        if keep is None:
+            return
+        # Looked at anew: while a backup was taken, for hours, a suspicion may have been raised.
+        expiry = what_expires(region, holdings_of(region, self._database, self._clock), keep, now)
+        gone = let_go(region, self._database, expiry, now)
+        if gone.objects:
+            facts = {"database": self._database, "region": name, "backups": gone.backups}
+            self._tell("backup.expired", {**facts, "objects": gone.objects})
 
-    def _scrub(self) -> None:
-        for region in self._regions:
-            others = [each for each in self._regions if each is not region]
-            scrubber = Scrubber(region, others, self._clock, Silent())
-            turn = self._clock.now().toordinal()
+    def _scrub(self, region: Region) -> None:
+        others = [each for each in self._regions if each is not region]
+        scrubber = Scrubber(region, others, self._clock, Silent())
+        turn = self._clock.now().toordinal()
+        try:
             scrubbed = scrubber.scrub(self._database, share=SCRUBBED_SHARE, turn=turn, heal=True)
-            for harm in scrubbed.harmed:
-                facts = {"database": self._database, "region": region.name, "key": harm.key}
-                healed = {"harm": harm.harm.value, "healed_from": harm.healed_from, "why_not": harm.why_not}
-                self._tell("backup.harm_found", {**facts, **healed})
+        finally:
+            give_back()
+        for harm in scrubbed.harmed:
+            facts = {"database": self._database, "region": region.name, "key": harm.key}
+            healed = {"harm": harm.harm.value, "healed_from": harm.healed_from, "why_not": harm.why_not}
+            self._tell("backup.harm_found", {**facts, **healed})
 
     def _of_each(self, ask: Callable[[Region], T]) -> Mapping[str, T]:
         """What each region answers, asked at the same time. One that is away has no answer, and is told."""
@@ -259,7 +273,7 @@ class Keeper:
             for name, answer in asked:
                 try:
                     answers[name] = answer.result()
-                except RegionError as error:
+                except Exception as error:  # noqa: BLE001  one region's oddity is not the others'
                     self._failed(f"ask {name}", error)
                 else:
                     self._failing.pop(f"ask {name}", None)

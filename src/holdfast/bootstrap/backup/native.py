@@ -14,6 +14,7 @@ from holdfast.backup.recoverable.holdings import holdings_of, raw_object
 from holdfast.backup.restore.restoring import Restorer
 from holdfast.backup.take.parents import parent_for
 from holdfast.backup.take.taking import Taker
+from holdfast.bootstrap.backup.memory import give_back
 from holdfast.kernel.clock import Clock
 
 
@@ -71,7 +72,10 @@ class NativeEngine:
         others = [each for each in self._regions.values() if each is not region]
         programs = Programs(self._bin_dir)
         restorer = Restorer(region, self._packer, programs, self._clock, self._progress, others=others)
-        restored = restorer.restore(plan, folder)
+        try:
+            restored = restorer.restore(plan, folder)
+        finally:
+            give_back()
         restorer.finish(plan, restored, promote=False, keep_running=False)
         return kept_of(plan.backup, plan.chain, held.region)
 

@@ -122,11 +122,7 @@ def declared_keeps(estate: Estate, database: str) -> dict[str, Keep]:
 
 async def in_force(pool: Pool, estate: Estate, database: str) -> Mapping[str, Keep]:
     """By region, the Keep to expire by."""
-    desk = RetentionDesk(PostgresKeeping(pool))
-    return {
-        region: await desk.in_force(database, region, keep)
-        for region, keep in declared_keeps(estate, database).items()
-    }
+    return await RetentionDesk(PostgresKeeping(pool)).keeps(database, declared_keeps(estate, database))
 
 
 def expired_in(

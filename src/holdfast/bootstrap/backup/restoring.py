@@ -17,10 +17,14 @@ from holdfast.backup.model import RestorePlan, Target
 from holdfast.backup.ports import Packer, Region
 from holdfast.backup.recoverable.chain import plan_for
 from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.recoverable.pace import pace_of
+from holdfast.backup.recoverable.points import expected_of
 from holdfast.backup.restore.preflight import Preflight, Way
 from holdfast.backup.restore.restoring import Restored, Restorer, mapped
 from holdfast.backup.restore.targets import target_named
+from holdfast.backup.verify.verification import verifications_in
 from holdfast.bootstrap.backup.engines import other_engine, restored_by
+from holdfast.bootstrap.backup.memory import give_back
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.progress import Reported
 from holdfast.bootstrap.backup.warming import seeded
@@ -63,7 +67,11 @@ class LocalRestores:
         preflight.insist()
         for note in preflight.notes:
             progress.note(note)
-        restored = restorer.restore(plan, folder, way)
+        try:
+            restored = restorer.restore(plan, folder, way)
+        finally:
+            # What comes now may take long: a part is loaded, or everything replayed is written out.
+            give_back()
         conninfo = restored.copy.conninfo
         try:
             loaded = _loaded(conninfo, programs, part, into, report)
@@ -91,7 +99,9 @@ class LocalRestores:
             if request.region not in (None, region.name):
                 continue
             try:
-                return region, plan_for(holdings_of(region, request.database, self._clock), target)
+                plan = plan_for(holdings_of(region, request.database, self._clock), target)
+                pace = pace_of(verifications_in(region, request.database))
+                return region, replace(plan, expected=expected_of(plan, pace))
             except BackupError as error:
                 troubles.append(error)
         if not troubles:

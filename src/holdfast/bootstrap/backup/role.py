@@ -51,6 +51,8 @@ ASKED_WITHIN_S = 15.0
 """A keeper does not wait longer for Holdfast's own database."""
 KEPT_FOR = timedelta(minutes=5)
 """How long an answer of what is in force is good for."""
+LOOKED_AT = 10
+"""Verifications of each region, to know when the last one was."""
 ACTOR = "backup"
 
 T = TypeVar("T")
@@ -257,12 +259,15 @@ class EstateDuties:
     def verify_due(self) -> None:
         """The newest point and an older one, once in `verification.every`, in the region whose turn it is."""
         regions = self._regions()
+        now = self._clock.now()
+        # Those from the future are of a clock that was wrong, or forged: with them it would never be time.
         newest = [
             each.started_at
             for region in regions
-            for each in verifications_in(region, self._database, newest=1)
+            for each in verifications_in(region, self._database, newest=LOOKED_AT)
+            if each.started_at <= now
         ]
-        if newest and self._clock.now() - max(newest) < self._declared.verification.every:
+        if newest and now - max(newest) < self._declared.verification.every:
             return
         if not newest and not any(self.points(region).windows for region in regions):
             return  # nothing was ever taken: that is told by what is missing, not by a restore that fails

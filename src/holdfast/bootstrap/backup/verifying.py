@@ -18,6 +18,7 @@ from holdfast.backup.verify.verified_points import NEWEST, Point, Which, older, 
 from holdfast.backup.verify.verifying import Verifier
 from holdfast.backup.verify.watching import Raised, Told, Watch, new_id
 from holdfast.bootstrap.actors import command_line
+from holdfast.bootstrap.backup.memory import give_back
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.progress import Reported
 from holdfast.bootstrap.backup.taking import declared
@@ -85,9 +86,12 @@ class LocalVerifications:
             )
             for point in self._points(request, region):
                 progress.note(f"{region.name}: verifying the {point.which.value} point")
-                found.append(
-                    verifier.verify(point, wanted_of(database), keep=request.keep, fresh=request.fresh)
-                )
+                try:
+                    found.append(
+                        verifier.verify(point, wanted_of(database), keep=request.keep, fresh=request.fresh)
+                    )
+                finally:
+                    give_back()
         return found
 
     def suspicions(self, place: Place, database: str) -> Sequence[Suspicion]:

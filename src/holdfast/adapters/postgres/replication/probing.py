@@ -15,7 +15,7 @@ from psycopg import pq
 from holdfast.adapters.postgres.errors import DatabaseError
 from holdfast.adapters.postgres.queries import Queries, Query
 from holdfast.adapters.postgres.replication.walsender import PORT, Upstream, Walsender
-from holdfast.adapters.postgres.restored import server
+from holdfast.adapters.postgres.restored import launching, server
 from holdfast.adapters.postgres.restored.machine import LocalMachine
 from holdfast.adapters.postgres.restored.programs import Programs
 from holdfast.adapters.postgres.server.binaries import Binaries
@@ -79,12 +79,21 @@ class WarmStandby:
                 now = parse_lsn((told or b"0/0").decode())
                 if now > seen:
                     seen, since = now, time.monotonic()
+                elif self._widened():
+                    since = time.monotonic()
                 elif time.monotonic() - since > STALLED_S:
                     raise RestoreFailed(
                         f"the standby stays at {format_lsn(seen)} and does not come to {format_lsn(lsn)}"
                         + (f": {self._sender.trouble}" if self._sender.trouble else ""),
-                        hint=f"its log is in {self._copy.folder / server.OURS / 'server.log'}",
+                        hint=f"its log is in {self._copy.folder / launching.OURS / 'server.log'}",
                     )
+
+    def _widened(self) -> bool:
+        """Whether it was started again, because the log asks for larger settings than it had."""
+        if not self._copy.widened():
+            return False
+        self._forget()
+        return True
 
     def check(self) -> Answer:
         for _ in range(2):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast.adapters.postgres.errors import DatabaseError
-from holdfast.adapters.postgres.restored import server
+from holdfast.adapters.postgres.restored import launching, server
 from holdfast.adapters.postgres.restored.asking import configure_flags
 from holdfast.adapters.postgres.restored.server import RestoredServer
 from holdfast.adapters.postgres.server.binaries import find_binaries
@@ -37,13 +37,13 @@ class Programs:
         return self._build
 
     def in_use(self, folder: Path) -> bool:
-        return server.in_use(folder)
+        return launching.in_use(folder)
 
     def start(self, folder: Path, recovery: RecoverySettings | None) -> RestoredServer:
         return server.start(folder, self.binaries, recovery=recovery, settings=self._settings)
 
     def hand_over(self, folder: Path, recovery: RecoverySettings | None, *, in_place: bool) -> None:
-        server.hand_over(folder, self.binaries, recovery, in_place=in_place)
+        launching.hand_over(folder, self.binaries, recovery, in_place=in_place)
 
 
 def lacking(configure: str, major: int) -> frozenset[str]:

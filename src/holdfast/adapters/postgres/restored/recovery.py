@@ -5,6 +5,7 @@ starts it later it stands at the end of `postgresql.auto.conf`, the file that Po
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast.adapters.postgres.server.settings import quoted
@@ -40,10 +41,15 @@ def at_least(control: str) -> dict[str, str]:
     return {name: told[title].strip() for name, title in _AT_LEAST.items() if title in told}
 
 
+def grown(has: Mapping[str, str], needed: Mapping[str, str]) -> dict[str, str]:
+    """Of what a standby must have room for, that which it has less of than it needs now."""
+    return {name: value for name, value in needed.items() if int(value) > int(has.get(name, value))}
+
+
 def private_settings(
-    major: int, socket_folder: Path, port: int, access: Path, control: str, recovery: RecoverySettings
+    major: int, socket_folder: Path, port: int, ours: Path, control: str, recovery: RecoverySettings
 ) -> dict[str, str]:
-    """What a server gets as arguments while Holdfast runs it."""
+    """What a server gets as arguments while Holdfast runs it. `ours`: the folder with its files."""
     return {
         **forever_off(major),
         **at_least(control),
@@ -53,12 +59,18 @@ def private_settings(
         "restore_command": recovery.restore_command,
         # How soon it looks again when it has come to the end of what is there.
         "wal_retrieve_retry_interval": "100ms",
+        # Set at the protected server, a copy would wait for a moment that is still to come.
+        "recovery_min_apply_delay": "0",
         "hot_standby": "on",
+        # What was backed up may name the protected server's own, and would win over the folder that is given.
+        "data_directory": str(ours.parent),
         "listen_addresses": "",
         "port": str(port),
         "unix_socket_directories": f'"{socket_folder}"',
         "unix_socket_permissions": "0700",
-        "hba_file": str(access),
+        "hba_file": str(ours / "hba.conf"),
+        # Its own name may be that of the protected server, on this machine; and an empty one is an error.
+        "external_pid_file": str(ours / "server.pid"),
         "ssl": "off",
         "logging_collector": "off",
         "log_destination": "stderr",
@@ -82,8 +94,18 @@ def cleaned(auto: str) -> str:
     return "".join(f"{line}\n" for line in kept)
 
 
-def for_its_operator(auto: str, major: int, recovery: RecoverySettings | None, *, in_place: bool) -> str:
-    """`postgresql.auto.conf` for whoever starts the copy next: it ends `recovery`, and takes writes."""
+def for_its_operator(
+    auto: str,
+    major: int,
+    recovery: RecoverySettings | None,
+    *,
+    in_place: bool,
+    room: Mapping[str, str] | None = None,
+) -> str:
+    """`postgresql.auto.conf` for whoever starts the copy next: it ends `recovery`, and takes writes.
+
+    `room`: what the recovery needs more of than is configured.
+    """
     ours = forever_off(major)
     if recovery is not None:
         ours |= {
@@ -91,6 +113,7 @@ def for_its_operator(auto: str, major: int, recovery: RecoverySettings | None, *
             "recovery_target_timeline": recovery.timeline,
             "recovery_target_action": "promote",
             "restore_command": recovery.restore_command,
+            **(room or {}),
         }
     if in_place:
         ours[IN_PLACE] = "on"

@@ -1,55 +1,57 @@
-"""Runs restored copies: in recovery, on a socket in a private folder, with nothing that leads outside.
+"""Runs restored copies: in recovery, on a socket in a private folder, with nothing that leads outside."""
 
-DATA/holdfast-restore/
-  server.conf       includes what was backed up, unless this machine cannot use it
-  hba.conf          lets in who can enter run/
-  server.log        of the last start
-  run/              the socket (or a folder under the system's temporary one, where the path is too long)
-  server.lock       held by the server and all its processes while any of them lives
-"""
-
-import hashlib
-import os
 import signal
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from holdfast.adapters.postgres.errors import DatabaseError
 from holdfast.adapters.postgres.restored import recovery as texts
-from holdfast.adapters.postgres.restored.asking import has_library, run
-from holdfast.adapters.postgres.restored.superusers import superusers
+from holdfast.adapters.postgres.restored.answering import (
+    PAUSE_S,
+    PORT,
+    STALLED_S,
+    NeedsMore,
+    answering,
+    connected,
+)
+from holdfast.adapters.postgres.restored.launching import Launch, Launched
 from holdfast.adapters.postgres.server import process
 from holdfast.adapters.postgres.server.binaries import Binaries
-from holdfast.adapters.postgres.server.confinement import Confinement, find_confinement
-from holdfast.adapters.postgres.server.initialise import environment
-from holdfast.adapters.postgres.server.layout import fits_socket, prepare_socket_folder
-from holdfast.backup.errors import NotFit, RestoreFailed
+from holdfast.backup.errors import RestoreFailed
 from holdfast.backup.lsn import Lsn, parse_lsn
 from holdfast.backup.ports import Asked, Copy
 from holdfast.backup.restore.recovery import RecoverySettings
 
-OURS = "holdfast-restore"
-PORT = 5432
-PAUSE_S = 0.02
 STOP_PATIENCE_S = 60.0
-_LOG_LINES, _LOG_READ = 12, 200
-_STARVES, _MOST_WAITS = "waiting for WAL to become available", 5
-"""PostgreSQL 15 and later say so at each look, a tenth of a second apart."""
+MOST_WIDENINGS = 100
+"""Each is a restart of the protected server with a larger setting, in the WAL of one restore."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a server was given of the settings that its WAL may ask more of, and how it is started again."""
+
+    launch: Launch
+    has: Mapping[str, str]
 
 
 class RestoredServer(Copy):
     """A copy that runs. Safe for several threads, which take turns."""
 
     def __init__(
-        self, folder: Path, socket_folder: Path, user: str, pid: int, notes: tuple[str, ...]
+        self,
+        folder: Path,
+        socket_folder: Path,
+        user: str,
+        pid: int,
+        notes: tuple[str, ...],
+        room: Room | None = None,
     ) -> None:
         self._folder = folder
         self._socket = socket_folder
@@ -57,6 +59,8 @@ class RestoredServer(Copy):
         self._pid = pid
         self._connections: dict[str, psycopg.Connection[Any]] = {}
         self._lock = threading.RLock()
+        self._room = room
+        self._widenings = 0
         self.notes = notes
         """What had to be left out of its settings, for people."""
 
@@ -112,9 +116,30 @@ class RestoredServer(Copy):
         return str(paused) == "t" or str(waits) == "t"
 
     def is_paused(self) -> bool:
-        """Whether it has reached its target, and not only the end of what is there."""
+        """Whether it has paused: at its target, not at the end of what is there. `widened` comes first."""
         with self._lock:
             return str(self._row("SELECT pg_get_wal_replay_pause_state() = 'paused'")[0]) == "t"
+
+    def widened(self) -> str:
+        """When it has paused because WAL tells of settings that are larger than its own, start it again with
+        those; it replays on then. Says so; empty when nothing was to be done. Raises RestoreFailed.
+        """
+        with self._lock:
+            room = self._room
+            if room is None or not self.is_paused():
+                return ""
+            grown = texts.grown(room.has, room.launch.room_needed())
+            if not grown:
+                return ""
+            told = ", ".join(f"{name} = {value}" for name, value in sorted(grown.items()))
+            self._widenings += 1
+            if self._widenings > MOST_WIDENINGS:
+                raise RestoreFailed(f"the restored server never has enough: its WAL asks for {told}")
+            self.stop()
+            launched, self._user = _launched(room.launch)
+            self._socket, self._pid = launched.place, launched.pid
+            self._room = replace(room, has=launched.room)
+            return f"started again with what its WAL asks for: {told}"
 
     def promote(self) -> None:
         with self._lock:
@@ -147,7 +172,7 @@ class RestoredServer(Copy):
     def _connected(self, database: str) -> psycopg.Connection[Any]:
         connection = self._connections.get(database)
         if connection is None or connection.closed:
-            connection = _connect(self._socket, self._user, database)
+            connection = connected(self._socket, self._user, database)
             self._connections[database] = connection
         return connection
 
@@ -177,203 +202,29 @@ def start(
     *,
     recovery: RecoverySettings | None,
     settings: Mapping[str, str] | None = None,
-    note: Callable[[str], None] = lambda _: None,
+    stalled_s: float = STALLED_S,
 ) -> RestoredServer:
     """Start PostgreSQL on `folder`; returns once it answers. With `recovery` it stays in recovery.
 
     It answers from when it is consistent, and goes on replaying. `settings` win over ours. It outlives this
-    process unless it is stopped. Raises NotFit, and RestoreFailed with its last words when it ends.
+    process unless it is stopped. Raises NotFit, and RestoreFailed with its last words when it ends, or when
+    it replays nothing for `stalled_s` seconds and is not consistent.
     """
-    folder = folder.absolute()
-    lock = _lock(folder)
-    try:
-        confinement = _confinement(folder, binaries)
-        place = _prepare(folder, confinement)
-        control = _control(folder, binaries, confinement)
-        major = binaries.major
-        arguments = texts.private_settings(
-            major, place, PORT, _ours(folder) / "hba.conf", control, recovery or RecoverySettings()
-        )
-        notes = _usable(folder, binaries, confinement, arguments)
-        arguments.update(settings or {})
-        (folder / "recovery.signal").unlink(missing_ok=True)
-        if recovery is not None:
-            _write(folder / "standby.signal", "", confinement)
-        command = _command(folder, binaries, confinement, arguments)
-        (folder / "postmaster.pid").unlink(missing_ok=True)
-        pid = process.spawn(command, environment(), _ours(folder) / "server.log", lock)
-    finally:
-        lock.close()
-    for each in notes:
-        note(each)
-    return RestoredServer(folder, place, _answering(folder, place, pid), pid, notes)
+    launch = Launch(folder.absolute(), binaries, recovery, dict(settings or {}), stalled_s)
+    launched, user = _launched(launch)
+    room = Room(launch, launched.room)
+    return RestoredServer(launch.folder, launched.place, user, launched.pid, launched.notes, room)
 
 
-def _answering(folder: Path, place: Path, pid: int) -> str:
-    """Wait until somebody can log in; who it is. There is no limit: replaying takes as long as it takes."""
-    names: list[str] = []
-    pause = PAUSE_S
-    while True:
-        process.reap(pid)
-        if not process.lives(pid):
-            raise RestoreFailed(
-                f"the restored server ended while it recovered; its last words were:\n{_last_words(folder)}",
-                hint=f"the whole log is in {_ours(folder) / 'server.log'}",
+def _launched(launch: Launch) -> tuple[Launched, str]:
+    """Start it, and again when it ends because its WAL asks for more; who can log in, too."""
+    for _ in range(MOST_WIDENINGS):
+        launched = launch.begin()
+        try:
+            return launched, answering(
+                launch.folder, launched.place, launched.pid, launch.log, launch.stalled_s
             )
-        names = names or superusers(folder) or ["postgres"]
-        for name in names:
-            try:
-                _connect(place, name, "template1").close()
-            except psycopg.OperationalError as error:
-                if "does not exist" in str(error) or "not permitted" in str(error):
-                    # Roles changed since the backup: what is on the disk may know better by now.
-                    names = [*superusers(folder), "postgres"]
-                continue
-            return name
-        # The end of what is there, and not consistent yet: it would wait for ever.
-        starved = [each for each in _last_words(folder, _LOG_READ).splitlines() if _STARVES in each]
-        places = {each.rpartition(" at ")[2] for each in starved}
-        if len(starved) >= _MOST_WAITS and len(places) == 1:
-            process.send(pid, folder, signal.SIGQUIT)
-            raise RestoreFailed(
-                f"the WAL that is there ends at {places.pop()}, before the copy is consistent",
-                hint="choose a later moment, or another backup",
-            )
-        time.sleep(pause)
-        # Each look is a line in its log: in an hour of replaying not too many.
-        pause = min(pause * 1.1, 0.5)
-
-
-def _connect(place: Path, user: str, database: str) -> psycopg.Connection[Any]:
-    return psycopg.connect(
-        host=str(place),
-        port=PORT,
-        user=user,
-        dbname=database,
-        connect_timeout=10,
-        autocommit=True,
-        application_name="holdfast restore",
-        client_encoding="utf8",
-        options="-c timezone=UTC -c datestyle=ISO",
-    )
-
-
-def _ours(folder: Path) -> Path:
-    return folder / OURS
-
-
-def _lock(folder: Path) -> process.FileLock:
-    """Held until the server and all its processes have ended. Raises NotFit while another one holds it."""
-    _ours(folder).mkdir(mode=0o700, exist_ok=True)
-    lock = process.FileLock(_ours(folder) / "server.lock")
-    if not lock.try_acquire() or process.processes_of(folder):
-        lock.close()
-        raise NotFit(f"a server runs on {folder}", hint="stop it first")
-    return lock
-
-
-def in_use(folder: Path) -> bool:
-    """Whether a PostgreSQL that can be seen from here runs on this folder."""
-    found = process.read_pid_file(folder / "postmaster.pid")
-    return found is not None and bool(process.serves(found.pid, folder) or process.processes_of(folder))
-
-
-def _confinement(folder: Path, binaries: Binaries) -> Confinement:
-    try:
-        confinement = find_confinement(binaries, folder)
-    except DatabaseError as error:
-        raise NotFit(str(error), hint=error.hint) from error
-    if (confinement.uid, confinement.gid) != (os.geteuid(), os.getegid()):
-        for above, folders, files in os.walk(folder):
-            for name in [*folders, *files]:
-                os.chown(f"{above}/{name}", confinement.uid, confinement.gid, follow_symlinks=False)
-        os.chown(folder, confinement.uid, confinement.gid)
-    folder.chmod(0o700)
-    return confinement
-
-
-def _prepare(folder: Path, confinement: Confinement) -> Path:
-    """Access rules, cleaned settings, and the folder for the socket, which is returned."""
-    place = _ours(folder) / "run"
-    if not fits_socket(place, PORT):
-        digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-        place = Path(tempfile.gettempdir()) / f"holdfast-{os.geteuid()}-{digest}"
-    prepare_socket_folder(place, confinement.uid, confinement.gid)
-    for stale in place.glob(".s.PGSQL.*"):
-        stale.unlink(missing_ok=True)
-    _write(_ours(folder) / "hba.conf", texts.ACCESS_RULES, confinement)
-    _write(_ours(folder) / "server.conf", texts.settings_file(include=True), confinement)
-    kept = folder / texts.AUTO_AS_IT_WAS
-    if not kept.exists():
-        with suppress(FileNotFoundError):
-            (folder / texts.AUTO).rename(kept)
-    was = kept.read_text(encoding="utf-8", errors="surrogateescape") if kept.exists() else ""
-    _write(folder / texts.AUTO, texts.cleaned(was), confinement)
-    return place
-
-
-def _write(path: Path, content: str, confinement: Confinement) -> None:
-    path.unlink(missing_ok=True)
-    path.touch(0o600)
-    path.write_text(content, encoding="utf-8", errors="surrogateescape")
-    os.chown(path, confinement.uid, confinement.gid)
-
-
-def _command(
-    folder: Path, binaries: Binaries, confinement: Confinement, arguments: Mapping[str, str]
-) -> list[str]:
-    command = [*confinement.prefix, binaries.postgres, "-D", str(folder)]
-    for name, value in {"config_file": str(_ours(folder) / "server.conf"), **arguments}.items():
-        command += ["-c", f"{name}={value}"]
-    return command
-
-
-def _control(folder: Path, binaries: Binaries, confinement: Confinement) -> str:
-    command = [*confinement.prefix, str(binaries.folder / "pg_controldata"), "-D", str(folder)]
-    ended = run(command)
-    if ended.returncode != 0:
-        raise NotFit(f"{folder} is no data directory for {binaries.folder}: {ended.stderr.strip()}")
-    return ended.stdout
-
-
-def _usable(
-    folder: Path, binaries: Binaries, confinement: Confinement, arguments: dict[str, str]
-) -> tuple[str, ...]:
-    """See that the server can read its settings, leaving out what this machine has not. Returns what was."""
-    notes: list[str] = []
-    asked = [*_command(folder, binaries, confinement, arguments), "-C", "shared_preload_libraries"]
-    ended = run(asked)
-    if ended.returncode != 0:
-        reason = (ended.stderr.strip().splitlines() or ["no reason was given"])[-1]
-        notes.append(f"the settings that were backed up cannot be used here, and are left out: {reason}")
-        _write(_ours(folder) / "server.conf", texts.settings_file(include=False), confinement)
-        _write(folder / texts.AUTO, "", confinement)
-        ended = run(asked)
-        if ended.returncode != 0:
-            raise RestoreFailed(f"{binaries.postgres} refuses its settings: {ended.stderr.strip()}")
-    wanted = [each.strip().strip('"') for each in ended.stdout.split(",") if each.strip()]
-    missing = [name for name in wanted if not has_library(binaries, name)]
-    if missing:
-        notes.append(f"not in {binaries.folder}, and not loaded: {', '.join(missing)}")
-        arguments["shared_preload_libraries"] = ",".join(each for each in wanted if each not in missing)
-    return tuple(notes)
-
-
-def hand_over(folder: Path, binaries: Binaries, recovery: RecoverySettings | None, *, in_place: bool) -> None:
-    """Leave it to whoever starts it: with `recovery` to end that, without as the primary that it is."""
-    confinement = _confinement(folder, binaries)
-    kept = folder / texts.AUTO_AS_IT_WAS
-    was = kept.read_text(encoding="utf-8", errors="surrogateescape") if kept.exists() else ""
-    text = texts.for_its_operator(was, binaries.major, recovery, in_place=in_place)
-    _write(folder / texts.AUTO, text, confinement)
-    if recovery is not None:
-        _write(folder / "recovery.signal", "", confinement)
-    (folder / "standby.signal").unlink(missing_ok=True)
-
-
-def _last_words(folder: Path, count: int = _LOG_LINES) -> str:
-    try:
-        text = (_ours(folder) / "server.log").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return "\n".join(text.splitlines()[-count:])
+        except NeedsMore:
+            if not texts.grown(launched.room, launch.room_needed()):
+                raise
+    raise RestoreFailed("the restored server never has enough of what its WAL asks for")

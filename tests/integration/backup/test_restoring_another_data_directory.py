@@ -1,0 +1,29 @@
+"""A backup whose settings name the protected server's own data directory: a copy never runs on that one."""
+
+from pathlib import Path
+
+from tests.protected import Protected
+from tests.restorable import Restorable
+
+
+def test_a_copy_runs_on_its_own_folder_whatever_its_settings_say(
+    protected: Protected, tmp_path: Path
+) -> None:
+    stored = Restorable(protected)
+    protected.sql("CREATE TABLE t AS SELECT 1 AS i")
+    with (protected.data / "postgresql.conf").open("a") as settings:
+        settings.write(f"data_directory = '{protected.data}'\n")
+    stored.take()
+    stored.store_wal()
+    protected.stop()
+
+    restored = stored.restorer().restore(stored.plan(), tmp_path / "copy")
+
+    try:
+        asked = restored.copy.ask(
+            "postgres", "SELECT setting FROM pg_settings WHERE name = 'data_directory'", 60
+        )
+        assert asked.rows == ((str(tmp_path / "copy"),),)
+        assert (tmp_path / "copy" / "postmaster.pid").exists()
+    finally:
+        restored.copy.stop()
