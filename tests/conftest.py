@@ -4,6 +4,7 @@ Roles belong to the whole server, and so are shared by all tests.
 """
 
 import asyncio
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
 
 _NUMBERS = count(1)
+
+# Tables are as wide as the terminal, and what starts the tests may have any, or none.
+os.environ["COLUMNS"] = "160"
 
 # A shell that runs the tests in the background has SIGINT ignored, and every process they start would inherit
 # that: none would end when it is told to.

@@ -17,6 +17,7 @@ stands in its pieces' folder when it is not 16 MiB: `SEGMENT.67108864`.
 """
 
 import re
+import secrets
 from datetime import UTC, datetime, timedelta
 
 from holdfast.backup.lsn import DEFAULT_SEGMENT_BYTES, Segment, Timeline
@@ -36,6 +37,7 @@ LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 """No moment that is stored is later, so that what is counted from one is still a moment."""
 
 _DIGEST = re.compile(r"-([0-9a-f]{64})(?:\.zst(?:\.[a-z0-9-]{1,63}\.aes)?|\.history)")
+_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _BACKUP_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9]{6}")
 _ENDING = r"\.zst(?:\.(?P<seal>[a-z0-9-]{1,63})\.aes)?"
 _PIECE = re.compile(
@@ -46,9 +48,24 @@ _PIECE = re.compile(
 _HISTORY = re.compile(r"[a-z0-9-]+/timelines/(?P<tli>[0-9A-F]{8})-(?P<sha>[0-9a-f]{64})\.history")
 
 
-def backup_id(started_at: datetime, letters: str) -> str:
-    """A new backup's id. `letters` are six random ones, so that two at the same second do not meet."""
+def backup_id(started_at: datetime, letters: str = "") -> str:
+    """A new backup's id. It sorts by time, to the microsecond, and ends with two random letters.
+
+    Two at the same moment do not meet by them, and two of one server within a second are still told apart:
+    whoever lists a folder takes the last one for the newest. `letters`: all six, for an id that is to repeat.
+    """
+    if not letters:
+        letters = _letters_of(started_at.microsecond) + "".join(secrets.choice(_LETTERS) for _ in range(2))
     return f"{started_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{letters}"
+
+
+def _letters_of(microsecond: int) -> str:
+    """Four letters that sort as the numbers below a million do."""
+    text = ""
+    for _ in range(4):
+        microsecond, digit = divmod(microsecond, len(_LETTERS))
+        text = _LETTERS[digit] + text
+    return text
 
 
 def is_backup_id(text: str) -> bool:

@@ -17,7 +17,8 @@ def test_a_copy_runs_on_its_own_folder_whatever_its_settings_say(
     stored.store_wal()
     protected.stop()
 
-    restored = stored.restorer().restore(stored.plan(), tmp_path / "copy")
+    restorer, plan = stored.restorer(), stored.plan()
+    restored = restorer.restore(plan, tmp_path / "copy")
 
     try:
         asked = restored.copy.ask(
@@ -25,5 +26,11 @@ def test_a_copy_runs_on_its_own_folder_whatever_its_settings_say(
         )
         assert asked.rows == ((str(tmp_path / "copy"),),)
         assert (tmp_path / "copy" / "postmaster.pid").exists()
-    finally:
+    except BaseException:
         restored.copy.stop()
+        raise
+    restorer.finish(plan, restored, promote=True, keep_running=False)
+    told = protected.run(
+        *(str(protected.binaries.folder / "postgres"), "-D", str(tmp_path / "copy"), "-C", "data_directory")
+    )
+    assert told.strip() == str(tmp_path / "copy"), "also when somebody else starts it"

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.backup.errors import Diverged, SpoolFull, SpoolTaken
 from holdfast.backup.lsn import Lsn, Segment, Timeline
-from holdfast.backup.wal.spool import Spool
+from holdfast.backup.wal.spool import Spool, Spooled
 
 MIB = 1 << 20
 ONE, TWO = Timeline(1), Timeline(2)
@@ -97,7 +97,8 @@ def test_a_full_spool_keeps_nothing_of_what_it_refuses(folder: Path) -> None:
             spool.append(ONE, Lsn(MIB), b"y" * 11)
         assert spool.end == (1, MIB)
         spool.append(ONE, Lsn(MIB), b"y" * 10)
-        spool.release(Segment(ONE, 0, MIB))
+        spool.flush()
+        assert spool.release(Spooled(Segment(ONE, 0, MIB), MIB))
         spool.append(ONE, Lsn(MIB + 10), b"z" * 100)
         assert spool.size == 110
 
@@ -129,13 +130,27 @@ def test_another_cluster_is_refused_also_after_a_restart(folder: Path) -> None:
         spool.adopt(43, MIB)
 
 
+def test_what_is_behind_the_place_that_was_stored_elsewhere_is_not_let_go_of(spool: Spool) -> None:
+    spool.append(ONE, Lsn(0), b"x" * 1000)
+    spool.flush()
+    stored = spool.segments()[0]
+    # The log goes on, and into the next segment, before anything of it is flushed.
+    spool.append(ONE, Lsn(1000), b"y" * MIB)
+    assert not spool.release(spool.segments()[0]), "the rest of it is on its way to the disk"
+    spool.flush()
+    assert not spool.release(stored), "the rest of it is on the disk by now, and nowhere else"
+    assert spool.read(Segment(ONE, 0, MIB), 1000, MIB) == b"y" * (MIB - 1000)
+    assert spool.release(spool.segments()[0])
+
+
 def test_timelines_lie_beside_each_other_and_the_newest_is_never_released(spool: Spool) -> None:
     spool.append(ONE, Lsn(MIB), b"one, abandoned")
     spool.append(TWO, Lsn(MIB), b"one, two")
     spool.flush()
     assert [each.segment.timeline for each in spool.segments()] == [1, 2]
-    spool.release(Segment(TWO, 1, MIB))
-    spool.release(Segment(ONE, 1, MIB))
+    old, new = spool.segments()
+    assert not spool.release(new)
+    assert spool.release(old)
     assert spool.end == (2, MIB + 8)
     assert len(spool.segments()) == 1
 

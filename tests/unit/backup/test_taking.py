@@ -2,12 +2,14 @@ import hashlib
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.scripted_source import MANIFEST, ScriptedSource, tar_stream
 
 from holdfast.adapters.memory.regions import Faults, MemoryRegion
 from holdfast.adapters.packing.zstd import ZstdPacker
+from holdfast.backup import layout
 from holdfast.backup.errors import RegionAway, RegionRefused, SourceAway, SourceRefused
 from holdfast.backup.index import decoded_index
 from holdfast.backup.model import Backup, BackupKind
@@ -236,3 +238,11 @@ def test_a_chunk_adds_no_more_to_the_record_than_is_counted_whatever_the_names()
     without = replace(backup, archives=tuple(replace(each, chunks=()) for each in backup.archives))
     chunks = sum(len(each.chunks) for each in backup.archives)
     assert (len(encoded(backup)) - len(encoded(without))) / chunks <= BYTES_PER_CHUNK
+
+
+def test_ids_sort_as_the_moments_do_also_within_a_second() -> None:
+    first = datetime(2026, 11, 22, 12, 0, 0, 1, tzinfo=UTC)
+    moments = [first + timedelta(microseconds=number * 7919) for number in range(200)]
+    ids = [layout.backup_id(each) for each in moments]
+    assert ids == sorted(ids)
+    assert all(layout.is_backup_id(each) for each in ids)

@@ -12,7 +12,7 @@ from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.backup.errors import RegionAway
 from holdfast.backup.lsn import Lsn, Segment, Timeline
 from holdfast.backup.wal.pieces import Covers, PackedOnce
-from holdfast.backup.wal.spool import Spool
+from holdfast.backup.wal.spool import Spool, Spooled
 from holdfast.backup.wal.uploading import RegionUpload
 from holdfast.kernel.clock import SystemClock
 
@@ -163,7 +163,7 @@ def test_what_the_spool_let_go_of_is_said_and_the_rest_goes_on(open_spool: Calla
         uploads.write(ONE, 0, b"a" * (2 * MIB + 5))
         until(lambda: uploads.upload.state().error, "an error")
         uploads.upload.leave_behind(Segment(ONE, 0, MIB))
-        spool.release(Segment(ONE, 0, MIB))
+        assert spool.release(Spooled(Segment(ONE, 0, MIB), MIB))
         region.faults.away = False
         uploads.until_it_has(ONE, 2 * MIB + 5)
         assert uploads.upload.state().left_behind == 0

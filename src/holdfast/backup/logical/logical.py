@@ -4,7 +4,6 @@ The order is what makes it safe: dumps, contents and index first, and the record
 engine. A dump that ends in the middle leaves objects that nobody lists as a backup.
 """
 
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -56,7 +55,6 @@ from holdfast.backup.take.taking import (
 )
 from holdfast.kernel.clock import Clock
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _TOLD_EVERY = 4 * 1024 * 1024
 
 
@@ -154,7 +152,7 @@ class LogicalTier:
         server = self._source.look()
         for finding in dump_findings(server, self._source.program_major):
             raise NotFit(finding.text, hint=finding.hint)
-        id_ = layout.backup_id(server.at, "".join(secrets.choice(_LETTERS) for _ in range(6)))
+        id_ = layout.backup_id(server.at)
         workers = 2 if len(self._regions) <= 2 else 1
         travelling = max(TRAVELLING_BYTES, self._chunk_bytes * (len(self._regions) + 1))
         with (

@@ -5,7 +5,6 @@ them all; and only then the record, which makes it a backup. So a taking that en
 ends, leaves objects that nobody lists as a backup, and that sweeping clears away.
 """
 
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -40,7 +39,6 @@ TRAVELLING_BYTES = 64 * 1024 * 1024
 LONGEST_MANIFEST = 512 * 1024 * 1024
 LONGEST_LABEL = 200
 _PROGRESS_EVERY = 4 * 1024 * 1024
-_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ class Taker:
     ) -> Taken:
         began = self._clock.monotonic()
         started_at = identity.at or self._clock.now()
-        id_ = layout.backup_id(started_at, "".join(secrets.choice(_LETTERS) for _ in range(6)))
+        id_ = layout.backup_id(started_at)
         with (
             self._fan_out() as fan,
             Cutter(self._packer, fan, self._chunk_bytes) as cutter,

@@ -1,6 +1,5 @@
 """Raises suspicions: in every region, with an event, and with longer locks on what is from before."""
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +13,6 @@ from holdfast.kernel.clock import Clock
 from holdfast.kernel.journal import JournalEntry
 
 ACTOR = "verification"
-_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 Told = Callable[[JournalEntry], None]
 
@@ -104,4 +102,4 @@ class Watch:
 
 def new_id(clock: Clock) -> str:
     """An id for a mark or a verification: it sorts by time."""
-    return backup_id(clock.now(), "".join(secrets.choice(_LETTERS) for _ in range(6)))
+    return backup_id(clock.now())

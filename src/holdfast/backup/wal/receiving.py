@@ -369,16 +369,15 @@ class Receiver:
         """Let go of what all regions have."""
         for spooled in self._spool.segments()[:-1]:
             if all(upload.has_all_of(spooled) for upload in self._uploads):
-                self._spool.release(spooled.segment)
+                self._spool.release(spooled)
 
     def _make_room(self) -> bool:
         """Let go of the oldest segment that some region has, and tell those that have it not."""
         for spooled in self._spool.segments()[:-1]:
-            if any(upload.has_all_of(spooled) for upload in self._uploads):
-                for upload in self._uploads:
-                    if not upload.has_all_of(spooled):
-                        upload.leave_behind(spooled.segment)
-                self._spool.release(spooled.segment)
+            behind = [upload for upload in self._uploads if not upload.has_all_of(spooled)]
+            if len(behind) < len(self._uploads) and self._spool.release(spooled):
+                for upload in behind:
+                    upload.leave_behind(spooled.segment)
                 return True
         return False
 

@@ -231,16 +231,23 @@ class Spool:
         with self._turn:
             self._histories[timeline] = text
 
-    def release(self, segment: Segment) -> None:
-        """Forget a segment that is kept elsewhere. Never the newest: that one tells where it goes on."""
+    def release(self, spooled: Spooled) -> bool:
+        """Forget a segment of which all that `spooled` tells is kept elsewhere. Whether it is gone.
+
+        It stays when there is more of it by now, on the disk or on the way there: the log goes on in the next
+        segment before the end of this one is flushed. The newest always stays: it tells where to go on.
+        """
         with self._turn:
-            newest = self._newest()
-            if segment not in self._files or newest is None or newest.segment == segment:
-                return
-            file = self._files.pop(segment)
+            newest, file = self._newest(), self._files.get(spooled.segment)
+            if file is None or newest is None or newest is file:
+                return False
+            if file.written != spooled.flushed or file.flushed != spooled.flushed:
+                return False
+            del self._files[spooled.segment]
             os.close(file.descriptor)
             with contextlib.suppress(FileNotFoundError):
                 file.path.unlink()
+            return True
 
     # --- within the turn
 

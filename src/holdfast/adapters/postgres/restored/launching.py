@@ -205,6 +205,17 @@ def hand_over(folder: Path, binaries: Binaries, recovery: RecoverySettings | Non
     if recovery is not None:
         _write(folder / "recovery.signal", "", confinement)
     (folder / "standby.signal").unlink(missing_ok=True)
+    _stay_here(folder, confinement)
+
+
+def _stay_here(folder: Path, confinement: Confinement) -> None:
+    """Whoever starts it with `-D` gets this folder: `data_directory` may name the protected server's."""
+    settings = folder / "postgresql.conf"
+    if not settings.is_file():
+        return
+    was = settings.read_text(encoding="utf-8", errors="surrogateescape")
+    if (text := texts.without_its_place(was)) != was:
+        _write(settings, text, confinement)
 
 
 def _more_than_configured(folder: Path, binaries: Binaries, confinement: Confinement) -> dict[str, str]:

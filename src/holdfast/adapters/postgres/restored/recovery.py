@@ -18,6 +18,7 @@ local  all  all  trust
 AUTO, AUTO_AS_IT_WAS = "postgresql.auto.conf", "postgresql.auto.conf.as-backed-up"
 IN_PLACE = "allow_in_place_tablespaces"
 _SETTING = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.]*)\s*(?:=|\s)")
+_PLACE = re.compile(r"^[ \t]*data_directory\b", re.MULTILINE | re.IGNORECASE)
 _MEMORY = "128MB"
 # A standby must have at least as much of these as the server had that wrote the WAL: pg_controldata's names.
 _AT_LEAST = {
@@ -127,3 +128,8 @@ def for_its_operator(
 def settings_file(include: bool) -> str:
     """The file that a server reads first: what was backed up, or nothing where that cannot be used here."""
     return "# Written by Holdfast.\n" + ("include_if_exists '../postgresql.conf'\n" if include else "")
+
+
+def without_its_place(settings: str) -> str:
+    """A `postgresql.conf` whose `data_directory` counts no more: it lies in that folder itself."""
+    return _PLACE.sub(r"# of the server that was backed up, and not of this copy: \g<0>", settings)
