@@ -12,6 +12,7 @@ DATA/holdfast-restore/
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -92,13 +93,20 @@ def ours(folder: Path) -> Path:
     return folder / OURS
 
 
+LEAVING_S = 2.0
+"""What a server that was ended just now leaves running for a moment is waited for."""
+
+
 def _lock(folder: Path) -> process.FileLock:
     """Held until the server and all its processes have ended. Raises NotFit while another one holds it."""
     ours(folder).mkdir(mode=0o700, exist_ok=True)
     lock = process.FileLock(ours(folder) / "server.lock")
-    if not lock.try_acquire() or process.processes_of(folder):
-        lock.close()
-        raise NotFit(f"a server runs on {folder}", hint="stop it first")
+    deadline = time.monotonic() + LEAVING_S
+    while not lock.try_acquire() or process.processes_of(folder):
+        if time.monotonic() >= deadline:
+            lock.close()
+            raise NotFit(f"a server runs on {folder}", hint="stop it first")
+        time.sleep(0.05)
     return lock
 
 

@@ -158,7 +158,8 @@ class RestoredServer(Copy):
             deadline = time.monotonic() + STOP_PATIENCE_S
             while time.monotonic() < deadline:
                 process.reap(self._pid)
-                if not process.serves(self._pid, self._folder):
+                # Its children may outlive it for a moment, and hold the folder.
+                if not process.serves(self._pid, self._folder) and not process.processes_of(self._folder):
                     return
                 time.sleep(PAUSE_S)
         raise RestoreFailed(f"the restored server (process {self._pid}) does not end")
