@@ -49,5 +49,7 @@ SUBJECTS = (
     Subject("reading", "a year of 2,000 components: agreement report, component page"),
     Subject("overall", "the overall page of 50 components: requests per second, size"),
     Subject("declaring", "an incident from the console's button to the page, the feed and 10,000 deliveries"),
+    Subject("findgood", "the wrong commit among 40,000, found by holdfast find-good"),
+    Subject("backups", "backups and restores of 2 GB beside pgBackRest, Barman and cp -r"),
     Subject("mailing", "an incident to 10,000 subscribers by mail, the sender killed twice"),
 )

@@ -4,6 +4,7 @@ Roles belong to the whole server, and so are shared by all tests.
 """
 
 import asyncio
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +16,15 @@ import pytest
 
 if TYPE_CHECKING:
     import psycopg
+    from tests.protected import Protected
 
     from holdfast.adapters.postgres.conninfo import Conninfo, Role
     from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
 
 _NUMBERS = count(1)
+
+# Tables are as wide as the terminal, and what starts the tests may have any, or none.
+os.environ["COLUMNS"] = "160"
 
 # A shell that runs the tests in the background has SIGINT ignored, and every process they start would inherit
 # that: none would end when it is told to.
@@ -83,6 +88,26 @@ def migrated_database(migrated_template: Database) -> Iterator[Database]:
     """A fresh database with the packaged migrations applied."""
     with _created(migrated_template.server, migrated_template.name) as fresh:
         yield fresh
+
+
+@pytest.fixture
+def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Protected"]:
+    """A PostgreSQL to protect, the test's own."""
+    from tests.protected import Protected  # noqa: PLC0415
+
+    server = Protected(tmp_path_factory.mktemp("protected")).start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def shared_protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Protected"]:
+    """The session's PostgreSQL to protect. Do not stop it, and do not kill it."""
+    from tests.protected import Protected  # noqa: PLC0415
+
+    server = Protected(tmp_path_factory.mktemp("shared-protected")).start()
+    yield server
+    server.remove()
 
 
 @contextmanager

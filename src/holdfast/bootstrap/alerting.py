@@ -1,7 +1,7 @@
 """Alerting in the controller's process, and the channels as commands use them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from holdfast.availability.alerting.service import AlertRounds, Deliveries, try_
 from holdfast.availability.alerting.wording import trial_message
 from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.estates import secret_of
+from holdfast.bootstrap.leading import ControllerPart, Note
 from holdfast.estate.model import Estate
 from holdfast.estate.scope import declared
 from holdfast.estate.suggest import did_you_mean
@@ -32,8 +33,6 @@ KEPT_FOR = timedelta(days=365)
 LEASE = timedelta(seconds=4 * TIMEOUT_S)
 """Longer than sending takes, marking included: when it ends, its holder is most likely gone."""
 
-Note = Callable[[str, Mapping[str, object]], None]
-
 log = structlog.get_logger()
 
 
@@ -45,22 +44,14 @@ class UnknownSubject(HoldfastError):  # noqa: N818
     """Nothing in the estate could raise an alert that matches."""
 
 
-class Alerting:
+class Alerting(ControllerPart):
     """Rounds while this controller leads, and deliveries always: any controller may send what is queued."""
 
     def __init__(
         self, config: Path, conninfo: Conninfo, clock: Clock, *, leading: Callable[[], bool], note: Note
     ) -> None:
+        super().__init__(conninfo, clock, leading=leading, note=note)
         self._config = config
-        self._conninfo = conninfo
-        self._clock = clock
-        self._leading = leading
-        self._note = note
-        self._inventory: Inventory | None = None
-
-    def put_in_force(self, inventory: Inventory) -> None:
-        """From now on this estate counts. Before the first call there is nothing to look at."""
-        self._inventory = inventory
 
     async def run(self) -> None:
         """Run until cancelled. The database and every channel may be away at any time."""
@@ -73,33 +64,13 @@ class Alerting:
             deliveries = Deliveries(store, notifier, self._clock, lease=LEASE, on_event=self._note)
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._repeat(rounds.run_once, ROUND_EVERY_S, only_leading=True))
-                    group.create_task(self._repeat(deliveries.start_due, DELIVER_EVERY_S))
+                    group.create_task(self._repeat("alerts", rounds.run_once, ROUND_EVERY_S))
                     group.create_task(
-                        self._repeat(partial(self._prune, store), PRUNE_EVERY_S, only_leading=True)
+                        self._repeat("alerts", deliveries.start_due, DELIVER_EVERY_S, only_leading=False)
                     )
+                    group.create_task(self._repeat("alerts", partial(self._prune, store), PRUNE_EVERY_S))
             finally:
                 await deliveries.close()
-
-    async def _repeat(
-        self, act: Callable[[], Awaitable[object]], every_s: float, *, only_leading: bool = False
-    ) -> None:
-        """Act again and again. What the database refuses now is told once, and done the next time."""
-        told = ""
-        while True:
-            if self._inventory is not None and (self._leading() or not only_leading):
-                try:
-                    await act()
-                    told = ""
-                except HoldfastError as error:
-                    if str(error) != told:
-                        told = str(error)
-                        log.warning("alerting_postponed", error=told)
-                except Exception as error:  # noqa: BLE001  a fault here must not end the checks with it
-                    log.error("alerting_broke", error=f"{type(error).__name__}: {error}")  # noqa: TRY400
-            # A new leader, or a first estate, need not wait for a whole round.
-            idle = self._inventory is None or (only_leading and not self._leading())
-            await asyncio.sleep(min(every_s, 1.0) if idle else every_s)
 
     async def _prune(self, store: PostgresAlerts) -> None:
         await store.prune(self._clock.now() - KEPT_FOR)

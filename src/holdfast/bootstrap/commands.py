@@ -71,6 +71,13 @@ from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import HoldfastError
 
 if TYPE_CHECKING:
+    from holdfast.interfaces.cli.backup import BackupCommands
+    from holdfast.interfaces.cli.copies import CopyCommands
+    from holdfast.interfaces.cli.recoverable import RecoverableCommands
+    from holdfast.interfaces.cli.restoring import RestoreCommands
+    from holdfast.interfaces.cli.searching import SearchCommands
+    from holdfast.interfaces.cli.verifying import VerifyCommands
+    from holdfast.interfaces.cli.wal import WalCommands
     from holdfast.interfaces.staticsite.exporting import Exported as SiteExported
 
 T = TypeVar("T")
@@ -349,6 +356,41 @@ class LocalCommands:
         if to is not None:
             interchange.write_file(to, exported.text, replace=force)
         return exported
+
+    def backups(self) -> "BackupCommands":
+        from holdfast.bootstrap.backup.taking import LocalBackups  # noqa: PLC0415  stores and their drivers
+
+        return LocalBackups()
+
+    def copies(self) -> "CopyCommands":
+        from holdfast.bootstrap.backup.copies import LocalCopies  # noqa: PLC0415  stores and their drivers
+
+        return LocalCopies()
+
+    def recoverable(self) -> "RecoverableCommands":
+        from holdfast.bootstrap.backup.recoverable import LocalRecoverable  # noqa: PLC0415  stores and their drivers
+
+        return LocalRecoverable(_with_database, _run)
+
+    def verifications(self) -> "VerifyCommands":
+        from holdfast.bootstrap.backup.verifying import LocalVerifications  # noqa: PLC0415  as above
+
+        return LocalVerifications()
+
+    def restores(self) -> "RestoreCommands":
+        from holdfast.bootstrap.backup.restoring import LocalRestores  # noqa: PLC0415  stores and their drivers
+
+        return LocalRestores()
+
+    def searching(self) -> "SearchCommands":
+        from holdfast.bootstrap.backup.searching import LocalSearches  # noqa: PLC0415  stores and their drivers
+
+        return LocalSearches()
+
+    def wal(self) -> "WalCommands":
+        from holdfast.bootstrap.backup.wal import LocalWal  # noqa: PLC0415  stores and their drivers
+
+        return LocalWal()
 
 
 def _vault(place: Place, inventory: Inventory) -> AesVault:

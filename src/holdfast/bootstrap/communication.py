@@ -1,10 +1,7 @@
 """Incidents in the processes that need them, and the rules in the controller's."""
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-
-import structlog
 
 from holdfast.adapters.postgres.announcements import PostgresAnnouncements
 from holdfast.adapters.postgres.connect import Pool, open_pool
@@ -15,14 +12,14 @@ from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.availability.inventory import Inventory
 from holdfast.availability.model import Interval, State
 from holdfast.availability.ports import ReadingStore
+from holdfast.bootstrap.leading import ControllerPart, Note
 from holdfast.communication.directory import Directory, directory_of
 from holdfast.communication.incident_desk import IncidentDesk
 from holdfast.communication.model import ComponentState, Maintenance, Stage
 from holdfast.communication.ports import MaintenanceStore
 from holdfast.communication.rules import TROUBLE, Measured, RuleBook, Stretch
-from holdfast.communication.watching import Note, Watch
+from holdfast.communication.watching import Watch
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.windows import MICROSECOND, Window
 
 WATCH_EVERY_S = 5.0
@@ -31,8 +28,6 @@ LOOK_FAR_BACK = timedelta(days=90)
 """Only for what has been in trouble for all of LOOK_BACK."""
 
 _IN_TROUBLE = frozenset({State.DEGRADED, State.PARTIAL_OUTAGE, State.MAJOR_OUTAGE})
-
-log = structlog.get_logger()
 
 
 def directory_in(inventory: Inventory) -> Directory:
@@ -109,22 +104,19 @@ def _stretch(interval: Interval) -> Stretch:
     return Stretch(interval.window.start, interval.window.end, state, interval.reason, interval.sample)
 
 
-class Communication:
+class Communication(ControllerPart):
     """Rules that declare and resolve incidents, and notices of degradations, while this controller leads."""
 
     def __init__(self, conninfo: Conninfo, clock: Clock, *, leading: Callable[[], bool], note: Note) -> None:
-        self._conninfo = conninfo
-        self._clock = clock
-        self._leading = leading
-        self._note = note
-        self._inventory: Inventory | None = None
+        super().__init__(conninfo, clock, leading=leading, note=note)
         self._book: tuple[RuleBook, timedelta] | None = None
 
     def put_in_force(self, inventory: Inventory) -> None:
-        """From now on this estate counts. Before the first call there is nothing to look at."""
+        """With its rules, made once for all rounds."""
+        super().put_in_force(inventory)
         book = RuleBook.of(inventory.estate, directory_in(inventory))
         degradation_after = inventory.estate.communication.subscriptions.degradation_after
-        self._inventory, self._book = inventory, (book, degradation_after)
+        self._book = book, degradation_after
 
     async def run(self) -> None:
         """Run until cancelled. The database may be away at any time."""
@@ -137,28 +129,7 @@ class Communication:
                 self._rules,
                 on_event=self._note,
             )
-            await self._repeat(watch)
-
-    async def _repeat(self, watch: Watch) -> None:
-        """Again and again. What the database refuses now is told once, and done the next time."""
-        told = ""
-        while True:
-            idle = self._inventory is None or not self._leading()
-            if not idle:
-                try:
-                    await watch.run_once()
-                    told = ""
-                except HoldfastError as error:
-                    if str(error) != told:
-                        told = str(error)
-                        log.warning("rules_postponed", error=told)
-                except Exception as error:  # noqa: BLE001  a fault here must not end the checks with it
-                    log.error("rules_broke", error=f"{type(error).__name__}: {error}")  # noqa: TRY400
-            await asyncio.sleep(1.0 if idle else WATCH_EVERY_S)
-
-    def _in_force(self) -> Inventory:
-        assert self._inventory is not None, "nothing runs before an estate is in force"  # noqa: S101
-        return self._inventory
+            await self._repeat("rules", watch.run_once, WATCH_EVERY_S)
 
     def _rules(self) -> tuple[RuleBook, timedelta]:
         assert self._book is not None, "nothing runs before an estate is in force"  # noqa: S101

@@ -11,6 +11,7 @@ import structlog
 
 from holdfast.adapters.hashing.argon import Argon2
 from holdfast.adapters.oidc.provider import Client, OpenIdProvider
+from holdfast.adapters.postgres.backup import PostgresBackupStatus
 from holdfast.adapters.postgres.changes import PostgresChanges
 from holdfast.adapters.postgres.connect import Pool, borrowed, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
@@ -30,6 +31,7 @@ from holdfast.identity.model import Role, RoleByClaim, Terms
 from holdfast.interfaces.api.problems import ROOT as API
 from holdfast.interfaces.console.app import create_console
 from holdfast.interfaces.console.login_pages import Gateway
+from holdfast.interfaces.console.metrics import create_metrics
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import HoldfastError
 
@@ -63,6 +65,7 @@ async def run_console(
             pages=desk_pages(pool, clock, inventory),
             mounts=_mounts(pool, clock, inventory, identity),
             ready=lambda: _is_ready(pool),
+            metrics=create_metrics(PostgresBackupStatus(pool).statuses, identity, clock),
         )
         beside = [
             asyncio.create_task(inventory.follow(PostgresChanges(conninfo), signals)),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
+from holdfast.adapters.postgres.backup import PostgresBackupStatus, PostgresKeeping
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.deliveries import PostgresDeliveries
 from holdfast.adapters.postgres.incidents import PostgresIncidents
@@ -13,12 +14,14 @@ from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
 from holdfast.availability.inventory import Inventory
 from holdfast.availability.reading import Reader
+from holdfast.backup.retention.approvals import RetentionDesk
 from holdfast.bootstrap.api import PooledJournal
 from holdfast.bootstrap.communication import directory_in, incident_desk
 from holdfast.bootstrap.maintenance import maintenance_desk
 from holdfast.communication.directory import Directory
 from holdfast.communication.lead_times import LeadTime, lead_times
 from holdfast.communication.news import NewsReader
+from holdfast.interfaces.console.backup_pages import BackupPages
 from holdfast.interfaces.console.customer_pages import CustomerConsole
 from holdfast.interfaces.console.incident_pages import IncidentPages
 from holdfast.interfaces.console.maintenance_pages import MaintenancePages
@@ -57,4 +60,17 @@ def desk_pages(pool: Pool, clock: Clock, inventory: Callable[[], Inventory]) -> 
         *SubscriberPages(
             PostgresSubscriptions(pool), PostgresDeliveries(pool).waiting, directory, PooledJournal(pool)
         ).pages(),
+        *backup_pages(pool, inventory).pages(),
     ]
+
+
+def backup_pages(pool: Pool, inventory: Callable[[], Inventory]) -> BackupPages:
+    """What is restorable, and the changes that keep less."""
+    keeping = PostgresKeeping(pool)
+    people = RetentionDesk(keeping)
+    return BackupPages(
+        PostgresBackupStatus(pool).statuses,
+        lambda: {key: each.name for key, each in inventory().estate.databases.items()},
+        keeping.in_force,
+        lambda database, region, who, change: people.approve(database, region, who, shown=change),
+    )

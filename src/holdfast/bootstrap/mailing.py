@@ -1,7 +1,7 @@
 """The controller's part in mailed reports: while it leads, it posts what is due."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.deliveries import PostgresLetterbox
 from holdfast.adapters.postgres.months import PostgresMonths
-from holdfast.availability.inventory import Inventory
+from holdfast.bootstrap.leading import LOOK_EVERY_S, ControllerPart, Note
 from holdfast.bootstrap.vault import vault_for
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
@@ -20,14 +20,11 @@ if TYPE_CHECKING:
     from holdfast.bootstrap.reports import Mailing
 
 MAIL_EVERY_S = 15.0
-LOOK_EVERY_S = 1.0
-
-Note = Callable[[str, Mapping[str, object]], None]
 
 log = structlog.get_logger()
 
 
-class Reports:
+class Reports(ControllerPart):
     """Mails reports while this controller leads."""
 
     def __init__(
@@ -40,28 +37,20 @@ class Reports:
         leading: Callable[[], bool],
         note: Note,
     ) -> None:
+        super().__init__(conninfo, clock, leading=leading, note=note)
         self._config = config
         self._data_dir = data_dir
-        self._conninfo = conninfo
-        self._clock = clock
-        self._leading = leading
-        self._note = note
-        self._inventory: Inventory | None = None
-
-    def put_in_force(self, inventory: Inventory) -> None:
-        """From now on this estate counts. Before the first call there is nothing to mail."""
-        self._inventory = inventory
 
     async def run(self) -> None:
         """Run until cancelled. The database may be away at any time."""
         async with open_pool(self._conninfo, "reports", max_size=2) as pool:
             mailing: Mailing | None = None
             while True:
-                if self._inventory is None or not self._leading():
+                if self._is_idle():
                     await asyncio.sleep(LOOK_EVERY_S)
                     continue
                 try:
-                    if self._inventory.estate.communication.reports:
+                    if self._in_force().estate.communication.reports:
                         mailing = mailing or self._mailing(pool)
                         await mailing.post_due()
                 except HoldfastError as error:
@@ -76,7 +65,3 @@ class Reports:
         letterbox = PostgresLetterbox(pool, vault_for(estate, self._config, self._data_dir))
         desk = report_desk(pool, self._clock, self._in_force)
         return Mailing(desk, PostgresMonths(pool), letterbox, self._clock, self._in_force, self._note)
-
-    def _in_force(self) -> Inventory:
-        assert self._inventory is not None, "nothing runs before an estate is in force"  # noqa: S101
-        return self._inventory

@@ -1,7 +1,7 @@
 """Asking for metrics in the controller's process."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 
@@ -10,20 +10,18 @@ from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.metrics import PostgresMetrics
 from holdfast.adapters.probes import Probes
 from holdfast.adapters.probes.metrics import PrometheusQueries
-from holdfast.availability.inventory import Inventory
 from holdfast.availability.polling import MetricPolls
+from holdfast.bootstrap.leading import LOOK_EVERY_S, ControllerPart, Note
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
 
 EVERY_S = 60.0
 KEEP_EVERY_S = 3600.0
-LOOK_EVERY_S = 1.0
-"""How soon a new leader, or a first metric, is noticed."""
 
 log = structlog.get_logger()
 
 
-class Metrics:
+class Metrics(ControllerPart):
     """Asks every metric of the estate once a minute while this controller leads."""
 
     def __init__(
@@ -33,18 +31,10 @@ class Metrics:
         clock: Clock,
         *,
         leading: Callable[[], bool],
-        note: Callable[[str, Mapping[str, object]], None],
+        note: Note,
     ) -> None:
-        self._conninfo = conninfo
+        super().__init__(conninfo, clock, leading=leading, note=note)
         self._queries = PrometheusQueries(probes)
-        self._clock = clock
-        self._leading = leading
-        self._note = note
-        self._inventory: Inventory | None = None
-
-    def put_in_force(self, inventory: Inventory) -> None:
-        """From now on this estate counts."""
-        self._inventory = inventory
 
     async def run(self) -> None:
         """Run until cancelled. The database and every Prometheus may be away at any time."""
@@ -68,11 +58,7 @@ class Metrics:
                 await asyncio.sleep(max(1.0, EVERY_S - (self._clock.monotonic() - began)))
 
     def _has_work(self) -> bool:
-        if self._inventory is None or not self._leading():
+        if self._is_idle():
             return False
-        clusters = self._inventory.estate.clusters.values()
+        clusters = self._in_force().estate.clusters.values()
         return any(component.metrics for cluster in clusters for component in cluster.components.values())
-
-    def _in_force(self) -> Inventory:
-        assert self._inventory is not None, "nothing runs before an estate is in force"  # noqa: S101
-        return self._inventory

@@ -31,6 +31,7 @@ LOGINS = {
     "site": Role.SITE,
     "console": Role.CONSOLE,
     "sender": Role.SENDER,
+    "backup": Role.BACKUP,
 }
 CONSOLE_WITHIN_S = 20.0
 
@@ -67,7 +68,7 @@ async def up(
                 report(Progress("importing a year of sample history"))
                 await import_sample(estate, server)
             report(Progress("starting the controller and the site"))
-            supervisor = Supervisor(server, role_processes(server, place), place.data_dir)
+            supervisor = Supervisor(server, role_processes(server, place, estate), place.data_dir)
 
             async def ready() -> None:
                 await answering(estate.site.listen, place.data_dir)
@@ -117,6 +118,10 @@ async def _run_role(
         from holdfast.bootstrap.sender import run_sender  # noqa: PLC0415
 
         await run_sender(estate, place.config.absolute(), place.data_dir, conninfo, signals)
+    elif role == "backup":
+        from holdfast.bootstrap.backup.role import run_backup  # noqa: PLC0415
+
+        await run_backup(estate, Place(place.config.absolute(), place.data_dir.absolute()), conninfo, signals)
     else:
         from holdfast.bootstrap.controller import run_controller  # noqa: PLC0415
 
@@ -133,13 +138,20 @@ async def serve_agent(request: AgentRequest) -> None:
     await run_agent(request, signals)
 
 
-def role_processes(server: Server, place: Place) -> Sequence[RoleProcess]:
-    """The roles that `up` runs, each with the login that it needs and no more."""
+def role_processes(server: Server, place: Place, estate: Estate) -> Sequence[RoleProcess]:
+    """The roles that `up` runs, each with the login that it needs and no more.
+
+    Who declares no database has no process that keeps them. The first one is declared before `up` begins.
+    """
     arguments = (
         *("--config", str(place.config.absolute())),
         *("--data-dir", str(place.data_dir.absolute())),
     )
-    return [RoleProcess(name, server.conninfo(login), arguments) for name, login in LOGINS.items()]
+    return [
+        RoleProcess(name, server.conninfo(login), arguments)
+        for name, login in LOGINS.items()
+        if name != "backup" or estate.databases
+    ]
 
 
 async def import_sample(estate: Estate, server: Server) -> None:

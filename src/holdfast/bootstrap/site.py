@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from holdfast.adapters.postgres.backup import PostgresBackupStatus
 from holdfast.adapters.postgres.changes import PostgresChanges
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
@@ -19,6 +20,7 @@ from holdfast.adapters.postgres.reading import PostgresReadingStore
 from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
 from holdfast.availability.inventory import Inventory
 from holdfast.availability.reading import Reader
+from holdfast.backup.recoverable.promises import ClusterPromise, public_promises
 from holdfast.bootstrap.estates import page_links, report_links
 from holdfast.bootstrap.following import FollowedEstate
 from holdfast.bootstrap.publishing import Publishing
@@ -32,6 +34,7 @@ from holdfast.communication.news import NewsReader
 from holdfast.communication.subscribing import SubscriptionDesk
 from holdfast.estate.model import Estate, Site
 from holdfast.interfaces.site.app import create_site
+from holdfast.interfaces.site.continuity import Promises
 from holdfast.interfaces.site.form_pages import Subscribing
 from holdfast.interfaces.site.readership import Readership, readership_of
 from holdfast.kernel.clock import Clock, SystemClock
@@ -113,6 +116,7 @@ async def run_site(
             page_links=inventory.page_links,
             logo_folder=config.parent,
             subscribing=subscribing_on(pool, estate, config, data_dir, inventory),
+            promises=promises_on(pool, clock, inventory),
         )
         beside = [
             asyncio.create_task(inventory.reread_on_signal(signals)),
@@ -124,6 +128,19 @@ async def run_site(
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+
+
+def promises_on(pool: Pool, clock: Clock, inventory: SiteInventory) -> Promises:
+    """What the continuity page shows, of the estate in force then."""
+    status = PostgresBackupStatus(pool)
+
+    async def promises() -> Sequence[ClusterPromise]:
+        estate = inventory.estate
+        if not any(each.public for each in estate.databases.values()):
+            return ()
+        return public_promises(estate, await status.statuses(), clock.now())
+
+    return promises
 
 
 def subscribing_on(

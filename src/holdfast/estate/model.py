@@ -14,6 +14,7 @@ from pydantic import (
     Field,
 )
 
+from holdfast.estate.backup import Backup, Database, Keep
 from holdfast.estate.checks import Check, _default_check_type
 from holdfast.estate.communication import Communication, Console, Mail, Publish
 from holdfast.estate.values import (
@@ -123,6 +124,7 @@ class Agreement(Declared):
     credits: tuple[CreditTier, ...] = ()
     rpo: Duration | None = None
     rto: Duration | None = None
+    keep: Keep | None = Field(None, description="how long its databases' copies are kept, at least")
     report_link: Secret | None = Field(
         None, description="the secret of the customer's report link: at least 32 characters, by reference"
     )
@@ -237,6 +239,8 @@ class Estate(Declared):
     mail: Mail | None = None
     communication: Communication = Communication()
     console: Console = Console()
+    backup: Backup = Backup()
+    databases: dict[Key, Database] = Field(default_factory=dict)
 
 
 def zone(name: TimeZone) -> ZoneInfo:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from urllib.parse import urlsplit
 
 from holdfast.estate.alert_rules import alert_rules
+from holdfast.estate.backup_rules import backup_rules
 from holdfast.estate.check_rules import ConditionCheck, check_rules, metric_rules
 from holdfast.estate.checks import Check, HeartbeatCheck
 from holdfast.estate.communication_rules import communication_rules
@@ -78,6 +79,7 @@ def _rules(estate: Estate, check_condition: ConditionCheck) -> Iterator[Iterator
     yield from alert_rules(estate, _nearest_pattern)
     yield from communication_rules(estate, _nearest_pattern)
     yield from dependency_rules(estate, _nearest_pattern)
+    yield from backup_rules(estate)
 
 
 def _component_rules(

@@ -127,6 +127,7 @@ async def test_one_login_takes_on_each_role(database: Database) -> None:
         "holdfast_site",
         "holdfast_console",
         "holdfast_sender",
+        "holdfast_backup",
     ]
     await external.stop()
     assert await who_is(external, Role.OWNER) == "holdfast"

@@ -10,7 +10,7 @@ from estate_files import VALID, edited, load, problems
 from pydantic import BaseModel
 
 from holdfast.availability.conditions import validate
-from holdfast.estate import checks, communication, model, values
+from holdfast.estate import backup, checks, communication, model, values
 from holdfast.estate.loader import parse_estate
 from holdfast.estate.schema import estate_schema
 from holdfast.estate.source import plain, read_tree
@@ -180,11 +180,14 @@ def test_what_the_template_says_about_readers_is_right() -> None:
     begin = template.index("# communication:")
     text, rest = template[:begin], template[begin:]
     section, _, after = rest.partition("# How long each resolution")
-    text += re.sub(r"^# (?=communication:|mail:|console:| )", "", section, flags=re.MULTILINE)
+    text += re.sub(
+        r"^# (?=communication:|mail:|console:|backup:|databases:| )", "", section, flags=re.MULTILINE
+    )
     estate = parse_estate(f"{text}# {after}".encode(), Path("holdfast.yaml"), validate)
     assert estate.communication.rules["outages"].template == "outage"
     assert estate.mail is not None
     assert estate.console.url == "https://console.example.com"
+    assert set(estate.databases["main"].copies) == set(estate.backup.stores)
 
 
 SECTIONS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
@@ -228,6 +231,15 @@ SECTIONS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
     "`console`": (communication.Console, None),
     "OpenID Connect": (communication.OpenId, None),
     "Who has which role": (communication.OpenIdRole, None),
+    "`backup`": (backup.Backup, None),
+    "A region's store": (backup.Store, None),
+    "Encryption of copies": (backup.Encryption, None),
+    "A database": (backup.Database, None),
+    "Its connection": (backup.DatabaseConnection, None),
+    "How long copies are kept": (backup.Keep, None),
+    "What a commit waits for": (backup.Sync, None),
+    "When backups are taken": (backup.Schedule, None),
+    "What must be true of a copy": (backup.Verification, None),
 }
 
 

@@ -22,6 +22,7 @@ STATEMENT_TIMEOUT: Mapping[Role, timedelta] = {
     Role.SITE: timedelta(seconds=10),
     Role.CONSOLE: timedelta(seconds=30),
     Role.SENDER: timedelta(seconds=60),
+    Role.BACKUP: timedelta(seconds=60),
 }
 IDLE_IN_TRANSACTION = timedelta(seconds=60)
 SEARCH_PATH = "holdfast"

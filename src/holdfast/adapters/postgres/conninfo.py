@@ -17,6 +17,7 @@ class Role(Enum):
     SITE = "holdfast_site"
     CONSOLE = "holdfast_console"
     SENDER = "holdfast_sender"
+    BACKUP = "holdfast_backup"
 
 
 @dataclass(frozen=True, slots=True)

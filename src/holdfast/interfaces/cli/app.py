@@ -11,6 +11,7 @@ from holdfast.interfaces.cli import (
     agents,
     alerts,
     api,
+    backup,
     incident,
     interchange,
     lab,
@@ -19,10 +20,13 @@ from holdfast.interfaces.cli import (
     sites,
     sla,
     subscribers,
+    wal,
 )
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
 from holdfast.interfaces.cli.ports import AgentRequest, Commands, RoleName, Running
+from holdfast.interfaces.cli.restoring import add_restore
+from holdfast.interfaces.cli.searching import add_find_good
 from holdfast.interfaces.cli.status import add_status
 
 __all__ = ["build"]
@@ -41,6 +45,8 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     _add_estate(app, commands)
     _add_running(app, commands)
     add_status(app, commands)
+    add_restore(app, commands)
+    add_find_good(app, commands)
     app.add_typer(lab.build(commands), name="lab")
     app.add_typer(sla.build(commands), name="sla")
     app.add_typer(reporting.build(commands), name="report")
@@ -53,6 +59,8 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     app.add_typer(accounts.build(commands), name="account")
     app.add_typer(accounts.build_tokens(commands), name="token")
     app.add_typer(api.build(), name="api")
+    app.add_typer(backup.build(commands), name="backup")
+    app.add_typer(wal.build(commands), name="wal")
     app.add_typer(interchange.build_import(commands), name="import")
     app.add_typer(interchange.build_export(commands), name="export")
     app.callback()(_version_option)
@@ -169,7 +177,7 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
 
     @app.command()
     def serve(
-        role: Annotated[str, typer.Argument(help="controller, site, console, sender or agent")],
+        role: Annotated[str, typer.Argument(help="controller, site, console, sender, backup or agent")],
         config: Config,
         data_dir: DataDir,
         controller: Annotated[
@@ -190,12 +198,13 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
             "site": "site",
             "console": "console",
             "sender": "sender",
+            "backup": "backup",
         }
         if role == "agent":
             _serve_agent(commands, controller, token_file, ca_file, data_dir)
             return
         if role not in known:
-            fail(f"there is no role {role!r}", "there are: controller, site, console, sender, agent")
+            fail(f"there is no role {role!r}", "there are: controller, site, console, sender, backup, agent")
         with told(as_json=False):
             commands().serve(known[role], place(config, data_dir), supervised=supervised)
 

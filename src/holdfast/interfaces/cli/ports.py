@@ -19,15 +19,22 @@ if TYPE_CHECKING:
     from holdfast.estate.model import Estate
     from holdfast.interchange.report import Remark
     from holdfast.interfaces.cli.admitting import AccountOutcome, AccountRequest, AccountShown, TokenShown
+    from holdfast.interfaces.cli.backup import BackupCommands
+    from holdfast.interfaces.cli.copies import CopyCommands
     from holdfast.interfaces.cli.declaring import IncidentOutcome, IncidentRequest
     from holdfast.interfaces.cli.planning import MaintenanceRequest, SeriesOutcome, SeriesRequest
     from holdfast.interfaces.cli.planning import Outcome as MaintenanceOutcome
+    from holdfast.interfaces.cli.recoverable import RecoverableCommands
     from holdfast.interfaces.cli.reporting import ReportFile, ReportRequest
+    from holdfast.interfaces.cli.restoring import RestoreCommands
+    from holdfast.interfaces.cli.searching import SearchCommands
     from holdfast.interfaces.cli.subscribing import Subscriber, SubscriberCounts
+    from holdfast.interfaces.cli.verifying import VerifyCommands
+    from holdfast.interfaces.cli.wal import WalCommands
     from holdfast.interfaces.staticsite.exporting import Exported as SiteExported
 
 
-RoleName = Literal["controller", "site", "console", "sender"]
+RoleName = Literal["controller", "site", "console", "sender", "backup"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,4 +339,32 @@ class Commands(Protocol):
 
     def export_openslo(self, config: Path, to: Path | None, *, force: bool) -> Exported:
         """The estate's agreements as OpenSLO, written to `to` when that is given."""
+        ...
+
+    def backups(self) -> BackupCommands:
+        """Taking and listing backups. Needs no running Holdfast."""
+        ...
+
+    def copies(self) -> CopyCommands:
+        """Copying between regions, and proving what they hold. Needs no running Holdfast."""
+        ...
+
+    def recoverable(self) -> RecoverableCommands:
+        """What can be restored, what may go, and who agreed to that."""
+        ...
+
+    def verifications(self) -> VerifyCommands:
+        """Restoring points to look at them, and marks on them. Needs no running Holdfast."""
+        ...
+
+    def restores(self) -> RestoreCommands:
+        """Restoring databases. Needs no running Holdfast."""
+        ...
+
+    def searching(self) -> SearchCommands:
+        """Finding the last good point. Needs no running Holdfast."""
+        ...
+
+    def wal(self) -> WalCommands:
+        """Receiving and storing the write-ahead log. Needs no running Holdfast."""
         ...

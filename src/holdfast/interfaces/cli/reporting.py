@@ -17,6 +17,8 @@ from holdfast.interfaces.cli.options import Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, told
 from holdfast.interfaces.cli.ports import Commands, Place
 
+Subject = Literal["component", "cluster", "agreement"]
+
 
 class FileFormat(StrEnum):
     """How a report is written."""
@@ -39,7 +41,7 @@ class ReportRequest:
     Of a month (year, month), of the days from `first` to `last`, or, without any of these, of the last month.
     """
 
-    subject: Literal["component", "cluster", "agreement"]
+    subject: Subject
     key: str
     format: FileFormat
     language: ReportLanguage
@@ -69,59 +71,34 @@ Output = Annotated[
 def build(commands: Callable[[], Commands]) -> typer.Typer:
     app = typer.Typer(help="Historical reports.", no_args_is_help=True)
 
-    @app.command()
-    def component(
-        key: Annotated[str, typer.Argument(help="cluster/component, such as eu/api")],
-        config: Config,
-        data_dir: DataDir,
-        month: Month = None,
-        first: First = None,
-        last: Last = None,
-        form: As = FileFormat.html,
-        language: Language = ReportLanguage.en,
-        output: Output = None,
-    ) -> None:
-        """Report what a component's past came to."""
-        request = requested("component", key, form, language, month, first, last)
-        write_report(commands, place(config, data_dir), request, output)
+    def report(subject: Subject, promise: str, key_help: str) -> None:
+        @app.command(subject, help=promise)
+        def write(
+            key: Annotated[str, typer.Argument(help=key_help)],
+            config: Config,
+            data_dir: DataDir,
+            month: Month = None,
+            first: First = None,
+            last: Last = None,
+            form: As = FileFormat.html,
+            language: Language = ReportLanguage.en,
+            output: Output = None,
+        ) -> None:
+            request = requested(subject, key, form, language, month, first, last)
+            write_report(commands, place(config, data_dir), request, output)
 
-    @app.command()
-    def cluster(
-        key: Annotated[str, typer.Argument(help="The cluster's key.")],
-        config: Config,
-        data_dir: DataDir,
-        month: Month = None,
-        first: First = None,
-        last: Last = None,
-        form: As = FileFormat.html,
-        language: Language = ReportLanguage.en,
-        output: Output = None,
-    ) -> None:
-        """Report what a cluster's past came to."""
-        request = requested("cluster", key, form, language, month, first, last)
-        write_report(commands, place(config, data_dir), request, output)
-
-    @app.command()
-    def agreement(
-        key: Annotated[str, typer.Argument(help="The agreement's key, or its customer's.")],
-        config: Config,
-        data_dir: DataDir,
-        month: Month = None,
-        first: First = None,
-        last: Last = None,
-        form: As = FileFormat.html,
-        language: Language = ReportLanguage.en,
-        output: Output = None,
-    ) -> None:
-        """Report what an agreement's past came to, with every incident, as an operator sees it."""
-        request = requested("agreement", key, form, language, month, first, last)
-        write_report(commands, place(config, data_dir), request, output)
-
+    report("component", "Report what a component's past came to.", "cluster/component, such as eu/api")
+    report("cluster", "Report what a cluster's past came to.", "The cluster's key.")
+    report(
+        "agreement",
+        "Report what an agreement's past came to, with every incident, as an operator sees it.",
+        "The agreement's key, or its customer's.",
+    )
     return app
 
 
 def requested(
-    subject: Literal["component", "cluster", "agreement"],
+    subject: Subject,
     key: str,
     form: FileFormat,
     language: ReportLanguage,

@@ -43,6 +43,7 @@ def create_console(
     pages: Sequence[ConsolePage] = (),
     mounts: Mapping[str, Any] | None = None,
     ready: Callable[[], Awaitable[bool]] | None = None,
+    metrics: Callable[[Request], Awaitable[Response]] | None = None,
     lifespan: Callable[[Any], Any] | None = None,
 ) -> Starlette:
     """The console over `identity`.
@@ -50,7 +51,7 @@ def create_console(
     `settings`, `site`, `gateway` and `customers` (names by key) are asked anew each time, so that a reload
     takes effect. `pages` come first in the navigation, and replace pages of the console's own that have the
     same path: `/` is the overview, `/customer` what an account that is bound to a customer sees. `mounts` are
-    ASGI applications by path, which see to their own security: `{"/api/v1": api}`.
+    ASGI applications by path, which see to their own security: `{"/api/v1": api}`, and so does `metrics`.
     """
     given = {(each.path, method) for each in pages for method in each.methods}
     own = [
@@ -65,6 +66,7 @@ def create_console(
         *assets.routes(),
         Route("/health/live", _live),
         Route("/health/ready", _readiness(ready)),
+        *([Route("/metrics", metrics)] if metrics is not None else ()),
         *(_mounted(path, app) for path, app in (mounts or {}).items()),
         *routes_of(everything),
     ]

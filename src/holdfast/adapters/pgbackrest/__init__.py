@@ -1,0 +1,1 @@
+"""pgBackRest, driven by its own command."""

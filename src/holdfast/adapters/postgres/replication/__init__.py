@@ -1,0 +1,1 @@
+"""A protected database, through its replication protocol: backups, WAL, slots."""

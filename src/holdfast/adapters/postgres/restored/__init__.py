@@ -1,0 +1,1 @@
+"""Restored copies of protected databases: PostgreSQL in recovery, shut off from everything around it."""

@@ -1,0 +1,1 @@
+"""Copies beside each other: one catches up from another, one is healed from another."""

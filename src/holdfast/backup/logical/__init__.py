@@ -1,0 +1,1 @@
+"""The logical tier: dumps, where a server allows nothing else."""

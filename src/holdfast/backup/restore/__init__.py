@@ -1,0 +1,1 @@
+"""Restoring: a plan is judged, files are laid out, PostgreSQL recovers them and answers."""

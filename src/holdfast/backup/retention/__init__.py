@@ -1,0 +1,1 @@
+"""For how long copies are kept, who may cut that, and what is let go of."""

@@ -1,0 +1,1 @@
+"""Taking backups: when, of what, in one pass into all regions, and what half-finished ones leave."""

@@ -1,0 +1,1 @@
+"""The write-ahead log: received, spooled, stored, acknowledged, and read."""

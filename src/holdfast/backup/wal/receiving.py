@@ -1,0 +1,388 @@
+"""WAL of one database: received, spooled, stored in every region, acknowledged. One `Receiver` for each.
+
+    server --stream--> spool (fsync) --+--> region EU     a thread each, from the place that the region has
+              ^                        +--> region US
+              +-- acknowledged: see `acknowledging`
+
+1. Nothing is acknowledged as flushed before it is on this machine's disk, or in the regions asked for.
+2. Nothing is dropped: without room receiving stops, the server keeps its WAL, and that is said.
+3. Where it goes on is decided by what is there: the spool, the regions, the server. See `wal_gaps`.
+"""
+
+import threading
+from collections.abc import Sequence
+
+from holdfast.backup.errors import BackupError, SourceAway, SpoolFull, WalGone
+from holdfast.backup.lsn import Lsn, Timeline, format_lsn
+from holdfast.backup.model import Mode
+from holdfast.backup.ports import (
+    Packer,
+    Region,
+    Slot,
+    Source,
+    TimelineEnds,
+    WalAlive,
+    WalData,
+    WalEvent,
+    WalStream,
+)
+from holdfast.backup.wal.acknowledging import Standing, Watchdog, place_of_async, place_of_sync
+from holdfast.backup.wal.heartbeat import Heartbeat
+from holdfast.backup.wal.meeting import Meeting
+from holdfast.backup.wal.pieces import BLOCK_BYTES, Covers, PackedOnce
+from holdfast.backup.wal.reception import ReceiverSettings, ReceiverState, Seen
+from holdfast.backup.wal.spool import Spool
+from holdfast.backup.wal.uploading import Events, RegionUpload
+from holdfast.backup.wal.wal_gaps import Decision
+from holdfast.kernel.clock import Clock
+
+BATCH_BYTES = 4 * 1024 * 1024
+"""Received before it is flushed, when there is more at once."""
+TELL_EVERY_S = 1.0
+ASK_AFTER_S, SILENT_AFTER_S = 20.0, 60.0
+AGAIN_S = (0.2, 1.0, 2.0, 5.0, 15.0)
+
+
+class _Stopped(Exception):  # noqa: N818
+    """Stopping was asked for."""
+
+
+class Receiver:
+    """Receives one database's WAL until it is stopped. `on_event` is told what happens; from any thread."""
+
+    def __init__(
+        self,
+        database: str,
+        source: Source,
+        spool: Spool,
+        regions: Sequence[Region],
+        packer: Packer,
+        clock: Clock,
+        settings: ReceiverSettings,
+        *,
+        on_event: Events,
+    ) -> None:
+        self._database = database
+        self._source = source
+        self._spool = spool
+        self._clock = clock
+        self._settings = settings
+        self._on_event = on_event
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._covers = Covers()
+        self._watchdog = Watchdog(settings.stall_limit_s)
+        self._now = Seen()
+        self._meeting = Meeting(database, source, spool, regions, settings.slot, on_event)
+        in_sync = settings.mode is Mode.SYNC and settings.sync_regions > 0
+        packed = PackedOnce()
+        self._uploads = [
+            RegionUpload(
+                database,
+                region,
+                spool,
+                packer,
+                clock,
+                covers=self._covers,
+                packed=packed,
+                changed=self._changed,
+                stored=self._stored,
+                on_event=on_event,
+                at_once=in_sync,
+                partial_every_s=settings.partial_every_s,
+            )
+            for region in regions
+        ]
+        self._thread = threading.Thread(target=self._run, name=f"wal of {database}", daemon=True)
+        self._heartbeat = Heartbeat(
+            database, source, clock, settings.heartbeat_s, self._quiet_since, on_event
+        )
+
+    def start(self) -> None:
+        for upload in self._uploads:
+            upload.start()
+        self._thread.start()
+        self._heartbeat.start()
+
+    def stop(self, patience_s: float = 10.0) -> None:
+        """End. What was received is in the spool; what no region has yet goes there after the next start."""
+        self._stopping.set()
+        with self._changed:
+            self._changed.notify_all()
+        self._wake()
+        self._thread.join(patience_s)
+        self._heartbeat.stop(patience_s)
+        for upload in self._uploads:
+            upload.stop(patience_s)
+
+    def state(self) -> ReceiverState:
+        now, end, flushed = self._now, self._spool.end, self._spool.flushed
+        sync = "off" if self._settings.mode is not Mode.SYNC else "let go" if self._watchdog.let_go else "on"
+        return ReceiverState(
+            now.connected,
+            now.error,
+            end[0] if end else None,
+            end[1] if end else None,
+            flushed[1] if flushed else None,
+            now.acknowledged,
+            now.server_end,
+            now.heard_at,
+            self._spool.size,
+            self._spool.limit_bytes,
+            now.full,
+            sync,
+            now.backup_wanted,
+            tuple(upload.state() for upload in self._uploads),
+        )
+
+    def backup_taken(self) -> None:
+        """The backup that was wanted is there."""
+        self._now.backup_wanted = ""
+
+    def caught_up(self, region: str) -> None:
+        """What a region was left behind with was copied there."""
+        for upload in self._uploads:
+            if upload.region.name == region:
+                upload.caught_up()
+
+    def _quiet_since(self) -> float | None:
+        return self._now.data_at if self._now.connected else None
+
+    # --- the receiving thread
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._session()
+                self._stopping.wait(AGAIN_S[0])
+            except _Stopped:
+                return
+            except WalGone as error:
+                self._now.gone = str(error)
+                self._failed(str(error))
+            except BackupError as error:
+                self._failed(str(error), error.hint)
+            except Exception as error:  # noqa: BLE001  a thread that died would leave the database unprotected
+                self._failed(f"{type(error).__name__}: {error}")
+
+    def _failed(self, text: str, hint: str = "") -> None:
+        now = self._now
+        now.connected = False
+        now.error = text
+        if text != now.said:
+            now.said = text
+            self._on_event("wal_stream_failed", {"database": self._database, "error": text, "hint": hint})
+        wait_s = AGAIN_S[min(now.failures, len(AGAIN_S) - 1)]
+        now.failures += 1
+        self._stopping.wait(wait_s)
+
+    def _session(self) -> None:
+        """Connect, receive until the timeline ends. Raises BackupError, _Stopped."""
+        met = self._meeting.meet(self._now.gone)
+        with self._source.stream(
+            met.start,
+            met.decision.timeline,
+            slot=self._settings.slot,
+            application_name=self._settings.application_name,
+        ) as stream:
+            self._begin(met.decision, met.slot, stream)
+            try:
+                self._follow(stream)
+            finally:
+                self._now.stream = None
+
+    def _begin(self, decision: Decision, slot: Slot, stream: WalStream) -> None:
+        now, monotonic = self._now, self._clock.monotonic()
+        if decision.timeline != now.timeline:
+            self._covers.forget()
+        self._watchdog.forget()
+        now.stream = stream
+        now.connected, now.error, now.said, now.gone = True, "", "", ""
+        now.timeline, now.floor = decision.timeline, slot.restart or Lsn(0)
+        now.acknowledged, now.told, now.told_at = Lsn(0), (Lsn(0), Lsn(0)), monotonic - TELL_EVERY_S
+        now.heard = now.data_at = monotonic
+        facts = {
+            "database": self._database,
+            "step": decision.step.value,
+            "timeline": decision.timeline,
+            "start": format_lsn(decision.start),
+        }
+        self._on_event("wal_stream_began", facts)
+        if decision.abandoned is not None:
+            span = [format_lsn(each) for each in decision.abandoned]
+            self._on_event("wal_abandoned", {**facts, "from": span[0], "to": span[1]})
+        if decision.missing is not None:
+            span = [format_lsn(each) for each in decision.missing]
+            now.backup_wanted = decision.reason
+            self._on_event("wal_gap_found", {**facts, "from": span[0], "to": span[1], "why": decision.reason})
+
+    def _follow(self, stream: WalStream) -> None:
+        """Receive until the timeline ends. Raises BackupError, _Stopped."""
+        while True:
+            event = stream.receive(TELL_EVERY_S)
+            if self._stopping.is_set():
+                raise _Stopped
+            monotonic = self._clock.monotonic()
+            if event is None:
+                silent_s = monotonic - self._now.heard
+                if silent_s >= SILENT_AFTER_S:
+                    raise SourceAway(f"the server has sent nothing for {silent_s:.0f} s")
+                self._tell(stream, reply_wanted=silent_s >= ASK_AFTER_S)
+                continue
+            ends, reply_now = self._take_in(stream, event)
+            self._tell(stream, now=reply_now or ends is not None)
+            if ends is not None:
+                self._on_event(
+                    "timeline_ended",
+                    {
+                        "database": self._database,
+                        "at": format_lsn(ends.switch_at),
+                        "following": ends.following,
+                    },
+                )
+                self._meeting.keep_history(ends.following)
+                return
+
+    def _take_in(self, stream: WalStream, event: WalEvent | None) -> tuple[TimelineEnds | None, bool]:
+        """Everything that is there, onto the disk. Whether the timeline ended, and an answer is wanted."""
+        taken, reply_now = 0, False
+        ends: TimelineEnds | None = None
+        now = self._now
+        before = self._spool.flushed
+        while event is not None:
+            now.heard = self._clock.monotonic()
+            if isinstance(event, TimelineEnds):
+                ends = event
+                break
+            now.heard_at = event.sent_at
+            now.server_end = max(now.server_end, event.server_end)
+            if isinstance(event, WalAlive):
+                reply_now = reply_now or event.reply_wanted
+                self._covers.seen(event.sent_at)
+            else:
+                self._append(stream, event)
+                self._covers.heard(event)
+                taken += len(event.content)
+                now.data_at = now.heard
+                now.failures = 0
+            if taken >= BATCH_BYTES:
+                break
+            event = stream.receive(0)
+        if taken:
+            self._spool.flush()
+            self._flushed(before)
+        return ends, reply_now
+
+    def _append(self, stream: WalStream, event: WalData) -> None:
+        """Into the spool, when there is room; until then nothing is received."""
+        while True:
+            try:
+                self._spool.append(self._now.timeline, event.start, event.content)
+            except SpoolFull as error:
+                self._spool.flush()
+                if not self._make_room():
+                    self._say_full(str(error))
+                    self._wait_for_room(stream)
+            else:
+                self._say_full("")
+                return
+
+    def _wait_for_room(self, stream: WalStream) -> None:
+        with self._changed:
+            self._changed.notify_all()
+            self._changed.wait(TELL_EVERY_S / 2)
+        if self._stopping.is_set():
+            raise _Stopped
+        # Not to be taken for dead: the server ends a stream that is silent.
+        self._tell(stream)
+
+    def _flushed(self, before: tuple[Timeline, Lsn] | None) -> None:
+        end = self._spool.flushed
+        if end is None:
+            return
+        self._watchdog.flushed(end[1], self._clock.monotonic())
+        # In async mode each region looks by itself every moment; a block that is full goes at once.
+        if before is None or before[1] // BLOCK_BYTES != end[1] // BLOCK_BYTES or self._waits_for_regions:
+            with self._changed:
+                self._changed.notify_all()
+
+    # --- telling the server
+
+    @property
+    def _waits_for_regions(self) -> bool:
+        return self._settings.mode is Mode.SYNC and self._settings.sync_regions > 0
+
+    def _tell(self, stream: WalStream, *, now: bool = False, reply_wanted: bool = False) -> None:
+        """Acknowledge, when there is something to say."""
+        here, end = self._now, self._spool.end
+        if end is None or end[0] != here.timeline:
+            written = flushed = Lsn(0)
+        else:
+            written, flushed = end[1], self._place()
+        monotonic = self._clock.monotonic()
+        due = monotonic - here.told_at >= TELL_EVERY_S
+        if not (now or due or reply_wanted or (self._settings.mode is Mode.SYNC and flushed > here.told[1])):
+            return
+        stream.acknowledge(written, flushed, reply_wanted=reply_wanted)
+        here.told, here.told_at = (written, flushed), monotonic
+        here.acknowledged = flushed
+
+    def _place(self) -> Lsn:
+        """What is acknowledged as flushed: see `acknowledging`. 0 says nothing."""
+        here, flushed = self._now, self._spool.flushed
+        if flushed is None or flushed[0] != here.timeline:
+            return Lsn(0)
+        own = flushed[1]
+        regions = [Standing(each.has_on(here.timeline), each.answers) for each in self._uploads]
+        if self._settings.mode is Mode.SYNC:
+            place = place_of_sync(own, regions, self._settings.sync_regions)
+            self._look_after(place)
+            if self._watchdog.let_go:
+                place = own
+        else:
+            place = place_of_async(own, regions, self._spool.limit_bytes // 4)
+        place = max(place, here.acknowledged)
+        # A slot would follow a lower number back, to WAL that may be gone.
+        return place if place >= here.floor else Lsn(0)
+
+    def _look_after(self, place: Lsn) -> None:
+        if self._watchdog.look(place, self._clock.monotonic()):
+            name = "sync_let_go" if self._watchdog.let_go else "sync_resumed"
+            self._on_event(name, {"database": self._database, "regions": self._settings.sync_regions})
+
+    # --- from the regions' threads
+
+    def _stored(self) -> None:
+        self._release()
+        if self._waits_for_regions:
+            self._wake()
+        if self._now.full:
+            with self._changed:
+                self._changed.notify_all()
+
+    def _wake(self) -> None:
+        stream = self._now.stream
+        if stream is not None:
+            stream.wake()
+
+    def _release(self) -> None:
+        """Let go of what all regions have."""
+        for spooled in self._spool.segments()[:-1]:
+            if all(upload.has_all_of(spooled) for upload in self._uploads):
+                self._spool.release(spooled)
+
+    def _make_room(self) -> bool:
+        """Let go of the oldest segment that some region has, and tell those that have it not."""
+        for spooled in self._spool.segments()[:-1]:
+            behind = [upload for upload in self._uploads if not upload.has_all_of(spooled)]
+            if len(behind) < len(self._uploads) and self._spool.release(spooled):
+                for upload in behind:
+                    upload.leave_behind(spooled.segment)
+                return True
+        return False
+
+    def _say_full(self, text: str) -> None:
+        if bool(text) != self._now.full:
+            self._now.full = bool(text)
+            name = "spool_full" if text else "spool_has_room"
+            self._on_event(name, {"database": self._database, "error": text})

@@ -1,0 +1,397 @@
+"""WAL of one database on this machine's disk, until the regions have it.
+
+    SPOOL/server.json                      which cluster it belongs to, and how long its segments are
+    SPOOL/000000010000000000000003         a segment, from its first byte to where it was received
+    SPOOL/00000002.history                 PostgreSQL's own
+    SPOOL/lock                             held by the process that works here
+
+1. What `flush` returned from is on the disk: the files, and their names in the folder.
+2. A file never has a hole: it begins with the segment's first byte, and its length tells how far it goes. So
+   after kill -9 the files themselves are the truth, and nothing beside them has to be kept in step.
+3. Nothing is dropped for want of room: `append` raises SpoolFull, and keeps nothing of what it was given.
+4. After a write or an fsync that failed, the file is cut back to what is known to be on the disk: the kernel
+   may have thrown the pages away, and a second fsync would say nothing of it.
+"""
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from holdfast.backup.errors import Damaged, Diverged, SpoolFull, SpoolTaken
+from holdfast.backup.lsn import Lsn, Segment, Timeline, format_lsn
+
+HISTORY = ".history"
+ALIGNED = 8
+"""Bytes. Records end at multiples of it (MAXALIGN)."""
+
+
+class ServerFile(msgspec.Struct, frozen=True):
+    """Whose WAL it is."""
+
+    system_id: int
+    segment_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A segment in the spool: its bytes [0, flushed) are on the disk."""
+
+    segment: Segment
+    flushed: int
+
+    @property
+    def end(self) -> Lsn:
+        return Lsn(self.segment.start + self.flushed)
+
+    @property
+    def is_whole(self) -> bool:
+        return self.flushed == self.segment.size
+
+
+@dataclass(slots=True)
+class _File:
+    segment: Segment
+    path: Path
+    descriptor: int
+    written: int = 0
+    flushed: int = 0
+
+
+class Spool:
+    """The spool in `folder`. One thread appends and flushes; any thread reads and releases."""
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        """Takes up what an earlier process left. Raises SpoolTaken."""
+        self.folder = folder
+        self.limit_bytes = limit_bytes
+        self._turn = threading.Lock()
+        self._files: dict[Segment, _File] = {}
+        self._histories: dict[Timeline, str] = {}
+        self._names_unsynced = False
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = locked(folder / "lock")
+            try:
+                self.server = self._read_server()
+                self._take_up()
+            except BaseException:
+                self.close()
+                raise
+        except OSError as error:
+            raise SpoolTaken(
+                f"the spool in {folder} cannot be used: {error.strerror}",
+                hint="is the disk there, and may Holdfast write to it?",
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Idempotent."""
+        with self._turn:
+            for file in self._files.values():
+                os.close(file.descriptor)
+            self._files.clear()
+            if self._lock >= 0:
+                os.close(self._lock)
+                self._lock = -1
+
+    def adopt(self, system_id: int, segment_bytes: int) -> None:
+        """Make it the spool of that cluster. Raises SpoolTaken when it is another's."""
+        wanted = ServerFile(system_id, segment_bytes)
+        if self.server == wanted:
+            return
+        if self.server is not None:
+            raise SpoolTaken(
+                f"the spool in {self.folder} holds WAL of cluster {self.server.system_id}, not {system_id}",
+                hint="is the address in the estate that of the right server? A new cluster needs a new key",
+            )
+        self._write("server.json", msgspec.json.encode(wanted))
+        self.server = wanted
+
+    # --- what it holds
+
+    @property
+    def end(self) -> tuple[Timeline, Lsn] | None:
+        """Where the next byte goes; None while there is nothing."""
+        with self._turn:
+            newest = self._newest()
+            return (
+                None
+                if newest is None
+                else (newest.segment.timeline, Lsn(newest.segment.start + newest.written))
+            )
+
+    @property
+    def flushed(self) -> tuple[Timeline, Lsn] | None:
+        """Up to where everything is on the disk."""
+        with self._turn:
+            dirty = [file for file in self._files.values() if file.flushed < file.written]
+            first = min(dirty, key=lambda file: file.segment, default=self._newest())
+            return (
+                None if first is None else (first.segment.timeline, Lsn(first.segment.start + first.flushed))
+            )
+
+    @property
+    def size(self) -> int:
+        """Bytes of WAL."""
+        with self._turn:
+            return sum(file.written for file in self._files.values())
+
+    def segments(self) -> tuple[Spooled, ...]:
+        """What is there, oldest first. All but the last one get no more."""
+        with self._turn:
+            return tuple(Spooled(each, self._files[each].flushed) for each in sorted(self._files))
+
+    def read(self, segment: Segment, start: int, end: int) -> bytes:
+        """The bytes [start, end) of a segment that are on the disk. KeyError when it was released."""
+        with self._turn:
+            file = self._files[segment]
+            if end > file.flushed:
+                raise ValueError(f"{segment.name} is on the disk up to {file.flushed}, not {end}")
+            descriptor = os.dup(file.descriptor)
+        try:
+            content = os.pread(descriptor, end - start, start)
+        finally:
+            os.close(descriptor)
+        if len(content) != end - start:
+            raise Damaged(f"{segment.name} in {self.folder} was cut short by somebody")
+        return content
+
+    def histories(self) -> Mapping[Timeline, str]:
+        with self._turn:
+            return dict(self._histories)
+
+    # --- what comes
+
+    def append(self, timeline: Timeline, start: Lsn, content: bytes) -> None:
+        """Put bytes there: behind the last one, over what is there already, or at a segment's beginning.
+
+        All of it, or nothing. Raises SpoolFull; Diverged for other bytes than those that are there.
+        """
+        if self.server is None:
+            raise ValueError("adopt comes first")
+        size = self.server.segment_bytes
+        with self._turn:
+            known = self._known(timeline, start, content, size)
+            place, content = Lsn(start + known), content[known:]
+            self._make_sure_of_room(len(content))
+            before = {segment: file.written for segment, file in self._files.items()}
+            try:
+                while content:
+                    segment = Segment.holding(timeline, place, size)
+                    piece = content[: segment.end - place]
+                    self._write_piece(segment, place - segment.start, piece)
+                    place, content = Lsn(place + len(piece)), content[len(piece) :]
+            except OSError as error:
+                self._cut_back(before)
+                raise SpoolFull(
+                    f"the spool in {self.folder} takes no more: {error.strerror}",
+                    hint="make room on its disk; nothing is lost while the server keeps its WAL",
+                ) from error
+
+    def flush(self) -> None:
+        """Everything that was appended is on the disk, or SpoolFull: then what is not is forgotten."""
+        with self._turn:
+            dirty = [file for file in self._files.values() if file.flushed < file.written]
+            wanted = {file.segment: file.written for file in dirty}
+            names, self._names_unsynced = self._names_unsynced, False
+        try:
+            for file in dirty:
+                os.fdatasync(file.descriptor)
+            if names:
+                sync_folder(self.folder)
+        except OSError as error:
+            with self._turn:
+                self._names_unsynced = True
+                self._cut_back({segment: file.flushed for segment, file in self._files.items()})
+            raise SpoolFull(f"the spool in {self.folder} cannot be flushed: {error.strerror}") from error
+        with self._turn:
+            for segment, written in wanted.items():
+                self._files[segment].flushed = written
+
+    def keep_history(self, timeline: Timeline, text: str) -> None:
+        """Durable when it returns. Raises SpoolFull."""
+        if self._histories.get(timeline) == text:
+            return
+        try:
+            self._write(f"{timeline:08X}{HISTORY}", text.encode())
+        except OSError as error:
+            raise SpoolFull(f"the spool in {self.folder} takes no more: {error.strerror}") from error
+        with self._turn:
+            self._histories[timeline] = text
+
+    def release(self, spooled: Spooled) -> bool:
+        """Forget a segment of which all that `spooled` tells is kept elsewhere. Whether it is gone.
+
+        It stays when there is more of it by now, on the disk or on the way there: the log goes on in the next
+        segment before the end of this one is flushed. The newest always stays: it tells where to go on.
+        """
+        with self._turn:
+            newest, file = self._newest(), self._files.get(spooled.segment)
+            if file is None or newest is None or newest is file:
+                return False
+            if file.written != spooled.flushed or file.flushed != spooled.flushed:
+                return False
+            del self._files[spooled.segment]
+            os.close(file.descriptor)
+            with contextlib.suppress(FileNotFoundError):
+                file.path.unlink()
+            return True
+
+    # --- within the turn
+
+    def _newest(self) -> _File | None:
+        return self._files[max(self._files)] if self._files else None
+
+    def _known(self, timeline: Timeline, start: Lsn, content: bytes, size: int) -> int:
+        """How many of the bytes are there already. Raises Diverged; ValueError for a hole."""
+        known = 0
+        while known < len(content):
+            place = Lsn(start + known)
+            segment = Segment.holding(timeline, place, size)
+            offset = place - segment.start
+            file = self._files.get(segment)
+            written = 0 if file is None else file.written
+            if offset > written:
+                raise ValueError(f"WAL from {format_lsn(place)} would leave a hole in {segment.name}")
+            if file is None or offset == written:
+                break
+            there = os.pread(file.descriptor, min(written - offset, len(content) - known), offset)
+            sent = content[known : known + len(there)]
+            if there != sent:
+                at = place + next(n for n, (a, b) in enumerate(zip(there, sent, strict=True)) if a != b)
+                raise Diverged(
+                    f"the server's WAL at {format_lsn(at)} of timeline {timeline} is not what it sent before",
+                    at=at,
+                    hint="it was set back to an older state without a new timeline: give it a new key",
+                )
+            known += len(there)
+        return known
+
+    def _make_sure_of_room(self, wanted: int) -> None:
+        there = sum(file.written for file in self._files.values())
+        if there + wanted > self.limit_bytes:
+            raise SpoolFull(
+                f"the spool in {self.folder} holds {there >> 20} MiB, its limit",
+                hint="a region must take them, or raise backup.spool_limit",
+            )
+
+    def _write_piece(self, segment: Segment, offset: int, piece: bytes) -> None:
+        file = self._files.get(segment)
+        if file is None:
+            path = self.folder / segment.name
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            file = self._files[segment] = _File(segment, path, descriptor)
+            self._names_unsynced = True
+        rest = memoryview(piece)
+        while rest:
+            done = os.pwrite(file.descriptor, rest, offset)
+            offset, rest = offset + done, rest[done:]
+        file.written = offset
+
+    def _cut_back(self, lengths: Mapping[Segment, int]) -> None:
+        for segment, file in list(self._files.items()):
+            length = lengths.get(segment, 0)
+            with contextlib.suppress(OSError):
+                os.ftruncate(file.descriptor, length)
+            file.written = length
+            if length == 0:
+                os.close(file.descriptor)
+                del self._files[segment]
+                with contextlib.suppress(OSError):
+                    file.path.unlink()
+
+    # --- files
+
+    def _take_up(self) -> None:
+        for path in sorted(self.folder.iterdir()):
+            if path.suffix == HISTORY:
+                self._histories[Timeline(int(path.stem, 16))] = path.read_text("utf-8")
+            elif self.server is not None and len(path.name) == 24:
+                segment = Segment.named(path.name, self.server.segment_bytes)
+                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                size = min(os.fstat(descriptor).st_size, segment.size)
+                self._files[segment] = _File(segment, path, descriptor, size, size)
+        if (newest := self._newest()) is not None:
+            # After a power cut a file may end in zeros instead of what was not flushed. They hold nothing;
+            # where they are the log's own, the server sends them again.
+            newest.written = newest.flushed = _without_zeros(newest.descriptor, newest.written)
+        for file in self._files.values():
+            os.ftruncate(file.descriptor, file.written)
+            # The process before may have died between writing and flushing.
+            os.fdatasync(file.descriptor)
+        for segment in [each for each, file in self._files.items() if file.written == 0]:
+            file = self._files.pop(segment)
+            os.close(file.descriptor)
+            file.path.unlink()
+        sync_folder(self.folder)
+
+    def _read_server(self) -> ServerFile | None:
+        try:
+            return msgspec.json.decode((self.folder / "server.json").read_bytes(), type=ServerFile)
+        except FileNotFoundError:
+            return None
+        except msgspec.MsgspecError as error:
+            raise SpoolTaken(
+                f"{self.folder / 'server.json'} cannot be read: {error}",
+                hint="the folder is no spool, or was damaged; move it away: its WAL comes from the server",
+            ) from error
+
+    def _write(self, name: str, content: bytes) -> None:
+        """A small file, whole or not at all, durably."""
+        fresh = self.folder / f"{name}.new"
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        fresh.replace(self.folder / name)
+        sync_folder(self.folder)
+
+
+def _without_zeros(descriptor: int, size: int, step: int = 1 << 20) -> int:
+    """The length of a file without the zeros at its end, but for those that align its last record."""
+    end = size
+    while end > 0:
+        start = max(end - step, 0)
+        content = os.pread(descriptor, end - start, start).rstrip(b"\0")
+        if content:
+            return min(-(-(start + len(content)) // ALIGNED) * ALIGNED, size)
+        end = start
+    return 0
+
+
+def locked(path: Path) -> int:
+    """Held until it is closed, or the process ends. Raises SpoolTaken."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise SpoolTaken(
+            f"another process works in {path.parent}", hint="one receiver for each database is enough"
+        ) from error
+    return descriptor
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""How backups are wired: databases, regions and what is done with them."""

@@ -1,0 +1,73 @@
+"""Repositories whose objects really are what their keys tell, for what reads and proves them."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+
+from tests import held
+from tests.held import DB
+
+from holdfast.adapters.memory.regions import MemoryRegion
+from holdfast.backup import layout
+from holdfast.backup.model import Archive, Backup, StoredObject, TimelineHistory, WalPiece
+from holdfast.backup.ports import Region
+from holdfast.backup.records import encoded
+
+
+def content_of(name: str, size: int = 100) -> bytes:
+    return (hashlib.sha256(name.encode()).digest() * (size // 32 + 1))[:size]
+
+
+def put_backup(
+    regions: Iterable[Region], hours: float, parent: Backup | None = None, *, chunks: int = 3
+) -> Backup:
+    """Store a backup of that hour in each region."""
+    made = held.backup(hours, parent)
+    objects: dict[str, bytes] = {}
+
+    def stored(content: bytes, name: str, number: int | None = None) -> StoredObject:
+        sha = hashlib.sha256(content).hexdigest()
+        key = (
+            layout.part_key(DB, made.id, name, sha)
+            if number is None
+            else layout.chunk_key(DB, made.id, 0, number, sha)
+        )
+        objects[key] = content
+        return StoredObject(key, 1000, len(content), sha)
+
+    parts = tuple(stored(content_of(f"{made.id}/{n}"), "", n) for n in range(chunks))
+    backup = replace(
+        made,
+        archives=(Archive("base.tar", 0, "", 1000 * chunks, parts),),
+        manifest=stored(content_of(f"{made.id}/manifest", 20), "backup_manifest"),
+        index=stored(content_of(f"{made.id}/index", 10), "index"),
+    )
+    objects[layout.record_key(DB, backup.id)] = encoded(backup)
+    for region in regions:
+        for key, content in objects.items():
+            region.put(key, content)
+    return backup
+
+
+def put_wal(regions: Iterable[Region], hour: int, start: float = 0.0, end: float = 1.0) -> WalPiece:
+    """Store the WAL of an hour, or of a part of it, in each region."""
+    told = held.piece(hour, start, end)
+    content = content_of(told.key, 50)
+    sha = hashlib.sha256(content).hexdigest()
+    stored = StoredObject("", 50, 50, sha)
+    key = layout.piece_key(DB, told.segment, told.start, told.end, stored, told.commit_at, told.covered_at)
+    for region in regions:
+        region.put(key, content)
+    return replace(told, key=key, sha256=sha)
+
+
+def put_history(regions: Iterable[Region], history: TimelineHistory) -> str:
+    content = history.text.encode()
+    key = layout.history_key(DB, history.timeline, hashlib.sha256(content).hexdigest())
+    for region in regions:
+        region.put(key, content)
+    return key
+
+
+def contents(region: MemoryRegion) -> dict[str, bytes]:
+    return {key: region.get(key) for key in region.keys}
