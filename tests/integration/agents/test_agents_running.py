@@ -44,7 +44,9 @@ def well(scene: Scene) -> Iterator[None]:
     scene.becomes("far", "operational")
     for key in ("page", "page@tokyo", "page@oslo"):
         probe = scene.probe("web", key)
-        eventually(lambda: scene.transitions(probe), f"{key} was heard")  # noqa: B023
+        # A silence is written down by the first result after it: only then does the line stand still again.
+        known = len(scene.times(probe))
+        eventually(lambda: len(scene.times(probe)) > known, f"{key} is heard")  # noqa: B023
     yield
     scene.target.down_for.clear()
     for agent in scene.agents.values():
@@ -96,13 +98,8 @@ def test_late_results_mend_what_was_unknown(scene: Scene) -> None:
     scene.becomes("far", "operational")
     eventually(lambda: waiting <= set(scene.times(far)), "all of it was delivered")
 
-    # Not a transition was written for the time away: the line is the one before.
-    assert scene.transitions(far) == before[far]
-    # Nor for anybody else, but what a busy machine did not measure: that is unknown, and never down.
-    for probe in others:
-        now = scene.transitions(probe)
-        assert now[: len(before[probe])] == before[probe]
-        assert {state for _, state in now[len(before[probe]) :]} <= {State.UNKNOWN, State.OPERATIONAL}
+    # Not a transition was written for the time away, nor for anybody else: the line is the one before.
+    assert {probe: scene.transitions(probe) for probe in before} == before
     times = [at for at in scene.times(far) if at >= cut_at]
     assert max(b - a for a, b in pairwise(times)) < timedelta(seconds=5)
     assert tokyo.told("delivery_failed")
