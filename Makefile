@@ -47,8 +47,9 @@ bench: $(DEV_STAMP)  ## measure what is promised, and print one table
 	@scripts/bench-needs
 	@$(BIN)/python -m bench $(BENCH)
 
-chaos: $(DEV_STAMP)  ## the long rounds of killing
-	@HOLDFAST_CHAOS_ROUNDS=$${ROUNDS:-30} $(BIN)/python -m pytest tests/chaos --timeout=3600 -q
+chaos: $(DEV_STAMP)  ## the long rounds of killing, ROUNDS of each; the figures stand at the end
+	@scripts/test-needs
+	@HOLDFAST_CHAOS_ROUNDS=$${ROUNDS:-50} $(BIN)/python -m pytest tests/chaos --timeout=7200 -q
 
 fuzz: $(DEV_STAMP)  ## ten thousand broken conversations of every protocol
 	@scripts/test-needs

@@ -24,7 +24,7 @@ from holdfast.backup.restore.restoring import Restorer
 from holdfast.backup.take.taking import Taker
 from holdfast.backup.wal.receiving import Receiver, ReceiverSettings
 from holdfast.backup.wal.spool import Spool
-from holdfast.bootstrap.backup.memory import give_back
+from holdfast.bootstrap.backup.memory import give_back, give_back_at_once
 from holdfast.kernel.clock import SystemClock
 
 DATABASE = "bench"
@@ -138,6 +138,7 @@ class Side:
 
 
 def main() -> None:
+    give_back_at_once()
     side = Side(json.loads(sys.stdin.readline()))
     side.start()
     for line in sys.stdin:

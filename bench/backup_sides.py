@@ -259,8 +259,11 @@ class Copy:
         self._folder = folder
 
     def full(self) -> float:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.clear()
         return timed(["cp", "-r", str(self._server.data), str(self._folder)])
+
+    def clear(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def restore(self, folder: Path) -> float:
         return timed(["cp", "-r", str(self._folder), str(folder)])

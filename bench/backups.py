@@ -2,8 +2,10 @@
 
 Every round changes the database and lets each side take its turn, in another order each time.
 HOLDFAST_BENCH_MB is the database's size (2048, or 256 with --quick); HOLDFAST_BENCH_DIR a folder with a short
-path and room for ten times that. PGBACKREST and BARMAN name the peers' programs, when they are not in PATH.
-A pgBackRest that does not know PostgreSQL 18 is measured on PostgreSQL 15, which has no increments.
+path and room for ten times that. With HOLDFAST_BENCH_LARGE=1 it is one round of full, restore and increments
+beside pgBackRest and `cp -r` alone, with room for four times the size. PGBACKREST and BARMAN name the peers'
+programs, when they are not in PATH. One that does not know PostgreSQL 18 is measured on PostgreSQL 15,
+which has no increments.
 """
 
 import os
@@ -46,6 +48,8 @@ class Arena:
     holdfast: Holdfast
     peers: list[Any]
     copy: Copy
+    large: bool
+    """Whether room is short."""
     took: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
     @property
@@ -65,12 +69,13 @@ class Arena:
 
 def measure(options: Options) -> Sequence[Measurement]:
     size_mb = int(os.environ.get("HOLDFAST_BENCH_MB", "256" if options.quick else "2048"))
-    runs = options.runs_beside_peers
-    with arena(size_mb) as found:
+    large = bool(os.environ.get("HOLDFAST_BENCH_LARGE"))
+    runs = 1 if large else options.runs_beside_peers
+    with arena(size_mb, large=large) as found:
         actual = found.server.size_mb()
         for number in range(runs):
             round_of_backups(found, number)
-        for number in range(runs):
+        for number in range(0 if large else runs):
             round_to_a_moment(found, number)
         where_time_goes(found)
         head = f"{actual:,.0f} MB, PostgreSQL {found.server.binaries.major}"
@@ -87,7 +92,10 @@ def round_of_backups(arena: Arena, number: int) -> None:
     sides = [arena.holdfast, *arena.peers]
     arena.server.settle()
     arena.turn(FULL, number, ((each.name, each.full) for each in [*sides, arena.copy]))
-    arena.turn(RESTORE, number, ((each.name, laid_out(arena, each)) for each in [*sides, arena.copy]))
+    restoring = sides if arena.large else [*sides, arena.copy]
+    if arena.large:
+        arena.copy.clear()
+    arena.turn(RESTORE, number, ((each.name, laid_out(arena, each)) for each in restoring))
     if arena.incremental:
         arena.server.change_clustered(0.01, number)
         arena.turn(CLUSTERED, number, ((each.name, each.incremental) for each in sides))
@@ -143,7 +151,7 @@ def empty(arena: Arena) -> Iterator[Path]:
 
 
 @contextmanager
-def arena(size_mb: int) -> Iterator[Arena]:
+def arena(size_mb: int, *, large: bool) -> Iterator[Arena]:
     """Everything started, filled and ready; stopped and cleared away behind it."""
     # Told to end, it clears away as after an error.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
@@ -151,6 +159,7 @@ def arena(size_mb: int) -> Iterator[Arena]:
     with tempfile.TemporaryDirectory(prefix="hfb-", dir=os.environ.get("HOLDFAST_BENCH_DIR")) as name:
         folder = Path(name)
         peers, bin_dir = found_peers(folder)
+        peers = [peer for peer in peers if not large or isinstance(peer, PgBackRest)]
         commands = [peer.archive_command for peer in peers]
         server = Server(folder / "server", bin_dir, " && ".join(commands) or "true")
         holdfast: Holdfast | None = None
@@ -164,7 +173,7 @@ def arena(size_mb: int) -> Iterator[Arena]:
             server.fill(size_mb)
             server.archived()
             holdfast = Holdfast(server, folder / "holdfast")
-            yield Arena(folder, server, holdfast, peers, Copy(server, folder / "copy"))
+            yield Arena(folder, server, holdfast, peers, Copy(server, folder / "copy"), large)
         finally:
             if holdfast is not None:
                 holdfast.close()
@@ -193,7 +202,7 @@ def measurements(took: dict[tuple[str, str], list[float]], head: str) -> Iterato
     for what in (FULL, CLUSTERED, SCATTERED, RESTORE, PITR, WARM):
         sides = {name: values for (each, name), values in took.items() if each == what}
         if not sides:
-            yield not_measured(f"{what}", "needs PostgreSQL 17, and a pgBackRest that knows it")
+            yield not_measured(what, "not in this run; increments need PostgreSQL 17 and a pgBackRest for it")
             continue
         ours = sides["Holdfast"]
         yield Measurement(f"{what}: Holdfast", "s", ours, note=head)

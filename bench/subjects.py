@@ -51,5 +51,6 @@ SUBJECTS = (
     Subject("declaring", "an incident from the console's button to the page, the feed and 10,000 deliveries"),
     Subject("findgood", "the wrong commit among 40,000, found by holdfast find-good"),
     Subject("backups", "backups and restores of 2 GB beside pgBackRest, Barman and cp -r"),
+    Subject("syncing", "commits per second with a receiver of WAL, beside none and pg_receivewal"),
     Subject("mailing", "an incident to 10,000 subscribers by mail, the sender killed twice"),
 )

@@ -24,6 +24,9 @@ from holdfast.adapters.postgres.server.initialise import environment, initdb_com
 from holdfast.adapters.postgres.server.settings import quoted
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+_VERSIONS = Path(__file__).parents[1] / ".venv/postgres-versions"
+OLDER = {version: _VERSIONS / str(version) / "bin" for version in (14, 16, 17)}
+"""Programs by their version: server and initdb, and pg_controldata. `scripts/test-needs` installs them."""
 OWNER, OWNER_PASSWORD = "postgres", "owner-of-the-tests"
 LOGIN, LOGIN_PASSWORD = "holdfast", "replication-only"
 PATIENCE_S = 90.0
@@ -74,7 +77,7 @@ class Protected:
         """Make the data directory. `start` does it when there is none."""
         password = self.folder / "password"
         password.write_text(OWNER_PASSWORD + "\n", encoding="ascii")
-        self._own(password)
+        self.own(password)
         command = [
             *initdb_command(self.binaries, self.folder),
             f"--username={OWNER}",
@@ -145,7 +148,7 @@ class Protected:
         passfile = folder / "pgpass"
         passfile.write_text(f"127.0.0.1:{self.port}:*:{OWNER}:{OWNER_PASSWORD}\n", encoding="ascii")
         passfile.chmod(0o600)
-        self._own(passfile)
+        self.own(passfile)
         conninfo = f"host=127.0.0.1 port={self.port} user={OWNER} passfile='{passfile}'"
         program = str(self.binaries.folder / "pg_basebackup")
         other.run(program, "-d", conninfo, "-D", str(other.data), "-c", "fast", "-N", "-R")
@@ -228,7 +231,7 @@ class Protected:
         lines.append("include_if_exists 'data/postgresql.auto.conf'")
         for name, text in (("protected.conf", "\n".join(lines) + "\n"), ("hba.conf", _ACCESS)):
             (self.folder / name).write_text(text, encoding="utf-8")
-            self._own(self.folder / name)
+            self.own(self.folder / name)
 
     def _until_it_answers(self) -> None:
         deadline = time.monotonic() + PATIENCE_S
@@ -243,7 +246,8 @@ class Protected:
             else:
                 return
 
-    def _own(self, path: Path) -> None:
+    def own(self, path: Path) -> None:
+        """Hand a file or folder to the account that the server runs as."""
         os.chown(path, self.confinement.uid, self.confinement.gid)
 
 

@@ -49,16 +49,43 @@ def put_backup(
     return backup
 
 
-def put_wal(regions: Iterable[Region], hour: int, start: float = 0.0, end: float = 1.0) -> WalPiece:
-    """Store the WAL of an hour, or of a part of it, in each region."""
+def put_dump(regions: Iterable[Region], hours: float) -> Backup:
+    """Store a dump of that hour in each region."""
+    made = held.backup(hours)
+    objects: dict[str, bytes] = {}
+
+    def stored(name: str, size: int) -> StoredObject:
+        content = content_of(f"dump {made.id}/{name}", size)
+        sha = hashlib.sha256(content).hexdigest()
+        key = layout.logical_key(DB, made.id, f"{name}-{sha}.zst")
+        objects[key] = content
+        return StoredObject(key, 1000, size, sha)
+
+    dump = replace(
+        made,
+        archives=(Archive("globals.sql", 0, "", 1000, (stored("a0/000000", 100),)),),
+        manifest=stored("contents", 20),
+        index=stored("index", 10),
+    )
+    objects[layout.logical_key(DB, dump.id, layout.RECORD)] = encoded(dump)
+    for region in regions:
+        for key, content in objects.items():
+            region.put(key, content)
+    return dump
+
+
+def put_wal(
+    regions: Iterable[Region], hour: int, start: float = 0.0, end: float = 1.0, *, sealed_with: str = ""
+) -> WalPiece:
+    """Store the WAL of an hour, or of a part of it, in each region. What it holds is never really sealed."""
     told = held.piece(hour, start, end)
     content = content_of(told.key, 50)
     sha = hashlib.sha256(content).hexdigest()
-    stored = StoredObject("", 50, 50, sha)
+    stored = StoredObject("", 50, 50, sha, sealed_with)
     key = layout.piece_key(DB, told.segment, told.start, told.end, stored, told.commit_at, told.covered_at)
     for region in regions:
         region.put(key, content)
-    return replace(told, key=key, sha256=sha)
+    return replace(told, key=key, sha256=sha, sealed_with=sealed_with)
 
 
 def put_history(regions: Iterable[Region], history: TimelineHistory) -> str:

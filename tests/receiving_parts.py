@@ -55,13 +55,14 @@ def receiving(
     *,
     limit: int = 512 * MIB,
     source: Source | None = None,
+    database: str = DATABASE,
     **settings: Any,
 ) -> Iterator[Receiver]:
     """A receiver that runs; stopped at the end, with its spool closed."""
     settings = {"slot": "holdfast_orders", "partial_every_s": 0.2, "heartbeat_s": 0.0, **settings}
     spool = Spool(folder, limit)
     receiver = Receiver(
-        DATABASE,
+        database,
         source or PostgresSource(params),
         spool,
         regions,
@@ -219,6 +220,11 @@ class ReceivingProcess:
     @property
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def hang(self) -> None:
+        """It does nothing any more, and is still there."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill9(self) -> None:
         self._end(signal.SIGKILL)

@@ -35,3 +35,11 @@ def watch(tmp_path: Path) -> Iterator[Watch]:
             finally:
                 ended.set()
                 thread.join()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures of the rounds, to be quoted."""
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        for name, told in report.user_properties:
+            if name == "figures" and report.when == "call":
+                terminalreporter.write_line(str(told))

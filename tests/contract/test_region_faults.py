@@ -19,6 +19,7 @@ from tests.web_faults import Faulty, faulty_store
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.adapters.objectstore.folder import UNFINISHED, FolderRegion
 from holdfast.adapters.objectstore.regions import open_region
+from holdfast.adapters.packing.authentic import AuthenticRegion
 from holdfast.backup.copies.copying import Copier, lacking
 from holdfast.backup.copies.scrubbing import Harm, Scrubber
 from holdfast.backup.errors import AlreadyThere, RegionAway, RegionRefused
@@ -149,7 +150,7 @@ def test_a_folder_that_cannot_be_made_is_away_when_it_is_asked(tmp_path: Path) -
 
 def test_a_folder_that_vanished_is_away_and_not_made_anew(tmp_path: Path) -> None:
     root = tmp_path / "disk"
-    region = open_region("eu", f"file://{root}", {})
+    region = open_region("eu", f"file://{root}", {}, begun=tmp_path / "begun")
     region.put("a", b"x")
     root.rename(tmp_path / "unplugged")
     for ask in (
@@ -167,7 +168,7 @@ def test_a_folder_that_vanished_is_away_and_not_made_anew(tmp_path: Path) -> Non
 
 
 def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
-    region = open_region("eu", f"file://{tmp_path}/store", {})
+    region = open_region("eu", f"file://{tmp_path}/store", {}, begun=tmp_path / "begun")
     region.put("db/wal/x", b"rows of customers")
     for path in (tmp_path / "store").rglob("*"):
         assert path.stat().st_mode & 0o077 == 0
@@ -176,6 +177,7 @@ def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
 
 def test_links_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"x")
+    (tmp_path / "store").mkdir()
     region = open_region("eu", f"file://{tmp_path}/store", {})
     (tmp_path / "store" / "link").symlink_to(tmp_path / "secret")
     with pytest.raises(RegionRefused):
@@ -362,17 +364,21 @@ def test_a_damaged_object_that_is_locked_is_healed_above_and_locked_again(s3: S3
     assert region.locked_until(full.index.key) == until
 
 
-def test_in_a_locked_bucket_nothing_that_an_intruder_deletes_or_overwrites_is_lost(s3: S3Server) -> None:
+@pytest.mark.parametrize("sealed_with", ["", "new"])
+def test_in_a_locked_bucket_nothing_that_an_intruder_deletes_or_overwrites_is_lost(
+    s3: S3Server, sealed_with: str
+) -> None:
     place = s3.bucket(locks=True)
-    region, memory = locked(place), MemoryRegion("memory")
+    stored, memory = locked(place), MemoryRegion("memory")
+    region = AuthenticRegion(stored, {"new": bytes(32)} if sealed_with else {}, sealed_with)
     full = put_backup([region, memory], 1)
-    put_wal([region, memory], 2)
+    put_wal([region, memory], 2, sealed_with=sealed_with)
     before = contents(memory)
     for key in before:
         region.lock(key, datetime.now(UTC) + timedelta(days=3))
     bucket, prefix = place.to.removeprefix("s3://").split("/", 1)
     with closing(s3.client()) as client:
-        for number, key in enumerate(before):
+        for number, key in enumerate(keys_of(stored)):
             name = f"{prefix}/{key}"
             if number % 3:
                 client.put_object(Bucket=bucket, Key=name, Body=b"your files are encrypted")

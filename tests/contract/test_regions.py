@@ -11,6 +11,7 @@ from tests.stores import Azurite, S3Server, azurite, s3_server
 
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.adapters.objectstore.regions import open_region
+from holdfast.adapters.packing.authentic import AuthenticRegion
 from holdfast.backup.errors import AlreadyThere, RegionRefused
 from holdfast.backup.ports import Region
 
@@ -30,14 +31,17 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
 Open = Callable[[], Region]
 
 
-@pytest.fixture(params=["memory", "folder", "s3", "s3-locks", "azure"])
+@pytest.fixture(params=["memory", "vouched for", "folder", "s3", "s3-locks", "azure"])
 def again(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Opens the test's own store, as often as it is called."""
     if request.param == "memory":
         region = MemoryRegion("eu")
         return lambda: region
+    if request.param == "vouched for":
+        store = MemoryRegion("eu")
+        return lambda: AuthenticRegion(store, {"new": bytes(32)}, "new")
     if request.param == "folder":
-        return lambda: open_region("eu", f"file://{tmp_path}/not/there%20yet", {})
+        return lambda: open_region("eu", f"file://{tmp_path}/not%20there", {}, begun=tmp_path / "begun")
     if request.param == "azure":
         place = request.getfixturevalue("azure").container()
         return lambda: open_region("eu", place.to, place.options)
@@ -185,7 +189,7 @@ def test_what_was_deleted_is_gone_however_often(region: Region) -> None:
         "quote'\"<>|*:;,~!@$^()[]{}`",
         "a..b/c...",
         "-dash",
-        "x" * 200,
+        "x" * 240,
     ],
 )
 def test_odd_keys_are_kept_as_they_are(region: Region, key: str) -> None:
@@ -210,7 +214,7 @@ REFUSED = [
     "a\nb",
     "a\0b",
     "a\\b",
-    "x" * 201,
+    "x" * 241,
     LONG,
 ]
 

@@ -14,6 +14,9 @@ DB is the database's key. Of a sealed object the ending is `.zst.KEY.aes`, where
 is the SHA-256 of the stored bytes, so that a listing is enough to know what must be there, and reading an
 object to prove it. COMMIT and COVERED are microseconds since 1970, or `x`. A segment's size
 stands in its pieces' folder when it is not 16 MiB: `SEGMENT.67108864`.
+
+Where the estate has keys a store shows more, and nobody here sees it: a tag in the names of sealed pieces,
+and a last line of records and histories, that vouch for them.
 """
 
 import re
@@ -29,8 +32,11 @@ KEY_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 LONGEST_KEY = 900
 """Bytes of UTF-8. The smallest limit of any store is 1024, and a store's own prefix comes before it."""
-LONGEST_NAME = 200
+LONGEST_NAME = 240
 """Bytes of a key's part between slashes: in a folder it is a file's name."""
+
+FORGED = ".forged"
+"""What a listing adds to the name of a piece of WAL that nobody with the estate's keys has stored."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)

@@ -188,7 +188,7 @@ WalEvent = WalData | WalAlive | TimelineEnds
 
 
 class WalStream(Protocol):
-    """WAL as it is written. One thread at a time."""
+    """WAL as it is written. One thread receives, any acknowledges and wakes, none once it is closed."""
 
     def receive(self, timeout_s: float) -> WalEvent | None:
         """The next event, or None when nothing came in that time. Raises SourceAway, WalGone."""
@@ -242,7 +242,7 @@ class Source(Protocol):
         ...
 
     def slot(self, name: str) -> Slot | None:
-        """READ_REPLICATION_SLOT (PostgreSQL 15 and later); None when there is none."""
+        """READ_REPLICATION_SLOT, or of PostgreSQL 14 the same by SQL; None when there is none."""
         ...
 
     def make_slot(self, name: str) -> Slot:

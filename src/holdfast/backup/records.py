@@ -17,7 +17,7 @@ from holdfast.backup.errors import Damaged
 from holdfast.backup.model import Backup, Suspicion
 
 LONGEST_RECORD = 256 * 1024 * 1024
-"""Bytes. A backup of 17 TiB in chunks of 32 MiB has a record of at most so many."""
+"""Bytes. A backup of 34 TiB in chunks of 64 MiB has a record of at most so many."""
 BYTES_PER_CHUNK = 480
 """What a chunk adds to a record at the most: its key, in which every name is as long as it may be."""
 
@@ -28,7 +28,7 @@ _LONGEST_S = 1e12
 T = TypeVar("T")
 
 
-def encoded(record: Backup | Suspicion) -> bytes:
+def encoded(record: object) -> bytes:
     """The record as JSON, in one form only: the same record is always the same bytes."""
     line = msgspec.json.encode(record, order="deterministic")
     return line + b"\n" + _digest_line(line)

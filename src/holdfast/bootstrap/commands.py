@@ -107,7 +107,7 @@ class LocalCommands:
         estate = read_estate(place.config)
         if not connect:
             return Checked(estate, warnings_of(estate))
-        tried = _run(try_connections(estate, place.config, report))
+        tried = _run(try_connections(estate, place, report))
         return Checked(estate, [*warnings_of(estate), *tried])
 
     def up(

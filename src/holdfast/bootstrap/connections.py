@@ -1,4 +1,7 @@
-"""`holdfast check`: tries everything that the estate connects to, once and read-only."""
+"""`holdfast check`: tries everything that the estate connects to, once.
+
+It changes nothing, but that a store is given a small object, which is deleted again.
+"""
 
 import asyncio
 import time
@@ -18,7 +21,7 @@ from holdfast.estate.checks import Check, HeartbeatCheck
 from holdfast.estate.communication import Mail
 from holdfast.estate.model import Estate
 from holdfast.estate.values import LOCAL, SecretRef
-from holdfast.interfaces.cli.ports import Finding, Progress, Report
+from holdfast.interfaces.cli.ports import Finding, Place, Progress, Report
 from holdfast.kernel.errors import HoldfastError
 
 AT_ONCE = 50
@@ -37,8 +40,9 @@ def warnings_of(estate: Estate) -> Sequence[Finding]:
     return [Finding("console", ok=True, text=text, warning=True)]
 
 
-async def try_connections(estate: Estate, config: Path, report: Report) -> Sequence[Finding]:
-    """Secrets, the database, and one attempt of every check, in the file's order."""
+async def try_connections(estate: Estate, place: Place, report: Report) -> Sequence[Finding]:
+    """Secrets, the database, what backups need, and one attempt of every check, in the file's order."""
+    config = place.config
     findings = [_secret(subject, config, ref) for subject, ref in _secrets(estate)]
     findings += channel_findings(estate, config)
     if estate.mail is not None:
@@ -49,6 +53,10 @@ async def try_connections(estate: Estate, config: Path, report: Report) -> Seque
         from holdfast.bootstrap.publishing import place_findings  # noqa: PLC0415  the whole site
 
         findings += await place_findings(estate, config)
+    if estate.databases or estate.backup.stores:
+        from holdfast.bootstrap.backup.checking import backup_findings  # noqa: PLC0415  all of backup
+
+        findings += await backup_findings(estate, place, report)
     probes = Probes(resolve_secret=partial(secret_of, config))
     gate = asyncio.Semaphore(AT_ONCE)
     checks = [

@@ -39,6 +39,10 @@ class Encryption(Declared):
 
     key: Key = Field(description="which of `keys` seals what is new")
     keys: dict[Key, Secret] = Field(min_length=1, description="32 random bytes in base64, each by reference")
+    believe_unsealed: bool = Field(
+        False,
+        description="read what was stored without a key, whoever did; for the time after the first key",
+    )
 
 
 class Backup(Declared):
@@ -72,6 +76,9 @@ class RegionCopy(Declared):
     """The copy of a database in one region."""
 
     keep: Keep | None = Field(None, description="left out: as the database's")
+    repo: int | None = Field(
+        None, ge=1, le=256, description="pgbackrest's number of its repository there; left out: 1"
+    )
 
 
 class Sync(Declared):
@@ -88,6 +95,9 @@ class Schedule(Declared):
 
     full_every: Duration = timedelta(days=7)
     incremental_every: Duration = timedelta(days=1)
+    differential_every: Duration | None = Field(
+        None, description="pgbackrest's differential ones between full ones; left out: none"
+    )
 
 
 class Verification(Declared):

@@ -79,6 +79,12 @@ def _schedule(path: Path, database: Database) -> Iterator[Finding]:
     if schedule.full_every < schedule.incremental_every:
         hint = "an increment needs a full backup before it"
         yield Finding((*path, "schedule", "full_every"), "is shorter than `incremental_every`", hint)
+    between = schedule.differential_every
+    if between is not None and database.engine != "pgbackrest":
+        yield Finding((*path, "schedule", "differential_every"), "belongs to pgbackrest", "leave it out")
+    elif between is not None and not schedule.incremental_every <= between <= schedule.full_every:
+        hint = "between `incremental_every` and `full_every`"
+        yield Finding((*path, "schedule", "differential_every"), "never comes, or always", hint)
 
 
 def _engine(path: Path, database: Database) -> Iterator[Finding]:
@@ -87,6 +93,18 @@ def _engine(path: Path, database: Database) -> Iterator[Finding]:
         yield Finding((*path, "stanza"), "belongs to pgbackrest", hint)
     if database.engine != "native" and database.mode != "stream":
         yield Finding((*path, "mode"), "is the native engine's", "leave it out")
+    repos: dict[int, str] = {}
+    for key, copy in database.copies.items():
+        place = (*path, "copies", key, "repo")
+        if database.engine != "pgbackrest":
+            if copy.repo is not None:
+                yield Finding(place, "belongs to pgbackrest", "leave it out")
+            continue
+        repo = copy.repo or 1
+        if repo in repos:
+            hint = "say which of its repositories is in which region: repo: 2"
+            yield Finding(place, f"repository {repo} is that of `{repos[repo]}` already", hint)
+        repos[repo] = key
 
 
 def _sync(path: Path, database: Database) -> Iterator[Finding]:

@@ -3,13 +3,18 @@
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.protected import LOGIN_PASSWORD, Protected
 from typer.testing import CliRunner
 
+from holdfast.backup.layout import RECORD
+from holdfast.backup.model import Backup
+from holdfast.backup.records import encoded
 from holdfast.bootstrap.main import _commands
 from holdfast.interfaces.cli.app import build
 
@@ -104,6 +109,32 @@ def test_people_are_told_in_one_line_what_was_taken(operator: Operator) -> None:
     assert "full" in last
     assert "stored in eu, us" in last
     assert "waiting for the regions" in answer.err
+
+
+def test_one_that_is_not_like_those_before_it_is_told_and_marked_at_once(operator: Operator) -> None:
+    first = operator.json("now", "main")["backup"]["id"]
+    content = (operator.folder / "eu/main/backups" / first / RECORD).read_text(encoding="utf-8")
+    for day in range(1, 8):
+        # Those of the days before compressed three times worse, as if everything had been sealed since.
+        id_ = f"202601{day:02d}T000000Z-aaaaaa"
+        text, _, _ = content.replace(first, id_).partition("\n")
+        backup = msgspec.json.decode(text, type=Backup)
+        moved = timedelta(days=-day)
+        (archive,) = backup.archives
+        chunks = tuple(replace(each, stored_bytes=each.stored_bytes * 3) for each in archive.chunks)
+        backup = replace(
+            backup,
+            started_at=backup.started_at + moved,
+            finished_at=backup.finished_at + moved,
+            archives=(replace(archive, chunks=chunks),),
+        )
+        for region in ("eu", "us"):
+            folder = operator.folder / region / "main/backups" / id_
+            folder.mkdir()
+            (folder / RECORD).write_bytes(encoded(backup))
+    told = operator.json("now", "main", "--full")
+    assert [each for each in told["notes"] if each.startswith("suspicious: stored bytes for each byte")]
+    assert "stored bytes for each byte of a full backup" in operator.run("suspect", "list", "main").out
 
 
 def test_a_region_that_is_away_is_told_and_the_backup_stands(operator: Operator) -> None:

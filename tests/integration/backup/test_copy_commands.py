@@ -14,11 +14,14 @@ from typer.testing import CliRunner
 from holdfast.adapters.objectstore.regions import open_region
 from holdfast.backup.errors import KeyMissing, RegionRefused
 from holdfast.backup.model import Backup
+from holdfast.backup.recoverable.holdings import holdings_of
 from holdfast.bootstrap.backup.opening import packer_for, region_of, regions_of
 from holdfast.bootstrap.estates import read_estate
 from holdfast.bootstrap.main import _commands
 from holdfast.estate.errors import SecretError
+from holdfast.estate.model import Estate
 from holdfast.interfaces.cli.app import build
+from holdfast.kernel.clock import SystemClock
 
 ESTATE = """\
 version: 1
@@ -36,9 +39,6 @@ backup:
     asia:
       to: s3://bucket/prefix
       options: {{access_key_id: key, secret_access_key: "file:s3", region: x}}
-  encryption:
-    key: new
-    keys: {{old: "file:old.key", new: "file:new.key"}}
 databases:
   shop:
     name: Shop
@@ -50,6 +50,11 @@ databases:
     cluster: print
     connection: {{host: 127.0.0.1, tls: "off"}}
     copies: {{eu: {{}}, asia: {{}}}}
+"""
+ENCRYPTION = """\
+  encryption:
+    key: new
+    keys: {old: "file:old.key", new: "file:new.key"}
 """
 
 
@@ -74,6 +79,12 @@ class Operator:
         ended = CliRunner().invoke(build(_commands), command)
         assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
         return Answer(ended.exit_code, ended.stdout, ended.stderr)
+
+    def seals(self) -> Estate:
+        """From now on the estate names keys."""
+        text = self.config.read_text(encoding="utf-8")
+        self.config.write_text(text.replace("databases:\n", ENCRYPTION + "databases:\n"), encoding="utf-8")
+        return read_estate(self.config)
 
     def damage(self, region: str, key: str) -> None:
         path = self.folder / region / key
@@ -161,7 +172,7 @@ def test_a_tenth_is_read_by_default_and_other_regions_are_read_when_one_is_away(
     eu = json.loads(answer.out)["regions"][0]
     assert (eu["known"], eu["harmed"]) == (15, [])
     assert eu["read"] < 10
-    (operator.folder / "us").rename(operator.folder / "unplugged")
+    assert not (operator.folder / "us").exists(), "who reads makes no store"
     (operator.folder / "us").touch()
     answer = operator.run("scrub", DB)
     assert answer.code == 1
@@ -189,8 +200,7 @@ def test_mistakes_are_told_in_one_line(operator: Operator, arguments: tuple[str,
 
 
 def test_new_objects_are_sealed_with_the_new_key_and_old_ones_open(operator: Operator) -> None:
-    estate = read_estate(operator.config)
-    packer = packer_for(estate, operator.config)
+    packer = packer_for(operator.seals(), operator.config)
     assert packer.sealed_with == "new"
     stored = packer.pack(b"rows")
     operator.config.write_text(operator.config.read_text().replace("key: new", "key: old"), encoding="utf-8")
@@ -200,7 +210,7 @@ def test_new_objects_are_sealed_with_the_new_key_and_old_ones_open(operator: Ope
 
 
 def test_a_key_that_is_none_or_is_not_there_is_said_so_and_not_shown(operator: Operator) -> None:
-    estate = read_estate(operator.config)
+    estate = operator.seals()
     for content in ("not base64!", base64.b64encode(bytes(31)).decode()):
         private(operator.folder / "new.key", content)
         with pytest.raises(KeyMissing) as wrong:
@@ -210,6 +220,30 @@ def test_a_key_that_is_none_or_is_not_there_is_said_so_and_not_shown(operator: O
     (operator.folder / "new.key").unlink()
     with pytest.raises(SecretError):
         packer_for(estate, operator.config)
+    for region in regions_of(estate, DB, operator.config):
+        with pytest.raises(RegionRefused, match=r"new\.key"):
+            region.listed("")
+
+
+def test_where_the_estate_seals_it_believes_only_what_its_keys_vouch_for(operator: Operator) -> None:
+    for each in regions_of(read_estate(operator.config), DB, operator.config)[:1]:
+        assert len(holdings_of(each, DB, SystemClock()).backups) == 2
+    eu, us = regions_of(operator.seals(), DB, operator.config)
+    held_now = holdings_of(eu, DB, SystemClock())
+    assert (held_now.backups, held_now.wal, held_now.histories) == ((), (), ())
+    assert len(held_now.unreadable) == 2 + 4 + 1
+    text = operator.config.read_text(encoding="utf-8")
+    believing = text.replace("key: new", "key: new\n    believe_unsealed: true")
+    operator.config.write_text(believing, encoding="utf-8")
+    believed, _ = regions_of(read_estate(operator.config), DB, operator.config)
+    assert len(holdings_of(believed, DB, SystemClock()).wal) == 4
+    operator.config.write_text(text, encoding="utf-8")
+    put_backup([us], 3)
+    key = next(key for key in operator.files("us") if key.endswith("backup.json"))
+    assert b'"hmac-sha256:new:' in operator.files("us")[key]
+    answer = operator.run("scrub", DB, "--all", "--region", "eu")
+    assert "backup.json" in answer.out + answer.err
+    assert answer.code != 0
 
 
 def test_a_region_without_its_secret_does_not_stand_in_the_way_of_others(operator: Operator) -> None:

@@ -14,6 +14,7 @@ from tests.protected import Protected
 from tests.restorable import Restorable
 
 from holdfast.adapters.objectstore.regions import open_region
+from holdfast.adapters.packing.authentic import AuthenticRegion
 from holdfast.adapters.packing.zstd import ZstdPacker
 
 PAGE = Path(__file__).parents[3] / "docs" / "emergency-restore.md"
@@ -49,7 +50,9 @@ def test_the_page_restores_a_chain_to_a_moment(protected: Protected, tmp_path: P
         (tmp_path / name).mkdir(mode=0o700)
     (tmp_path / "keys" / "year-1.key").write_bytes(base64.b64encode(KEY))
     packer = ZstdPacker(keys={"year-1": KEY}, key="year-1") if sealed else ZstdPacker()
-    stored = Restorable(protected, [open_region("eu", f"file://{tmp_path / 'store'}", {})], packer)
+    keys = {"year-1": KEY} if sealed else {}
+    store = open_region("eu", f"file://{tmp_path / 'store'}", {})
+    stored = Restorable(protected, [AuthenticRegion(store, keys, packer.sealed_with)], packer)
     os.chown(tmp_path / "outside", protected.confinement.uid, protected.confinement.gid)
     protected.sql(f"CREATE TABLESPACE fast LOCATION '{tmp_path / 'outside'}'")
     protected.sql("CREATE TABLE t TABLESPACE fast AS SELECT i FROM generate_series(1, 5000) i")

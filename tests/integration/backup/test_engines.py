@@ -1,7 +1,9 @@
 """Every engine behind the one port, and at the command line: the same questions to each."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.protected import LOGIN, LOGIN_PASSWORD, Protected
@@ -104,13 +106,11 @@ def test_the_command_line_takes_and_lists_by_the_engine_of_the_estate(
     config = estate_of(protected, tmp_path, "logical")
     protected.sql(f"GRANT pg_read_all_data TO {LOGIN}")
 
-    def run(*arguments: str) -> dict:  # type: ignore[type-arg]
-        command = [*arguments, "--config", str(config), "--json"]
+    def run(*arguments: str) -> Any:
+        command = [*arguments, "--config", str(config), "--data-dir", str(tmp_path / "data"), "--json"]
         ended = CliRunner().invoke(build(_commands), command)
         assert ended.exit_code == 0, (ended.stdout, ended.stderr, ended.exception)
-        told = json.loads(ended.stdout)
-        assert isinstance(told, dict)
-        return told
+        return json.loads(ended.stdout)
 
     assert run("backup", "now", "main", "--dry-run")["backup"] is None
     taken = run("backup", "now", "main", "--label", "by hand")["backup"]
@@ -118,6 +118,19 @@ def test_the_command_line_takes_and_lists_by_the_engine_of_the_estate(
     assert [each["id"] for each in listed] == [taken["id"]]
     assert sorted(listed[0]["regions"]) == ["eu", "us"]
     assert listed[0]["label"] == "by hand"
+    verified = run("backup", "verify", "main", "--region", "us")
+    assert [(each["region"], each["standing"]) for each in verified["verifications"]] == [("us", "passed")]
+    points = run("backup", "points", "main")
+    assert [each["region"] for each in points] == ["eu", "us"]
+    assert [each["points"][0]["id"] for each in points] == [taken["id"], taken["id"]]
+    assert [bool(each["verified"]) for each in points] == [False, True]
+    assert all(each["rpo_s"] > 0 for each in points)
+    shutil.rmtree(tmp_path / "us" / "main" / "logical")
+    copied = run("backup", "copy", "main", "--from", "eu", "--to", "us")
+    assert copied["backups"] == [taken["id"]]
+    scrubbed = run("backup", "scrub", "main", "--all")
+    assert [len(each["harmed"]) for each in scrubbed["regions"]] == [0, 0]
+    assert run("backup", "sweep", "main", "--dry-run")["leftovers"] == []
     restored_to = run("restore", "main", "--at", taken["id"], "--to", str(tmp_path / "copy"))
     assert restored_to["backup"] == taken["id"]
     assert (tmp_path / "copy" / "PG_VERSION").is_file()

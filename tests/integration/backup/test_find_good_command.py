@@ -1,23 +1,28 @@
 """`holdfast find-good`, as the operator runs it."""
 
 import json
+import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from tests.installation import PROGRAM
 from tests.protected import LOGIN_PASSWORD, Protected
 from tests.restorable import DATABASE, Restorable
 from typer.testing import CliRunner
 
 from holdfast.adapters.postgres.restored.machine import LocalMachine
+from holdfast.adapters.postgres.server import process
 from holdfast.backup.lsn import parse_lsn
 from holdfast.bootstrap.backup.opening import regions_of
 from holdfast.bootstrap.estates import read_estate
 from holdfast.bootstrap.main import _commands
 from holdfast.interfaces.cli.app import build
 
+PATIENCE_S = 120.0
 ESTATE = """\
 version: 1
 regions: {{eu: {{name: Europe}}, us: {{name: USA}}}}
@@ -87,6 +92,10 @@ def operator(shared_protected: Protected, tmp_path_factory: pytest.TempPathFacto
         "CREATE TABLE find_good_ledger AS SELECT n AS id, 1 AS amount FROM generate_series(1, 50) n"
     )
     stored.take(full=True)
+    shared_protected.sql(
+        "DO $$ BEGIN FOR n IN 1..300 LOOP UPDATE find_good_ledger SET amount = amount + 1 WHERE id = 7;"
+        " COMMIT; END LOOP; END $$"
+    )
     for number in range(1, 20):
         shared_protected.sql(f"UPDATE find_good_ledger SET amount = amount + 1 WHERE id = {number}")
     with shared_protected.connect() as connection, connection.transaction():
@@ -113,6 +122,44 @@ def test_the_last_good_and_the_first_bad_commit_in_words(operator: Operator) -> 
     assert "--exclusive --region eu" in answer.out
     assert "may change the answer" in answer.err
     assert not (operator.folder / "data/find-good/shop/copy").exists()
+
+
+def test_what_was_not_looked_at_is_said_and_every_commit_can_be_asked(operator: Operator) -> None:
+    check = "SELECT count(*) = 50 FROM find_good_ledger"
+    steps = operator.json(check)
+    assert 100 < steps["passed_over"] < steps["candidates"]
+    said = f"{steps['passed_over']} commits between steps with the same answer were not looked at one by one"
+    assert f"{said}; --every-commit looks at each" in operator.find(check).out
+    told = operator.json(check, "--every-commit")
+    assert told["passed_over"] == 0
+    assert told["first_bad"]["xid"] == operator.wrong
+    assert told["asked"] > told["candidates"]
+    answer = operator.find(check, "--every-commit")
+    assert "were not looked at" not in answer.out
+    assert "it is asked at each, which takes about" in answer.err
+
+
+def test_killed_it_leaves_no_server(operator: Operator) -> None:
+    check = operator.folder / "slow.sql"
+    check.write_text("SELECT pg_sleep(600) IS NOT NULL FROM find_good_ledger LIMIT 1", encoding="utf-8")
+    data = operator.folder / "killed"
+    arguments = ["--config", str(operator.folder / "holdfast.yaml"), "--data-dir", str(data)]
+    working = subprocess.Popen(
+        [*PROGRAM, "find-good", DATABASE, "--check", str(check), *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    copies = [data / "find-good" / DATABASE / name for name in ("copy", "follower")]
+    deadline = time.monotonic() + PATIENCE_S
+    while not all(map(process.processes_of, copies)) and working.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert working.poll() is None
+    working.kill()
+    working.wait()
+    while any(map(process.processes_of, copies)):
+        assert time.monotonic() < deadline, "its servers outlive it"
+        time.sleep(0.05)
 
 
 def test_the_same_for_programs_from_another_region(operator: Operator) -> None:

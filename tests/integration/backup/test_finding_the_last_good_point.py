@@ -121,6 +121,24 @@ def test_every_change_of_the_answer_is_told(shop: Shop) -> None:
     assert turn.after.commit.xid == changes[-1], "the newest one counts"
 
 
+def test_changes_that_undo_each_other_are_seen_when_every_commit_is_asked(shop: Shop) -> None:
+    shop.work(60)
+    changes = [shop.once(f"UPDATE account SET balance = {balance} WHERE id = 499") for balance in (-1, 5)]
+    shop.work(60)
+    check = "SELECT bool_and(balance >= 0) FROM account"
+
+    steps = shop.find(check, steps=5)
+    each = shop.find(check, steps=None)
+
+    assert steps.flips == ()
+    assert steps.ending is Ending.STILL_GOOD
+    assert steps.outcome.candidates == each.outcome.candidates == 62
+    assert steps.outcome.passed_over == 62 - 5
+    assert [flip.after.commit.xid for flip in each.flips] == changes
+    assert each.outcome.passed_over == 0
+    assert any("; it is asked at each, which takes about 0:00:0" in note for note in shop.progress.notes)
+
+
 def test_a_dropped_table_is_named_and_called_so(shop: Shop) -> None:
     shop.work(60)
     wrong = shop.once("DROP TABLE account")

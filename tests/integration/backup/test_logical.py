@@ -24,7 +24,8 @@ from holdfast.adapters.postgres.new_server import new_servers
 from holdfast.adapters.postgres.restored import server as restored
 from holdfast.backup.engines import Depth, Engine
 from holdfast.backup.errors import Damaged, NotFit, NotRecoverable, RegionAway, SourceAway, SourceRefused
-from holdfast.backup.logical.logical import Dump, LogicalTier, logical_backups
+from holdfast.backup.logical.held import logical_backups
+from holdfast.backup.logical.logical import Dump, LogicalTier
 from holdfast.backup.model import BackupKind, Target, TargetKind
 from holdfast.backup.ports import Region
 from holdfast.kernel.clock import SystemClock

@@ -1,10 +1,14 @@
 """`holdfast restore`, as the operator runs it."""
 
 import json
+import re
+import subprocess
+import time
 from pathlib import Path
 
 import psycopg
 import pytest
+from tests.installation import PROGRAM, eventually
 from tests.protected import OWNER, OWNER_PASSWORD, Protected
 from tests.restorable import Restorable
 from typer.testing import CliRunner
@@ -54,9 +58,9 @@ class Night:
         stored.store_wal()
         self.into = f"host=127.0.0.1 port={server.port} user={OWNER} dbname=orders sslmode=disable"
 
-    def run(self, *arguments: str) -> tuple[int, str, str]:
+    def run(self, *arguments: str, input: str | None = None) -> tuple[int, str, str]:  # noqa: A002
         command = ["restore", "shop", *arguments, "--config", str(self.folder / "holdfast.yaml")]
-        ended = CliRunner().invoke(build(_commands), command, env={"PGPASSWORD": OWNER_PASSWORD})
+        ended = CliRunner().invoke(build(_commands), command, env={"PGPASSWORD": OWNER_PASSWORD}, input=input)
         assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
         return ended.exit_code, ended.stdout, ended.stderr
 
@@ -89,21 +93,61 @@ def test_a_restore_is_tried_then_done_and_can_be_left_running(night: Night) -> N
 
 
 def test_tables_and_databases_come_back_alone(night: Night) -> None:
-    to = str(night.folder / "copy")
+    copy = night.folder / "copy"
+    at = ("--at", night.moment, "--to", str(copy))
     table = ("--table", "public.t", "--into", night.into)
+    probe = "SELECT string_agg(i::text, ' ' ORDER BY i) FROM {}"
 
-    assert night.run("--at", night.moment, "--to", to, *table, "--as", "found")[0] == 0
-    assert night.server.value("SELECT string_agg(i::text, ' ' ORDER BY i) FROM found", "orders") == "1 2 3"
+    code, out, _ = night.run(*at, *table, "--as", "found", "--dry-run")
+    assert code == 0
+    assert "all others are left out" in out
+    code, out, err = night.run(*at, *table, "--as", "found")
+    assert code == 0, err
+    assert "these files are no copy of the server, and are removed" in out
+    assert not copy.exists()
+    assert night.server.value(probe.format("found"), "orders") == "1 2 3"
 
-    code, out, err = night.run("--at", night.moment, "--to", to, "--delta", *table, "--yes")
+    assert "--yes replaces it" in night.run(*at, *table, "--json")[1]
+    code, out, err = night.run(*at, "--whole", *table, "--yes")
     assert code == 0, err
     assert "3 rows of public.t are loaded in place" in out
-    assert night.server.value("SELECT count(*) FROM t", "orders") == 3
+    assert "left out" not in out
+    assert (copy / "PG_VERSION").is_file()
+    assert night.server.value(probe.format("t"), "orders") == "1 2 3"
 
-    whole = ("--database", "orders", "--as", "orders_then", "--into", night.into)
-    code, _, err = night.run("--at", "full moon", "--to", to, "--delta", *whole)
+    database = ("--database", "orders", "--into", night.into)
+    code, out, err = night.run("--at", "full moon", "--to", f"{copy}-2", *database, "--as", "orders_then")
     assert code == 0, err
-    assert night.server.value("SELECT count(*) FROM t", "orders_then") == 3
+    assert "all others are left out" in out
+    assert night.server.value(probe.format("t"), "orders_then") == "1 2 3"
+    night.server.sql("DELETE FROM t", "orders")
+    code, out, err = night.run(*at, "--delta", *database, input="y\n")
+    assert code == 0, err
+    assert "let it take the name of orders there" in err
+    kept = re.search(r"orders_before_\w+", out)
+    assert kept is not None
+    assert night.server.value(probe.format("t"), "orders") == "1 2 3"
+    assert night.server.value(probe.format("t"), kept[0]) is None
+
+
+def test_a_part_that_was_not_loaded_leaves_what_can_be_gone_on_with(night: Night) -> None:
+    copy = night.folder / "copy"
+    table = ("--at", night.moment, "--to", str(copy), "--table", "t", "--into", night.into, "--as", "found")
+    night.server.sql("CREATE TABLE found ()", "orders")
+
+    code, _, err = night.run(*table)
+    assert code == 1
+    assert "found is there already" in err
+    assert (copy / "holdfast-restore.json").is_file()
+
+    night.server.sql("DROP TABLE found", "orders")
+    code, _, err = night.run("--at", night.moment, "--to", str(copy), "--resume")
+    assert code == 1
+    assert "was begun with other files" in err
+    code, _, err = night.run(*table, "--resume")
+    assert code == 0, err
+    assert night.server.value("SELECT count(*) FROM found", "orders") == 3
+    assert not copy.exists()
 
 
 def test_what_is_wrong_is_said_in_a_line(night: Night) -> None:
@@ -147,3 +191,21 @@ def _stop(folder: Path) -> None:
     found = process.read_pid_file(folder / "postmaster.pid")
     assert found is not None
     RestoredServer(folder, folder, "", found.pid, ()).stop()
+
+
+def test_a_killed_one_leaves_no_server(night: Night) -> None:
+    to = night.folder / "killed"
+    command = [*PROGRAM, "restore", "shop", "--at", "latest", "--to", str(to)]
+    working = subprocess.Popen(
+        [*command, "--config", str(night.folder / "holdfast.yaml")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not process.processes_of(to):
+            assert working.poll() is None, "it has ended before it was killed"
+            time.sleep(0.01)
+    finally:
+        working.kill()
+        working.wait()
+    eventually(lambda: not process.processes_of(to), "its server has ended")

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.installation import eventually
-from tests.protected import DEBIAN_15, Protected
+from tests.protected import DEBIAN_15, OLDER, Protected
 
 from holdfast.adapters.postgres.replication.connection import Connection
 from holdfast.adapters.postgres.replication.source import PostgresSource
@@ -21,7 +21,7 @@ from holdfast.backup.lsn import Timeline
 from holdfast.backup.ports import ArchiveBegins, BackupBegins, BackupEnds, ManifestBegins
 
 
-@pytest.fixture(scope="module", params=[None, DEBIAN_15], ids=["packaged", "debian-15"])
+@pytest.fixture(scope="module", params=[None, DEBIAN_15, OLDER[14]], ids=["packaged", "debian-15", "oldest"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protected]:
     started = Protected(tmp_path_factory.mktemp("source"), bin_dir=request.param).start()
     yield started
@@ -134,7 +134,8 @@ def test_a_connection_that_is_cut_in_the_middle_is_away(server: Protected, sourc
 
 def test_a_server_that_falls_silent_is_away(server: Protected) -> None:
     with Connection(server.params) as connection:
-        connection.send("BASE_BACKUP (CHECKPOINT 'fast', WAIT false)")
+        older = server.binaries.major < 15
+        connection.send("BASE_BACKUP FAST NOWAIT" if older else "BASE_BACKUP (CHECKPOINT 'fast', WAIT false)")
         for _ in range(3):
             connection.result()
         sender = server.value("SELECT pid FROM pg_stat_replication")
@@ -162,7 +163,7 @@ def test_a_server_before_17_refuses_an_increment(server: Protected, source: Post
             next(events)
     else:
         with (
-            pytest.raises(IncrementRefused, match="15 takes no incremental"),
+            pytest.raises(IncrementRefused, match=f"{server.binaries.major} takes no incremental"),
             source.base_backup(label="x", parent_manifest=b"{}") as events,
         ):
             next(events)

@@ -9,7 +9,7 @@ from pathlib import Path
 import google_crc32c
 import pytest
 from tests.installation import eventually
-from tests.protected import DEBIAN_15, Protected
+from tests.protected import DEBIAN_15, OLDER, Protected
 
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.adapters.packing.zstd import ZstdPacker
@@ -26,7 +26,7 @@ PACKER = ZstdPacker()
 OBJECT = b"a large object " * 1000
 
 
-@pytest.fixture(scope="module", params=[None, DEBIAN_15], ids=["packaged", "debian-15"])
+@pytest.fixture(scope="module", params=[None, DEBIAN_15, OLDER[14]], ids=["packaged", "debian-15", "oldest"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protected]:
     """A server with a tablespace, a large object, and a table that is unlogged."""
     folder = tmp_path_factory.mktemp("taken")

@@ -7,7 +7,7 @@ import sys
 import pytest
 from tests.installation import REPOSITORY
 
-MOST_MIB = 300
+MOST_MIB = 250
 
 # Nothing in it compresses, so that what is stored is as large as what is read.
 TAKING = """

@@ -96,6 +96,7 @@ def test_every_region_is_verified_and_each_point_is_told(operator: Operator) -> 
     assert out.count("passed: older point in") == 2
     assert "checks: 1 of 1 hold" in out
     assert "page checksums: " in out
+    assert out.count("in WAL since the newest backup: 0 rows deleted, 0 files dropped, 0 emptied") == 2
     told = operator.verified("--region", "eu", "--newest")
     assert [(each["region"], each["how"], each["standing"]) for each in told] == [("eu", "warm", "passed")]
     (again,) = operator.verified("--region", "us", "--seed", "5")
@@ -170,6 +171,9 @@ def test_killed_in_the_middle_the_next_one_begins_where_it_can(operator: Operato
         time.sleep(0.005)
     working.send_signal(signal.SIGKILL)
     working.wait()
+    while process.processes_of(copy) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.processes_of(copy) == [], "its server ends with it"
     if moment == "running":
         text = (operator.folder / "holdfast.yaml").read_text(encoding="utf-8")
         (operator.folder / "holdfast.yaml").write_text(

@@ -14,7 +14,7 @@ from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.backup import layout
 from holdfast.backup.errors import Damaged
 from holdfast.backup.index import decoded_index, encoded_index
-from holdfast.backup.logical.logical import logical_backups
+from holdfast.backup.logical.held import logical_backups
 from holdfast.backup.model import Backup, Member, Suspicion, Target
 from holdfast.backup.records import decoded_backup, encoded
 from holdfast.backup.recoverable.holdings import holdings_of

@@ -12,6 +12,7 @@ from holdfast.backup.errors import RegionAway
 from holdfast.backup.model import Backup, Suspicion
 from holdfast.backup.records import encoded
 from holdfast.backup.recoverable import marks
+from holdfast.backup.verify.judging import judge_backup
 from holdfast.backup.verify.watching import Watch
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.journal import JournalEntry
@@ -91,6 +92,30 @@ def test_the_newest_backup_is_judged_beside_those_before_it() -> None:
     assert "compression:full" in {each.figure for each in verdicts}
     assert marks.suspicions_in(eu, held.DB) == (raised.suspicion,)
     assert watch.look([*backups[:-1], grown])[1] is None
+
+
+def test_a_backup_is_judged_when_it_is_finished_and_once() -> None:
+    eu, us = MemoryRegion("eu"), MemoryRegion("us")
+    events: list[JournalEntry] = []
+    backups = [held.backup(24 * day) for day in range(8)]
+    like_them, shrunk = backups[-1], _with_stored(backups[-1], 990)
+    for each in backups[:-1]:
+        us.put(layout.record_key(held.DB, each.id), encoded(each))
+    eu.faults.away = True
+    clock = ManualClock(NOW)
+
+    assert judge_backup(like_them, [eu, us], clock, events.append) == ()
+    assert events == []
+    (said,) = judge_backup(shrunk, [eu, us], clock, events.append)
+
+    assert said.startswith("stored bytes for each byte of a full backup")
+    assert judge_backup(shrunk, [eu, us], clock, events.append) == (said,)
+    assert [each.event for each in events] == ["backup.suspicion_raised"], "once"
+    (mark,) = marks.suspicions_in(us, held.DB)
+    assert mark.since == backups[-2].finished_at
+    us.faults.away = True
+    with pytest.raises(RegionAway):
+        judge_backup(shrunk, [eu, us], clock, events.append)
 
 
 def _with_stored(backup: Backup, stored_bytes: int) -> Backup:

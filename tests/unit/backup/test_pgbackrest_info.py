@@ -8,9 +8,9 @@ import pytest
 
 from holdfast.adapters.pgbackrest.command import translated
 from holdfast.adapters.pgbackrest.engine import begins_with, recovery_options
-from holdfast.adapters.pgbackrest.info import kept_backups, stanza_of, state_trouble, windows_of
+from holdfast.adapters.pgbackrest.info import kept_backups, stanza_of, state_trouble, wal_of, windows_of
 from holdfast.backup.errors import BackupError, Damaged, NotRecoverable, RegionAway, RegionRefused, SourceAway
-from holdfast.backup.lsn import Lsn, Timeline
+from holdfast.backup.lsn import Lsn, Segment, Timeline
 from holdfast.backup.model import BackupKind, Target, TargetKind
 
 FULL: dict[str, Any] = {
@@ -188,3 +188,29 @@ def test_what_went_wrong_in_our_words(said: str, status: int, kind: type[BackupE
     assert str(error).startswith("pgbackrest backup: ")
     assert error.hint
     assert len(str(translated("backup", 56, "ERROR: [056]: " + "x" * 100_000))) < 600
+
+
+def test_the_wal_that_a_backup_needs_is_told_by_its_own_names_whatever_its_segments_size() -> None:
+    stanza = stanza_of(told(FULL), "orders")
+    (full,) = kept_backups(stanza, "db")
+    assert wal_of(stanza, full) == (Segment(Timeline(1), 2), Segment(Timeline(1), 7))
+    large = {**FULL, "lsn": {"start": "0/8000028", "stop": "0/8000100"}}
+    stanza = stanza_of(told(large), "orders")
+    (full,) = kept_backups(stanza, "db")
+    size = 64 * 1024 * 1024
+    assert wal_of(stanza, full) == (Segment(Timeline(1), 2, size), Segment(Timeline(1), 7, size))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"lsn": {"start": "7/2000028", "stop": "7/2000100"}},
+        {"archive": {"start": None, "stop": None}},
+        {"lsn": {"start": None, "stop": None}},
+    ],
+)
+def test_a_place_that_does_not_fit_its_wal_is_refused(odd: dict[str, Any]) -> None:
+    stanza = stanza_of(told({**FULL, **odd}), "orders")
+    (full,) = kept_backups(stanza, "db")
+    with pytest.raises((Damaged, NotRecoverable)):
+        wal_of(stanza, full)

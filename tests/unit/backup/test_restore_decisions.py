@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tests.held import backup, piece, wal
 
-from holdfast.adapters.postgres.restored.programs import lacking
 from holdfast.adapters.postgres.restored.recovery import at_least, cleaned, for_its_operator, grown
 from holdfast.backup.errors import NotFit, NotRecoverable
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import Archive, Member, RestorePlan, Target, TargetKind
+from holdfast.backup.restore.chosen import Chosen, Share
 from holdfast.backup.restore.journal import Journal, Marker, Step, read_marker, write_marker
 from holdfast.backup.restore.preflight import Build, Place, Way, inspect
 from holdfast.backup.restore.recovery import RecoverySettings, target_settings
@@ -96,20 +96,26 @@ def test_each_thing_that_stands_in_the_way_is_said() -> None:
     )
 
 
+def test_some_of_the_files_need_room_for_themselves_and_wal_alone() -> None:
+    chosen = Chosen(frozenset({1, 5}))
+    some = Way(resume=True, share=Share(chosen, 10, 1000, 4096, frozenset()))
+    wal_bytes = sum(size for size in {each.segment: each.segment.size for each in PLAN.wal}.values())
+    assert inspect(PLAN, (), EMPTY, BUILD, some).needed_bytes == 4096 + wal_bytes
+    assert inspect(PLAN, (), EMPTY, BUILD, Way()).needed_bytes == FULL.raw_bytes + wal_bytes
+
+    marker = Marker("shop", (FULL.id,), 7, part=chosen.name)
+    begun = replace(EMPTY, is_empty=False, marker=marker)
+    assert _problems(place=begun, way=some) == ""
+    assert "was begun with other files" in _problems(place=begun, way=Way(resume=True))
+    whole = replace(begun, marker=replace(marker, part=""))
+    assert "was begun with other files" in _problems(place=whole, way=some)
+
+
 def test_what_is_to_be_known_is_noted() -> None:
     members = [Member(path, 0, 0, 0, 0o600) for path in ("base/5/77_init", "base/5/77", "base/5/x_init")]
     spread = replace(FULL, archives=(*FULL.archives, Archive("5.tar", 5, "/old", 0, ())))
-    notes = inspect(
-        replace(PLAN, chain=(spread,)), members, EMPTY, replace(BUILD, lacks=frozenset({"lz4"})), Way()
-    ).notes
-    assert [each.split()[0] for each in notes] == ["1", "tablespace", "/usr/bin"]
-
-
-def test_builds_tell_what_they_lack() -> None:
-    assert lacking("'--with-lz4' '--with-zstd'", 16) == frozenset()
-    assert lacking("'--with-lz4' '--with-icu'", 15) == {"zstd"}
-    assert lacking("'--without-icu'", 18) == {"icu", "lz4", "zstd"}
-    assert lacking("", 18) == frozenset()
+    notes = inspect(replace(PLAN, chain=(spread,)), members, EMPTY, BUILD, Way()).notes
+    assert [each.split()[0] for each in notes] == ["1", "tablespace"]
 
 
 def test_the_fewest_pieces_that_hold_a_segment_are_fetched() -> None:

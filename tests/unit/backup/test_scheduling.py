@@ -53,6 +53,17 @@ def test_a_gap_behind_the_newest_is_answered_at_once_but_not_twice_in_five_minut
     assert due(answered, DAILY, at(6)) is None
 
 
+def test_one_that_is_wanted_is_due_at_once_however_new_the_last_one_is() -> None:
+    full = backup(0)
+    held = holdings([full], wal(0, 2))
+    found = due(held, DAILY, full.finished_at, wanted="the slot is lost")
+    assert kind_of(found) == (BackupKind.INCREMENTAL, full.id)
+    assert found is not None
+    assert found.why == "the slot is lost"
+    assert kind_of(due(holdings([], []), DAILY, at(0), wanted="a gap")) == (BackupKind.FULL, "")
+    assert due(held, DAILY, full.finished_at) is None
+
+
 def test_a_promotion_and_another_cluster_are_answered_at_once() -> None:
     full = backup(0)
     pieces = [*wal(0, 3), piece(3, 0, 0.5), piece(3, 0.5, 1, timeline=2)]

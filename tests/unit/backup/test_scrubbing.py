@@ -6,20 +6,31 @@ from datetime import timedelta
 import pytest
 from tests import held
 from tests.held import DB, at
-from tests.proven import contents, put_backup, put_history, put_wal
+from tests.proven import contents, put_backup, put_dump, put_history, put_wal
 
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.backup import layout
 from holdfast.backup.copies.scrubbing import Harm, Scrubbed, Scrubber, sampled
 from holdfast.backup.errors import Damaged, RegionAway
-from holdfast.backup.model import Suspicion
+from holdfast.backup.model import Suspicion, Target
 from holdfast.backup.records import decoded_backup, encoded
 from holdfast.backup.recoverable.holdings import holdings_of
 from holdfast.backup.recoverable.marks import mark_key, tell
 from holdfast.backup.take.taking import Silent
+from holdfast.backup.verify.verification import (
+    Standing,
+    Verification,
+    keep,
+    verification_key,
+    verifications_in,
+)
+from holdfast.backup.verify.verified_points import Which
 from holdfast.kernel.clock import ManualClock
 
 CLOCK = ManualClock(at(100))
+VERIFIED = Verification(
+    "20260101T000000Z-aaaaaa", DB, "eu", Which.NEWEST, Target(), None, at(7), at(8), Standing.PASSED
+)
 SUSPICION = Suspicion("one", at(2), at(3), "many deletes")
 
 
@@ -31,6 +42,8 @@ def filled() -> tuple[MemoryRegion, MemoryRegion]:
         put_wal(both, hour)
     put_history(both, held.history(2, (1, 5)))
     tell(both, DB, SUSPICION)
+    put_dump(both, 6)
+    keep(both, VERIFIED)
     return both
 
 
@@ -43,7 +56,7 @@ def test_what_is_as_it_was_stored_is_left_alone() -> None:
     before = contents(eu)
     result = scrubbed(eu, us, heal=True)
     assert result.harmed == ()
-    assert (result.region, result.known, result.read) == ("eu", 15, 15)
+    assert (result.region, result.known, result.read) == ("eu", 18, 18)
     assert result.read_bytes == sum(len(before[key]) for key in before if layout.digest_of(key))
     assert contents(eu) == before
     assert not [key for what, key in eu.calls if what == "replace"]
@@ -167,3 +180,23 @@ def test_marks_are_healed_too() -> None:
     eu.damage(mark_key(DB, SUSPICION))
     assert scrubbed(eu, us, heal=True).standing == ()
     assert holdings_of(eu, DB, CLOCK).suspects == (SUSPICION,)
+
+
+def test_a_record_of_a_verification_that_is_gone_comes_from_another_region() -> None:
+    eu, us = filled()
+    key = verification_key(VERIFIED)
+    eu.delete([key])
+    (found,) = scrubbed(eu, us, heal=True).harmed
+    assert (found.key, found.harm, found.healed_from) == (key, Harm.MISSING, "us")
+    assert verifications_in(eu, DB) == [VERIFIED]
+    assert scrubbed(eu, us).harmed == ()
+
+
+def test_a_record_that_is_too_old_to_be_kept_is_not_brought_back() -> None:
+    eu, us = filled()
+    many = [replace(VERIFIED, id=f"20270101T{n // 60:06d}Z-aaaa{n % 60:02d}") for n in range(1000)]
+    for each in many:
+        keep([eu, us], each)
+    eu.delete([verification_key(VERIFIED)])
+    much_later = ManualClock(at(24 * 500))
+    assert Scrubber(eu, [us], much_later, Silent()).scrub(DB).harmed == ()

@@ -43,11 +43,13 @@ def test_what_was_flushed_is_read_back_over_segments(spool: Spool) -> None:
     assert read == content
 
 
-def test_what_was_not_flushed_is_not_given_out(spool: Spool) -> None:
+def test_what_was_not_flushed_can_be_read_and_does_not_count_as_kept(spool: Spool) -> None:
     spool.append(ONE, Lsn(0), b"x" * 100)
-    assert [each.flushed for each in spool.segments()] == [0]
-    with pytest.raises(ValueError, match="up to 0, not 100"):
-        spool.read(Segment(ONE, 0, MIB), 0, 100)
+    assert [(each.flushed, each.written) for each in spool.segments()] == [(0, 100)]
+    assert spool.flushed == (1, 0)
+    assert spool.read(Segment(ONE, 0, MIB), 0, 100) == b"x" * 100
+    with pytest.raises(KeyError, match="up to 100, not 101"):
+        spool.read(Segment(ONE, 0, MIB), 0, 101)
 
 
 def test_after_a_kill_it_goes_on_where_the_files_end(folder: Path) -> None:

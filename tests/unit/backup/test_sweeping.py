@@ -103,4 +103,4 @@ def test_strangers_among_the_backups_are_left_alone() -> None:
     old = NOON - timedelta(days=9)
     names = ["main/backups/notes/x", "main/backups/README", f"other/backups/{OLD}/x", f"main/backups/{OLD}/x"]
     listed = [Listed(name, 1, old) for name in sorted(names)]
-    assert [each.backup for each in leftovers_in(listed, "main", NOON)] == [OLD]
+    assert [each.backup for each in leftovers_in(listed, "main/backups/", NOON)] == [OLD]

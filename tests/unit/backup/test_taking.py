@@ -16,7 +16,7 @@ from holdfast.backup.model import Backup, BackupKind
 from holdfast.backup.ports import Packer
 from holdfast.backup.records import BYTES_PER_CHUNK, encoded
 from holdfast.backup.recoverable.holdings import holdings_of, raw_object
-from holdfast.backup.take.taking import Taken, Taker
+from holdfast.backup.take.taking import TAKEN_CHUNK_BYTES, Taken, Taker, chunk_bytes_for
 from holdfast.kernel.clock import SystemClock
 
 CHUNK = 64 * 1024
@@ -229,6 +229,19 @@ def test_a_database_that_no_record_could_tell_of_is_refused_at_once() -> None:
     with pytest.raises(SourceRefused, match=r"has 100 TiB, and a backup holds \d+ TiB at most"):
         taker.take("main")
     assert region.keys == []
+
+
+@pytest.mark.parametrize(("tib", "mib"), [(0, 16), (4, 16), (5, 32), (9, 64), (33, 64)])
+def test_large_databases_have_larger_chunks_so_that_the_record_stays_small(tib: int, mib: int) -> None:
+    assert chunk_bytes_for(tib << 40) == mib << 20
+
+
+def test_the_size_of_chunks_is_that_of_the_record() -> None:
+    region = MemoryRegion("one")
+    source = ScriptedSource(ARCHIVES, estimated_bytes=5 << 40)
+    backup = Taker(source, [region], ZstdPacker(), SystemClock()).take("main").backup
+    assert backup.chunk_bytes == 2 * TAKEN_CHUNK_BYTES
+    assert listed_in(region) == [backup]
 
 
 def test_a_chunk_adds_no_more_to_the_record_than_is_counted_whatever_the_names() -> None:

@@ -4,74 +4,16 @@ import struct
 from datetime import UTC, datetime
 
 import pytest
-from google_crc32c import value
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.written_wal import MICROS, SEGMENT, START, Writer
 
 from holdfast.backup.lsn import Lsn
 from holdfast.backup.search.commits import CommitReader
-from holdfast.backup.wal.wal_pages import PAGE, RECORD, Pages, WalReader
+from holdfast.backup.wal.wal_pages import PAGE, RECORD, WalReader
 from holdfast.backup.wal.wal_records import last_commit, records
 
-SEGMENT = 1024 * 1024
-START = Lsn(3 * SEGMENT)
-_MICROS = 800_000_000_000_000
 _AT = datetime(2025, 5, 8, 6, 13, 20, tzinfo=UTC)
-
-
-class Writer:
-    """Writes a log as PostgreSQL does."""
-
-    def __init__(self) -> None:
-        self.pages = Pages(SEGMENT)
-        self.text = bytearray()
-        self.replaced: set[int] = set()
-        self._ends: list[tuple[int, int]] = []
-        self._previous = int(START) - 96
-
-    def record(self, rmid: int, info: int, main: bytes, xid: int = 7) -> Lsn:
-        """Append a record; where it begins."""
-        assert len(main) < 256
-        lsn = self.pages.lsn(self.pages.position(START) + len(self.text))
-        body = bytes((255, len(main))) + main
-        head = struct.pack("<IIQBBH", 24 + len(body), xid, self._previous, info, rmid, 0)
-        whole = head + struct.pack("<I", value(body + head)) + body
-        self._ends.append((len(self.text), len(self.text) + len(whole)))
-        self.text += whole + bytes(-len(whole) % 8)
-        self._previous = lsn
-        return lsn
-
-    def commit(self) -> Lsn:
-        return self.record(1, 0, struct.pack("<q", _MICROS))
-
-    @property
-    def room(self) -> int:
-        """Bytes that are left on the page."""
-        return PAGE - self.pages.lsn(self.pages.position(START) + len(self.text)) % PAGE
-
-    def cut(self, page: int) -> None:
-        """The server died when it had written the log up to this page, and went on there."""
-        del self.text[self.pages.position(page) - self.pages.position(START) :]
-        self.replaced.add(page)
-        start, _ = self._ends.pop()
-        self._ends.append((start, len(self.text)))
-
-    def log(self) -> bytes:
-        out, at, lsn = bytearray(), 0, int(START)
-        while at < len(self.text):
-            first = lsn % SEGMENT == 0
-            left = 0
-            if lsn not in self.replaced:
-                left = max((end - at for begin, end in self._ends if begin < at < end), default=0)
-            info = (1 if left else 0) | (2 if first else 0) | (8 if lsn in self.replaced else 0)
-            out += struct.pack("<HHIQI", 0xD118, info, 1, lsn, left) + bytes(4)
-            if first:
-                out += struct.pack("<QII", 1, SEGMENT, PAGE)
-            take = PAGE - (40 if first else 24)
-            out += self.text[at : at + take]
-            at += take
-            lsn += PAGE
-        return bytes(out)
 
 
 def test_a_record_that_was_never_finished_is_passed_over() -> None:
@@ -142,6 +84,18 @@ def test_foreign_bytes_raise_nothing(content: bytes, start: int, after_a_page: b
 @given(st.integers(0, 3), st.binary(min_size=8, max_size=120))
 def test_a_commit_with_nonsense_inside_is_a_commit_still(info: int, inside: bytes) -> None:
     writer = Writer()
-    lsn = writer.record(1, 0x80 | info, struct.pack("<q", _MICROS) + inside)
+    lsn = writer.record(1, 0x80 | info, struct.pack("<q", MICROS) + inside)
     found = list(CommitReader(START, SEGMENT).read(writer.log()))
     assert [(each.lsn, each.at) for each in found] == [(lsn, _AT)]
+
+
+def test_a_log_of_a_version_that_is_not_known_is_not_read() -> None:
+    writer = Writer()
+    writer.commit()
+    log = bytearray(writer.log())
+    log[:2] = struct.pack("<H", 0xD119)
+    reader = WalReader(START, SEGMENT)
+    assert list(reader.read(bytes(log))) == []
+    assert "0xD119" in reader.problem
+    assert "PostgreSQL 14 to 18 can" in reader.problem
+    assert last_commit(bytes(log), START, SEGMENT) is None

@@ -1,8 +1,9 @@
 """WAL from a spool into regions that are away, full, slow, or lose what they were given."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from holdfast.backup.errors import RegionAway
 from holdfast.backup.lsn import Lsn, Segment, Timeline
 from holdfast.backup.wal.pieces import Covers, PackedOnce
 from holdfast.backup.wal.spool import Spool, Spooled
-from holdfast.backup.wal.uploading import RegionUpload
-from holdfast.kernel.clock import SystemClock
+from holdfast.backup.wal.uploading import DELETED_AT_ONCE, SUPERSEDED_AFTER_S, RegionUpload
+from holdfast.kernel.clock import Clock, ManualClock, SystemClock
 
 MIB = 1 << 20
 ONE, TWO = Timeline(1), Timeline(2)
@@ -23,7 +24,9 @@ ONE, TWO = Timeline(1), Timeline(2)
 class Uploads:
     """A spool, and one region's upload from it."""
 
-    def __init__(self, spool: Spool, region: MemoryRegion, events: Events, *, at_once: bool) -> None:
+    def __init__(
+        self, spool: Spool, region: MemoryRegion, events: Events, *, at_once: bool, clock: Clock | None = None
+    ) -> None:
         self.spool, self.region, self.events = spool, region, events
         self.changed = threading.Condition()
         self.upload = RegionUpload(
@@ -31,7 +34,7 @@ class Uploads:
             region,
             spool,
             PACKER,
-            SystemClock(),
+            clock or SystemClock(),
             covers=Covers(),
             packed=PackedOnce(),
             changed=self.changed,
@@ -182,3 +185,85 @@ def test_for_sync_every_part_goes_at_once(open_spool: Callable[[], Spool]) -> No
     finally:
         uploads.upload.stop(10)
     assert len(pieces_in(region)) == 20
+
+
+def test_many_parts_are_deleted_a_few_at_a_time_so_that_commits_do_not_wait(
+    open_spool: Callable[[], Spool],
+) -> None:
+    region, clock = MemoryRegion("eu"), ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+    uploads = Uploads(open_spool(), region, Events(), at_once=True, clock=clock)
+    step, count = uploads.upload._step, DELETED_AT_ONCE + 200
+    for number in range(count):
+        uploads.spool.append(ONE, Lsn(number * 8), b"12345678")
+        assert step()
+    uploads.write(ONE, count * 8, b"x" * (MIB - count * 8))
+    assert step()
+    assert len(region.keys) == count + 1
+    clock.advance(SUPERSEDED_AFTER_S - 1)
+    assert not step(), "a restore that listed them may be reading them"
+    clock.advance(1)
+    assert step()
+    assert len(region.keys) == 201
+    assert step()
+    assert [(each.start, each.end) for each in pieces_in(region)] == [(0, MIB)]
+    assert not step()
+
+
+def test_parts_of_a_region_that_is_away_are_deleted_when_it_is_back(open_spool: Callable[[], Spool]) -> None:
+    region, clock = MemoryRegion("eu"), ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+    uploads = Uploads(open_spool(), region, Events(), at_once=True, clock=clock)
+    for start, end in ((0, 8), (8, MIB)):
+        uploads.write(ONE, start, b"x" * (end - start))
+        assert uploads.upload._step()
+    clock.advance(SUPERSEDED_AFTER_S)
+    region.faults.away = True
+    with pytest.raises(RegionAway):
+        uploads.upload._step()
+    region.faults.away = False
+    assert uploads.upload._step()
+    assert [(each.start, each.end) for each in pieces_in(region)] == [(0, MIB)]
+
+
+def test_for_sync_those_who_were_released_are_waited_for_and_put_together(
+    open_spool: Callable[[], Spool],
+) -> None:
+    clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+
+    class Slow(MemoryRegion):
+        """Each put takes 4 ms, and four others commit meanwhile."""
+
+        def put(self, key: str, content: bytes | memoryview) -> None:
+            clock.advance(0.004)
+            uploads.write(ONE, uploads.spool.end[1] if uploads.spool.end else 0, b"c" * 400)
+            MemoryRegion.put(self, key, content)
+
+    region = Slow("eu")
+    uploads = Uploads(open_spool(), region, Events(), at_once=True, clock=clock)
+    step = uploads.upload._step
+    uploads.write(ONE, 0, b"c" * 400)
+    assert step()
+    assert not step(), "the first four are on their way back"
+    uploads.write(ONE, 800, b"c" * 400)
+    assert step()
+    assert [(each.start, each.end) for each in pieces_in(region)] == [(0, 400), (400, 1200)]
+    # Nobody comes back: what has waited is not left to wait.
+    assert not step()
+    clock.advance(0.0021)
+    assert step()
+    assert uploads.upload.has_on(ONE) == 1600
+
+
+def test_a_region_that_deletes_nothing_is_still_fed(open_spool: Callable[[], Spool]) -> None:
+    class Keeping(MemoryRegion):
+        def delete(self, keys: Sequence[str]) -> None:
+            raise RegionAway(f"{len(keys)} cannot be deleted now")
+
+    region, clock = Keeping("eu"), ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+    uploads = Uploads(open_spool(), region, Events(), at_once=True, clock=clock)
+    for start, end in ((0, 8), (8, MIB)):
+        uploads.write(ONE, start, b"x" * (end - start))
+        assert uploads.upload._step()
+    clock.advance(SUPERSEDED_AFTER_S)
+    uploads.write(ONE, MIB, b"x" * 8)
+    assert uploads.upload._step()
+    assert uploads.upload.has_on(ONE) == MIB + 8

@@ -46,6 +46,13 @@ def test_a_database_has_sensible_defaults() -> None:
         ("mode: sync", "engine: logical\n    mode: sync", "is the native engine's"),
         ("mode: sync", "schedule: {full_every: 1h, incremental_every: 2h}", "is shorter than"),
         ("mode: sync", "schedule: {incremental_every: 1m}", "is shorter than 5 minutes"),
+        ("mode: sync", "schedule: {differential_every: 2d}", "belongs to pgbackrest"),
+        (
+            "mode: sync",
+            "engine: pgbackrest\n    stanza: main\n    schedule: {differential_every: 1h}",
+            "never comes, or always",
+        ),
+        ("copies: {west: {keep: {window: 30d}}}", "copies: {west: {repo: 2}}", "belongs to pgbackrest"),
         ("srv/backups}", "srv/backups, lock: compliance}", "only S3 has Object Lock"),
     ],
 )
@@ -58,3 +65,15 @@ def test_two_regions_do_not_share_a_store() -> None:
     text = KEPT.replace("regions:", "regions:\n  east: {name: East}", 1)
     text = text.replace("    west: {to:", "    east: {to: file:///srv/backups}\n    west: {to:", 1)
     assert any("store of `east` already" in each.message for each in problems(text))
+
+
+def test_two_regions_do_not_have_the_same_repository() -> None:
+    text = KEPT.replace("regions:", "regions:\n  east: {name: East}", 1)
+    text = text.replace("    west: {to:", "    east: {to: file:///srv/others}\n    west: {to:", 1)
+    text = text.replace("mode: sync", "engine: pgbackrest\n    stanza: main")
+    copies = "copies: {west: {keep: {window: 30d}}}"
+    assert copies in text
+    both = text.replace(copies, "copies: {west: {}, east: {repo: 1}}")
+    assert any("repository 1 is that of `west` already" in each.message for each in problems(both))
+    apart = text.replace(copies, "copies: {west: {}, east: {repo: 2}}")
+    assert load(apart).databases["main"].copies["east"].repo == 2

@@ -3,6 +3,9 @@
 An object is written under a name that no listing shows, flushed to the disk, and then linked to its key,
 which fails when the key is taken. So two that put the same key do not harm each other, and one that is killed
 leaves nothing but an unfinished file, which the next to come finds unlocked and removes.
+
+An empty folder may be a new store, or the place where a disk is missing. So the first to put something leaves
+a marker in the folder, and remembers elsewhere that it did: an empty one without its marker is away then.
 """
 
 import contextlib
@@ -23,6 +26,9 @@ from holdfast.backup.ports import Listed
 
 UNFINISHED = ".unfinished"
 """Where objects are written before they have their key. No key begins with a dot."""
+MARKER = ".holdfast-store"
+"""Tells that this is the store, and not the empty place where its disk belongs."""
+_MARKED = b"Holdfast keeps copies of databases in this folder.\n"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (
     errno.EACCES,
@@ -40,11 +46,17 @@ _MOST_REMEMBERED = 10_000
 
 
 class FolderRegion:
-    """A `Region`. Files are for their owner alone. Without its folder, as of a disk unplugged, it is away."""
+    """A `Region`. Files are for their owner alone. Without its folder, as of a disk unplugged, it is away.
 
-    def __init__(self, name: str, root: Path) -> None:
+    A store that was never begun is empty, and what is put first makes its folder, when there is the one that
+    it is to be in. `begun`: a file on this machine that remembers that it was; None: only this object does.
+    """
+
+    def __init__(self, name: str, root: Path, begun: Path | None = None) -> None:
         self.name = name
         self._root = root
+        self._begun = begun
+        self._was_seen = False
         self._mutex = threading.Lock()
         self._durable: set[Path] = set()
         """Folders of which this process knows that a power cut does not lose them."""
@@ -85,7 +97,8 @@ class FolderRegion:
 
     def delete(self, keys: Sequence[str]) -> None:
         folders: set[Path] = set()
-        self._must_be_there()
+        with self._asking(""):
+            self._must_be_there()
         for key in keys:
             path = self._path(key)
             with self._asking(key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -104,12 +117,58 @@ class FolderRegion:
         del key
         return None
 
+    @property
+    def root(self) -> Path:
+        return self._root
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is no folder yet, and what is put first will make it."""
+        known = self._was_seen if self._begun is None else self._was_begun()
+        try:
+            return not (known or self._root.exists()) and self._root.parent.is_dir()
+        except OSError:
+            # Who may not look makes nothing.
+            return False
+
     # --- writing
+
+    def _begin(self) -> None:
+        """See that the store is there; make it when it never was."""
+        if self.is_new:
+            with contextlib.suppress(FileExistsError):
+                self._root.mkdir(mode=0o700)
+            _flush_folder(self._root.parent)
+        self._must_be_there()
+        if self._begun is None or ((self._root / MARKER).exists() and self._was_begun()):
+            return
+        with contextlib.suppress(FileExistsError):
+            _flushed_file(self._root / MARKER, _MARKED, os.O_EXCL)
+        _flush_folder(self._root)
+        # Where it cannot be remembered it is kept all the same: copies matter more than their place's safety.
+        with contextlib.suppress(OSError):
+            self._remember(self._begun)
+
+    def _remember(self, begun: Path) -> None:
+        if self._was_begun():
+            return
+        begun.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = begun.with_name(f"{UNFINISHED}-{uuid4().hex}")
+        _flushed_file(unfinished, os.fsencode(self._root), os.O_EXCL)
+        unfinished.replace(begun)
+        _flush_folder(begun.parent)
+
+    def _was_begun(self) -> bool:
+        """Whether it is remembered that there was a store in this folder."""
+        try:
+            return self._begun is not None and self._begun.read_bytes() == os.fsencode(self._root)
+        except OSError:
+            return False
 
     @contextmanager
     def _written(self, content: bytes | memoryview) -> Iterator[Path]:
         """A flushed file with that content, still without its key. It is held by a lock while we live."""
-        self._must_be_there()
+        self._begin()
         place = self._root / UNFINISHED
         if self._make_durable(place):
             self._sweep(place)
@@ -236,9 +295,23 @@ class FolderRegion:
         return self._root / key
 
     def _must_be_there(self) -> None:
+        if self.is_new:
+            return
         if not self._root.is_dir():
-            hint = "is its disk there, and have we the rights? an empty folder made there is taken for it"
+            hint = "is its disk there, and have we the rights?"
+            if not (self._was_seen or self._was_begun()):
+                hint += " what is stored first makes it, in a folder that is there"
             raise RegionAway(f"{self.name}: there is no folder {self._root}", hint=hint)
+        self._was_seen = True
+        if (self._root / MARKER).exists() or not self._was_begun() or self._holds_any():
+            return
+        told = f"{self.name}: {self._root} is empty, and copies were kept there"
+        hint = f"is its disk there? to begin anew in an empty folder, remove {self._begun}"
+        raise RegionAway(told, hint=hint)
+
+    def _holds_any(self) -> bool:
+        with os.scandir(self._root) as entries:
+            return any(not each.name.startswith(".") for each in entries)
 
     @contextmanager
     def _asking(self, key: str) -> Iterator[None]:
@@ -267,6 +340,15 @@ def _begun(place: Path) -> tuple[Path, int]:
         if os.fstat(descriptor).st_nlink:
             return path, descriptor
         # Somebody who sweeps came between the two.
+        os.close(descriptor)
+
+
+def _flushed_file(path: Path, content: bytes, how: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o600)
+    try:
+        _write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
         os.close(descriptor)
 
 

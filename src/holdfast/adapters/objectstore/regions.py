@@ -7,8 +7,9 @@ move a chunk to minutes. Whoever asks has its own, longer patience, and other re
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -97,7 +98,11 @@ class ObjectStoreRegion:
 
     def _got(self, key: str, start: int, end: int | None) -> bytes:
         if start == 0 and end is None:
-            return bytes(obstore.get(self._moving, key).bytes())
+            # As it comes: all at once it would be in memory twice, the library's and ours.
+            content = BytesIO()
+            for part in obstore.get(self._moving, key).stream(min_chunk_size=SMALL_BYTES):
+                content.write(part)
+            return content.getvalue()
         # A range that reaches behind the end is an error to some stores, and to others it is cut off.
         size = obstore.head(self._quick, key)["size"]
         end = size if end is None else min(end, size)
@@ -238,16 +243,18 @@ class ObjectStoreRegion:
         return f"{self.name}: {in_a_line(error, self._secrets)}"
 
 
-def open_region(name: str, to: str, options: Mapping[str, str], lock: Lock = "none") -> Region:
+def open_region(
+    name: str, to: str, options: Mapping[str, str], lock: Lock = "none", *, begun: Path | None = None
+) -> Region:
     """The store at `to` (file, s3, az, azure, gs) as the region `name`. Raises RegionRefused.
 
-    Talks to nobody yet; a folder is made when it is not there and can be made.
+    Talks to nobody yet. `begun`: what remembers that a folder's store was begun.
     """
     address = urlsplit(to)
     if lock != "none" and address.scheme != "s3":
         raise RegionRefused(f"{name}: only S3 has Object Lock", hint="leave `lock` out")
     if address.scheme == "file":
-        return _folder(name, unquote(address.path), options)
+        return _folder(name, unquote(address.path), options, begun)
     config = {key: value for key, value in options.items() if key not in _CLIENT}
     if lock != "none":
         # S3 takes an object that may be locked only with its checksum.
@@ -263,13 +270,10 @@ def open_region(name: str, to: str, options: Mapping[str, str], lock: Lock = "no
     return ObjectStoreRegion(name, quick, moving, list(config.values()), locks)
 
 
-def _folder(name: str, path: str, options: Mapping[str, str]) -> FolderRegion:
+def _folder(name: str, path: str, options: Mapping[str, str], begun: Path | None) -> FolderRegion:
     if options:
         raise RegionRefused(f"{name}: a folder takes no options", hint=f"leave out: {', '.join(options)}")
-    # One that cannot be made is away, when it is asked: the other regions go on.
-    with suppress(OSError):
-        Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
-    return FolderRegion(name, Path(path))
+    return FolderRegion(name, Path(path), begun)
 
 
 def _opened(name: str, to: str, config: Mapping[str, str], client: Mapping[str, Any]) -> "ObjectStore":

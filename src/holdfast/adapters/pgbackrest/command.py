@@ -35,6 +35,7 @@ GRACE = timedelta(seconds=10)
 _PASSED_ON = ("PATH", "HOME", "LD_LIBRARY_PATH", "PGPASSFILE")
 _ERROR = re.compile(r"ERROR: \[(\d{3})\]:? *(.*)")
 _LONGEST_WORD, _LONGEST_WORDS = 500, 65536
+_NOT_FOUND = 1
 
 _Kind = tuple[type[BackupError], str]
 _BUSY = "another pgbackrest works on this stanza: wait for it, or see `pgbackrest info`"
@@ -91,11 +92,27 @@ class Command:
 
     def run(self, name: str, *options: str, patience: timedelta) -> bytes:
         """Run one of its commands; its output. Raises BackupErrors; after `patience` it is ended."""
+        status, output, said = self._ended(name, options, (), patience)
+        if status != 0:
+            raise translated(name, status, said)
+        return output
+
+    def found(self, name: str, *options: str, arguments: Sequence[str], patience: timedelta) -> bool:
+        """Run one that gets something; False when there is no such thing. Raises as `run`."""
+        status, _, said = self._ended(name, options, arguments, patience)
+        if status not in (0, _NOT_FOUND):
+            raise translated(name, status, said)
+        return status == 0
+
+    def _ended(
+        self, name: str, options: Sequence[str], arguments: Sequence[str], patience: timedelta
+    ) -> tuple[int, bytes, str]:
+        """Run it to its end: its exit status, its output, and its last words."""
         command = [*self._as_owner(), self._found(), f"--stanza={self.stanza}", *self._configured(), *options]
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as trouble:
             try:
                 process = subprocess.Popen(
-                    [*command, "--log-level-console=off", "--log-level-stderr=error", name],
+                    [*command, "--log-level-console=off", "--log-level-stderr=error", name, *arguments],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=trouble,
@@ -108,11 +125,9 @@ class Command:
             told, said = output.tell(), trouble.tell()
             output.seek(0)
             trouble.seek(max(0, said - _LONGEST_WORDS))
-            if status != 0:
-                raise translated(name, status, trouble.read().decode(errors="replace"))
-            if told > LONGEST_INFO:
+            if status == 0 and told > LONGEST_INFO:
                 raise Damaged(f"pgbackrest {name} told {told} bytes; that is no answer")
-            return output.read()
+            return status, output.read(LONGEST_INFO), trouble.read().decode(errors="replace")
 
     def own(self, folder: Path) -> None:
         """Hand a folder of ours to whom pgBackRest runs as."""

@@ -1,6 +1,7 @@
 """pgBackRest as an engine: adopts a stanza that an operator has, and drives the program that is installed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
 
@@ -11,17 +12,20 @@ from holdfast.adapters.pgbackrest.info import (
     kept_backups,
     stanza_of,
     state_trouble,
+    wal_of,
     windows_of,
 )
 from holdfast.backup.engines import Depth, Finding, Kept
-from holdfast.backup.errors import BackupError, NotFit, NotRecoverable
-from holdfast.backup.lsn import format_lsn
+from holdfast.backup.errors import BackupError, Damaged, NotFit, NotRecoverable
+from holdfast.backup.lsn import Timeline, format_lsn
 from holdfast.backup.model import RecoveryWindow, Target, TargetKind
 
 TELLING = timedelta(minutes=2)
 """How long a listing or a check may take."""
 WORKING = timedelta(days=3)
 """How long a backup or a restore may take."""
+
+MOST_TIMELINES = 1000
 
 _TYPES = {Depth.FULL: "full", Depth.DIFFERENTIAL: "diff", Depth.INCREMENTAL: "incr"}
 
@@ -38,18 +42,25 @@ class PgBackRest:
     def database(self) -> str:
         return self._database
 
-    def take(self, kind: Depth, *, label: str = "") -> Kept:
-        """Take a backup into its first repository, and let its own retention expire what it must.
+    def take(self, kind: Depth, *, label: str = "", repo: str = "", expire: bool = True) -> Kept:
+        """Take a backup into its first repository, or into the one named `repo` (`repo2`).
 
-        pgBackRest waits for the WAL that the backup needs.
+        `expire`: its own retention lets go of what it must, as is usual behind a backup. pgBackRest waits for
+        the WAL that the backup needs.
         """
         before = {(each.id, each.region) for each in self.backups()}
         options = [f"--type={_TYPES[kind]}", *([f"--annotation={LABEL}={label}"] if label else [])]
+        options += [f"--repo={_number(repo)}"] if repo else []
+        options += [] if expire else ["--no-expire-auto"]
         self._command.run("backup", *options, patience=self._working)
         taken = [each for each in self.backups() if (each.id, each.region) not in before]
         if not taken:
             raise NotRecoverable("pgbackrest says that it took a backup, and lists none", hint="see its log")
         return taken[-1]
+
+    def expire(self) -> None:
+        """Have pgBackRest let go of what its own configuration keeps no more, and nothing else."""
+        self._command.run("expire", patience=self._working)
 
     def backups(self) -> Sequence[Kept]:
         return kept_backups(self._told(), self._database)
@@ -58,15 +69,24 @@ class PgBackRest:
         told = self._told()
         return windows_of(told, kept_backups(told, self._database))
 
-    def restore(self, target: Target, folder: Path) -> Kept:
-        """As the port says. Tablespaces go beside it, in `FOLDER-tablespaces`: never into their place."""
+    def told(self) -> tuple[Sequence[Kept], Sequence[RecoveryWindow]]:
+        """Backups and windows of one look: what one names is in the other."""
+        told = self._told()
+        kept = kept_backups(told, self._database)
+        return kept, windows_of(told, kept)
+
+    def restore(self, target: Target, folder: Path, *, repo: str = "") -> Kept:
+        """As the port says, from the repository `repo` alone when one is named.
+
+        Tablespaces go beside it, in `FOLDER-tablespaces`: never into their place.
+        """
         _require_empty(folder)
-        backup = begins_with(self.backups(), target)
+        backup = begins_with([each for each in self.backups() if repo in ("", each.region)], target)
         options = [
             f"--pg1-path={folder}",
             f"--tablespace-map-all={folder}-tablespaces",
             f"--set={backup.id}",
-            f"--repo={backup.region.removeprefix('repo')}",
+            f"--repo={_number(backup.region)}",
             "--archive-mode=off",
             *recovery_options(target),
         ]
@@ -74,6 +94,37 @@ class PgBackRest:
         self._command.own(folder)
         self._command.run("restore", *options, patience=self._working)
         return backup
+
+    def bring_wal(self, backup: Kept, folder: Path, *, to_its_end_only: bool = False) -> int:
+        """Put archived WAL into a restored folder, so that it recovers without asking anybody.
+
+        From where the backup began to the end of the archive, or to the backup's own end; how many segments.
+        Raises NotRecoverable when WAL is missing before that end.
+        """
+        segment, last = wal_of(self._told(), backup)
+        options = [f"--pg1-path={folder}", f"--repo={_number(backup.region)}", "--no-archive-async"]
+
+        def got(name: str) -> bool:
+            place = str(folder / "pg_wal" / name)
+            return self._command.found("archive-get", *options, arguments=[name, place], patience=TELLING)
+
+        if last.timeline > MOST_TIMELINES:
+            raise Damaged(f"pgbackrest tells of timeline {last.timeline}; nobody promotes so often")
+        for timeline in range(2, last.timeline + 1):
+            got(f"{timeline:08X}.history")
+        # Where timelines part, PostgreSQL reads the newer one's.
+        timelines = [Timeline(each) for each in range(last.timeline, segment.timeline - 1, -1)]
+        stop, count = backup.stop_lsn or segment.end, 0
+        while not (to_its_end_only and segment.start >= stop):
+            if not any(got(replace(segment, timeline=each).name) for each in timelines):
+                break
+            count, segment = count + 1, segment.following
+        if segment.start < stop or (segment.number <= last.number and not to_its_end_only):
+            raise NotRecoverable(
+                f"the WAL {segment.name} is not in {backup.region}, and what follows {backup.id} needs it",
+                hint="see `pgbackrest verify`; take a backup, so that what comes now can be restored",
+            )
+        return count
 
     def check(self) -> Sequence[Finding]:
         """Lets the server switch WAL and waits until the segment is in the repository."""
@@ -130,6 +181,10 @@ def recovery_options(target: Target) -> Sequence[str]:
             return ["--type=default", *timeline]
         case _:
             raise NotRecoverable(f"a restore to a {target.kind.value} needs to be told which")
+
+
+def _number(repo: str) -> str:
+    return repo.removeprefix("repo")
 
 
 def _require_empty(folder: Path) -> None:

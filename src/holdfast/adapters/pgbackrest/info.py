@@ -11,7 +11,7 @@ import msgspec
 
 from holdfast.backup.engines import Kept
 from holdfast.backup.errors import BackupError, Damaged, NotRecoverable
-from holdfast.backup.lsn import Lsn, Segment, Timeline, parse_lsn
+from holdfast.backup.lsn import DEFAULT_SEGMENT_BYTES, Lsn, Segment, Timeline, parse_lsn
 from holdfast.backup.model import BackupKind, RecoveryWindow
 
 LONGEST_INFO = 256 * 1024 * 1024
@@ -151,6 +151,29 @@ def windows_of(stanza: Stanza, kept: Sequence[Kept]) -> list[RecoveryWindow]:
     return windows
 
 
+def wal_of(stanza: Stanza, backup: Kept) -> tuple[Segment, Segment]:
+    """The segment that a backup's recovery begins with, and the last one that is archived behind it.
+
+    Raises NotRecoverable when it is not told.
+    """
+    wanted = backup.id, backup.region
+    told = next((each for each in stanza.backup if (each.label, _region(each.database)) == wanted), None)
+    if told is None or told.archive.start is None or backup.start_lsn is None:
+        raise NotRecoverable(f"pgbackrest does not tell where the WAL of {backup.id} begins")
+    # A segment's size is not told: it is the one by which the place has this name.
+    timeline = _segment(told.archive.start).timeline
+    fitting = (Segment.holding(timeline, backup.start_lsn, 2**power) for power in range(20, 31))
+    begins = next((each for each in fitting if each.name == told.archive.start), None)
+    if begins is None:
+        raise Damaged(f"pgbackrest's {backup.id} begins with WAL {told.archive.start!r}, and not there")
+    last = [
+        _segment(each.max, begins.size)
+        for each in stanza.archive
+        if each.max and each.database == told.database
+    ]
+    return begins, max([begins, *last])
+
+
 def _archived_until(stanza: Stanza, region: str, timeline: Timeline) -> Lsn | None:
     ends = [
         segment.end
@@ -195,10 +218,10 @@ def _region(where: Where) -> str:
     return f"repo{where.repo_key}"
 
 
-def _segment(name: str) -> Segment:
+def _segment(name: str, size: int = DEFAULT_SEGMENT_BYTES) -> Segment:
     try:
         # Its size is not told. 16 MiB is nearly always right, and a wrong one is only in what is shown.
-        return Segment.named(name)
+        return Segment.named(name, size)
     except ValueError as error:
         raise Damaged(f"pgbackrest tells of WAL {name[:80]!r}: {error}") from error
 

@@ -35,7 +35,7 @@ def new_servers(binaries: Binaries) -> Callable[[Path], AbstractContextManager[L
         _clear(work)
         try:
             _initialise(work, binaries)
-            running = server.start(work, binaries, recovery=None)
+            running = server.start(work, binaries, recovery=None, is_ours=True)
             try:
                 params = {name: str(text) for name, text in conninfo_to_dict(running.conninfo).items()}
                 yield Client(params, binaries)

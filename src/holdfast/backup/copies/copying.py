@@ -21,7 +21,7 @@ from holdfast.backup.ports import Progress, Region
 from holdfast.backup.records import decoded_backup
 from holdfast.backup.recoverable.chain import chain_of, whole_chains
 from holdfast.backup.recoverable.marks import spread
-from holdfast.backup.retention.retention import expiring
+from holdfast.backup.retention.across import not_worth_copying
 from holdfast.estate.backup import Keep
 
 
@@ -67,8 +67,10 @@ class Copied:
 
 
 def lacking(source: Holdings, target: Holdings, keep: Keep, now: datetime) -> Lacking:
-    """What `target` lacks of what `source` has whole. What `keep`, the target's, would let go is left out."""
-    let_go = expiring(source, keep, now)
+    """What `target` lacks of what `source` has whole. What `keep`, the target's, would let go is left out:
+    judged by what both hold together, lest copying bring back what expiry has just deleted.
+    """
+    let_go = not_worth_copying(source, target, keep, now)
     wal_let_go = set(let_go.wal)
     complete = _complete(target)
     whole = {each.id: each for each in source.backups if each.id in _complete(source)}

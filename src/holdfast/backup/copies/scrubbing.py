@@ -16,10 +16,13 @@ from holdfast.backup import layout
 from holdfast.backup.copies.copying import is_proven
 from holdfast.backup.copies.side_by_side import LIMIT_BYTES, THREADS, side_by_side
 from holdfast.backup.errors import Damaged, RegionError
+from holdfast.backup.logical.held import dump_of, dumps_held
 from holdfast.backup.model import Suspicion
 from holdfast.backup.ports import Listed, Progress, Region, Versioned
 from holdfast.backup.records import decoded, decoded_backup
 from holdfast.backup.recoverable.holdings import holdings_of
+from holdfast.backup.retention.pruning import old_verifications
+from holdfast.backup.verify.verification import Verification, verification_key
 from holdfast.kernel.clock import Clock
 
 _UNITS = 1 << 32
@@ -99,8 +102,10 @@ class Scrubber:
         held = holdings_of(self._region, database, self._clock)
         objects = list(self._objects(database))
         wanted = [each for each in objects if sampled(each.key, share, turn)]
-        harmed = {key: Harm.MISSING for _, keys in held.missing for key in keys}
-        harmed |= dict.fromkeys(held.unreadable, Harm.DAMAGED)
+        dumps = dumps_held(self._region, database, self._clock)
+        harmed = {key: Harm.MISSING for _, keys in (*held.missing, *dumps.missing) for key in keys}
+        harmed |= dict.fromkeys((*held.unreadable, *dumps.unreadable), Harm.DAMAGED)
+        harmed |= self._verifications(database, share, turn)
         read: list[int] = []
 
         def one(each: Listed) -> None:
@@ -126,6 +131,28 @@ class Scrubber:
         found = [*hidden, *found]
         return Scrubbed(self._region.name, held.listed_at, len(objects), len(read), sum(read), tuple(found))
 
+    def _verifications(self, database: str, share: float, turn: int) -> dict[str, Harm]:
+        """What is wrong with the records of verifications: every region has them all. Over years they are
+        many, so a share of them is read.
+        """
+        prefix = layout.verifications_prefix(database)
+        own = {each.key: each for each in self._region.listed(prefix) if each.key.endswith(".json")}
+        harmed: dict[str, Harm] = {}
+        for key in (each for each in own if sampled(each, share, turn)):
+            with suppress(FileNotFoundError):  # it was let go meanwhile
+                try:
+                    if not is_sound(key, self._region.get(key)):
+                        harmed[key] = Harm.DAMAGED
+                except Damaged:
+                    harmed[key] = Harm.DAMAGED
+        everywhere = dict(own)
+        for other in self._others:
+            with suppress(RegionError):
+                everywhere |= {each.key: each for each in other.listed(prefix) if each.key.endswith(".json")}
+        # What is too old to be kept is not brought back.
+        old = set(old_verifications(everywhere.values(), self._clock.now()))
+        return harmed | dict.fromkeys(everywhere.keys() - own.keys() - old, Harm.MISSING)
+
     def _hidden(self, database: str, *, heal: bool) -> list[Harmed]:
         """What somebody deleted, and the store has kept. We let go of objects otherwise, so it was not us."""
         region = self._region
@@ -140,6 +167,7 @@ class Scrubber:
         """Everything whose key tells what it must be."""
         for prefix in (
             layout.backups_prefix(database),
+            layout.logical_prefix(database),
             layout.timelines_prefix(database),
             layout.wal_prefix(database),
         ):
@@ -185,7 +213,9 @@ def is_sound(key: str, content: bytes) -> bool:
     """Whether an object is what it must be: by its key, or, of a record and a mark, by its own digest."""
     try:
         if key.endswith(f"/{layout.RECORD}"):
-            decoded_backup(content, key)
+            (dump_of if "/logical/" in key else decoded_backup)(content, key)
+        elif "/verifications/" in key:
+            return verification_key(decoded(content, Verification, key)) == key
         elif "/marks/" in key:
             decoded(content, Suspicion, key)
         else:

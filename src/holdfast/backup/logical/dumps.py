@@ -8,7 +8,7 @@ custom format (`NAME.dump`), or the roles and tablespaces as SQL (`globals.sql`)
 manifest stand its contents.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -176,26 +176,48 @@ def dump_for(backups: Sequence[Backup], target: Target) -> Backup:
             )
 
 
-def expiring_dumps(backups: Iterable[Backup], keep: Keep, now: datetime) -> tuple[Backup, ...]:
-    """Those that nothing keeps any more, oldest first.
+def expiring_dumps(
+    backups: Iterable[Backup],
+    keep: Keep,
+    now: datetime,
+    *,
+    incomplete: Collection[str] = (),
+    locked: Collection[str] = (),
+    suspect_since: datetime | None = None,
+) -> tuple[Backup, ...]:
+    """Those that nothing keeps any more, oldest first: by the rules of native backups, where they apply.
 
     Kept are all of the window with the one before it, the newest of each of the last days, weeks and months
-    that have one, and the newest `minimum`. The window ends with the newest dump: a clock that runs ahead
-    lets nothing expire. One that says that it is from later stays, and counts for nothing.
+    that have one, the newest `minimum`, what is `locked`, and all from before a suspicion. The window ends
+    with the newest dump: a clock that runs ahead lets nothing expire. One that says that it is from later
+    stays, and counts for nothing; so does one of a kept place that is `incomplete`: it may be healed.
     """
-    told = sorted(backups, key=lambda each: each.id, reverse=True)
-    newest_first = [each for each in told if each.finished_at <= now]
-    kept = {each.id for each in newest_first[: keep.minimum]}
-    edge = min(now, max((each.finished_at for each in newest_first), default=now)) - keep.window
-    kept |= {each.id for each in told if each.finished_at >= edge}
-    kept |= {each.id for each in [one for one in newest_first if one.finished_at < edge][:1]}
-    for count, period in (
-        (keep.daily, lambda at: at.date().isoformat()),
-        (keep.weekly, lambda at: "{}-{}".format(*at.isocalendar()[:2])),
-        (keep.monthly, lambda at: f"{at:%Y-%m}"),
-    ):
-        newest_of: dict[str, str] = {}
+    newest_first = sorted(backups, key=lambda each: (each.finished_at, each.id), reverse=True)
+    told = [each for each in newest_first if each.finished_at <= now]
+    whole = [each for each in told if each.id not in incomplete]
+    if not whole:
+        return ()
+    edge = min(now, whole[0].finished_at) - keep.window
+    kept = {each.id for each in whole[: keep.minimum]}
+    kept |= {each.id for each in newest_first if each.finished_at >= edge or each.id in locked}
+    kept |= {each.id for each in [one for one in whole if one.finished_at < edge][:1]}
+    kept |= _newest_of_periods(whole, keep) | _newest_of_periods(told, keep)
+    if suspect_since is not None:
+        kept |= {each.id for each in newest_first if each.started_at < suspect_since}
+    return tuple(each for each in reversed(newest_first) if each.id not in kept)
+
+
+def _newest_of_periods(newest_first: Sequence[Backup], keep: Keep) -> set[str]:
+    """The ids of the newest of each period, for so many periods that have one. Days in UTC, ISO weeks."""
+    periods: tuple[tuple[int, Callable[[datetime], object]], ...] = (
+        (keep.daily, lambda at: at.date()),
+        (keep.weekly, lambda at: at.isocalendar()[:2]),
+        (keep.monthly, lambda at: (at.year, at.month)),
+    )
+    found: set[str] = set()
+    for count, period_of in periods:
+        newest_of: dict[object, str] = {}
         for each in newest_first:
-            newest_of.setdefault(period(each.finished_at), each.id)
-        kept |= set(list(newest_of.values())[:count])
-    return tuple(each for each in reversed(told) if each.id not in kept)
+            newest_of.setdefault(period_of(each.finished_at), each.id)
+        found |= set(list(newest_of.values())[:count])
+    return found

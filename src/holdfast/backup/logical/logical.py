@@ -7,7 +7,7 @@ engine. A dump that ends in the middle leaves objects that nobody lists as a bac
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -38,10 +38,11 @@ from holdfast.backup.logical.dumps import (
     kept_dumps,
     load_findings,
 )
+from holdfast.backup.logical.held import logical_backups, sweep_dumps
 from holdfast.backup.lsn import FIRST_TIMELINE
 from holdfast.backup.model import Archive, Backup, BackupKind, Member, RecoveryWindow, StoredObject, Target
 from holdfast.backup.ports import Packer, Progress, Region
-from holdfast.backup.records import decoded, encoded
+from holdfast.backup.records import encoded
 from holdfast.backup.recoverable.holdings import raw_object
 from holdfast.backup.take.cutting import ChunkedStream, Cutter
 from holdfast.backup.take.fanout import FanOut
@@ -210,7 +211,8 @@ class LogicalTier:
 
     def sweep(self, *, left_alone: timedelta = LEFT_ALONE) -> int:
         """Clear away what has no record and was not written to for so long; how many objects that was."""
-        return sum(_swept(region, self._database, self._clock.now() - left_alone) for region in self._regions)
+        swept = [sweep_dumps(each, self._database, self._clock, left_alone) for each in self._regions]
+        return sum(len(each.keys) for one in swept for each in one.leftovers)
 
     def _dumped(self, id_: str, label: str, server: Server, cutter: Cutter) -> Backup:
         began = self._clock.monotonic()
@@ -338,32 +340,6 @@ class _Streams:
         )
 
 
-def logical_backups(region: Region, database: str) -> list[Backup]:
-    """The logical backups of one region whose objects are all there, oldest first. Raises RegionError.
-
-    A record that does not decode is none.
-    """
-    sizes = {each.key: each.size for each in region.listed(layout.logical_prefix(database))}
-    found = []
-    for key in sizes:
-        if not key.endswith(f"/{layout.RECORD}"):
-            continue
-        try:
-            backup = decoded(region.get(key), Backup, key)
-        except (FileNotFoundError, Damaged):
-            continue
-        own = key == layout.logical_key(database, backup.id, layout.RECORD)
-        if own and all(sizes.get(each.key) == each.stored_bytes for each in backup.objects):
-            found.append(backup)
-    return sorted(found, key=lambda each: each.id)
-
-
-def expire(region: Region, backup: Backup) -> None:
-    """Let go of one: its record first, so that it is never half there."""
-    region.delete([layout.logical_key(backup.database, backup.id, layout.RECORD)])
-    region.delete([each.key for each in backup.objects])
-
-
 def _finish(region: Region, backup: Backup) -> None:
     prefix = layout.logical_key(backup.database, backup.id)
     there = {each.key: each.size for each in region.listed(prefix)}
@@ -378,19 +354,3 @@ def _finish(region: Region, backup: Backup) -> None:
     except AlreadyThere:
         # The letters of the id are ours alone: an earlier attempt succeeded, and its answer was lost.
         return
-
-
-def _swept(region: Region, database: str, before: datetime) -> int:
-    groups: dict[str, list[tuple[str, datetime]]] = {}
-    for each in region.listed(layout.logical_prefix(database)):
-        backup = each.key.removeprefix(layout.logical_prefix(database)).partition("/")[0]
-        groups.setdefault(backup, []).append((each.key, each.modified_at))
-    count = 0
-    for backup, objects in groups.items():
-        keys = [key for key, _ in objects]
-        finished = layout.logical_key(database, backup, layout.RECORD) in keys
-        if finished or not layout.is_backup_id(backup) or max(at for _, at in objects) > before:
-            continue
-        region.delete(keys)
-        count += len(keys)
-    return count

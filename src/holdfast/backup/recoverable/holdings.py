@@ -36,7 +36,7 @@ def holdings_of(region: Region, database: str, clock: Clock) -> Holdings:
         except Damaged:
             unreadable.append(key)
     missing = [(each.id, gone) for each in backups if (gone := _missing(region, each, sizes))]
-    pieces = tuple(_pieces(region, database))
+    pieces = tuple(_pieces(region, database, unreadable))
     histories = tuple(_histories(region, database, unreadable))
     suspects = tuple(suspicions_of(region, database, unreadable))
     return Holdings(
@@ -95,11 +95,13 @@ def _missing(region: Region, backup: Backup, sizes: Mapping[str, int]) -> tuple[
     return gone(_sizes(region, layout.backup_prefix(backup.database, backup.id)))
 
 
-def _pieces(region: Region, database: str) -> Iterator[WalPiece]:
+def _pieces(region: Region, database: str, unreadable: list[str]) -> Iterator[WalPiece]:
     for each in region.listed(layout.wal_prefix(database)):
         piece = layout.piece_of(each.key, each.size)
         if piece is not None:
             yield piece
+        elif each.key.endswith(layout.FORGED):
+            unreadable.append(each.key)
 
 
 def _histories(region: Region, database: str, unreadable: list[str]) -> Iterator[TimelineHistory]:

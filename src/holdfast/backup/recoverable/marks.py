@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from holdfast.backup.errors import AlreadyThere, BackupError, RegionError
-from holdfast.backup.layout import marks_prefix, record_key
+from holdfast.backup.layout import RECORD, marks_prefix
 from holdfast.backup.model import Backup, Suspicion
 from holdfast.backup.ports import Region
 from holdfast.backup.records import encoded
@@ -140,5 +140,6 @@ def _keys_before(backups: Sequence[Backup], suspicion: Suspicion) -> list[str]:
     keys: dict[str, None] = {}
     for backup in wanted.values():
         keys |= dict.fromkeys(each.key for each in backup.objects)
-        keys[record_key(backup.database, backup.id)] = None
+        # Beside its objects: a dump's is elsewhere than a native backup's.
+        keys[f"{backup.manifest.key.rpartition('/')[0]}/{RECORD}"] = None
     return list(keys)

@@ -140,7 +140,7 @@ def known_of(
         tuple(each for each in held.suspects if each.lifted_at is None),
         sum(each.stored_bytes for each in held.backups) + sum(each.stored_bytes for each in held.wal),
         _expected_newest(held, reaches, pace),
-        _verified(held, verifications),
+        verified_in(held.region, held.listed_at, verifications),
         sampled,
         tuple(damaged),
     )
@@ -195,10 +195,11 @@ def _expected_newest(held: Holdings, reaches: Sequence[Reach], pace: Pace | None
         return None
 
 
-def _verified(held: Holdings, verifications: Iterable[Verification]) -> Verified | None:
+def verified_in(region: str, asked_at: datetime, verifications: Iterable[Verification]) -> Verified | None:
+    """What verifications of a region say, as of a moment; None when there was none."""
     # One from the future, of a clock that was wrong, would stand for the newest until then.
-    told = (each for each in verifications if each.started_at <= held.listed_at + AHEAD)
-    own = sorted((each for each in told if each.region == held.region), key=lambda each: each.id)
+    told = (each for each in verifications if each.started_at <= asked_at + AHEAD)
+    own = sorted((each for each in told if each.region == region), key=lambda each: each.id)
     if not own:
         return None
     newest = own[-1]

@@ -16,9 +16,9 @@ from holdfast.backup.model import StoredObject
 from holdfast.backup.ports import Packer, Region
 
 WORKERS = 4
-STORED_LIMIT = 72 * 1024 * 1024
+STORED_LIMIT = 52 * 1024 * 1024
 """Bytes that are fetched, and not unpacked yet. One object is always let through."""
-RAW_LIMIT = 96 * 1024 * 1024
+RAW_LIMIT = 64 * 1024 * 1024
 """Bytes that are unpacked, and not written yet. One object is always let through."""
 
 
@@ -123,12 +123,14 @@ class Fetcher:
 
     def _one(self, turn: int, wanted: Wanted, stored_left: _Budget, raw_left: _Budget) -> None:
         stored = wanted.stored
-        stored_left.take(turn, stored.stored_bytes)
+        # What is sealed is there twice for a moment: as it was fetched, and opened.
+        fetched_bytes = stored.stored_bytes * (2 if stored.sealed_with else 1)
+        stored_left.take(turn, fetched_bytes)
         packed: bytes | None = self._fetched(stored)
         raw_left.take(turn, stored.raw_bytes)
         raw = self._packer.unpack(packed or b"", stored.sealed_with, stored.raw_bytes)
         packed = None
-        stored_left.give(stored.stored_bytes)
+        stored_left.give(fetched_bytes)
         if len(raw) != stored.raw_bytes:
             raise Damaged(f"{stored.key} holds {len(raw)} bytes, and should hold {stored.raw_bytes}")
         with memoryview(raw) as content:

@@ -42,6 +42,8 @@ class Marker:
     tablespaces: Mapping[str, str] = field(default_factory=dict)
     """oid to the folder it was mapped to; those inside the folder are not named."""
     boot: str = ""
+    part: str = ""
+    """Of one with some of the files alone, their choice's name: it is no copy of the server."""
 
 
 def this_boot() -> str:

@@ -7,7 +7,7 @@ that it has as an increment is put together from the increments, the newest firs
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +53,13 @@ class Assembled:
     @property
     def is_whole(self) -> bool:
         return len(self.sources) == 1
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the result; None while no header of its increments was read."""
+        if self.is_whole:
+            return self.sources[0].size
+        return None if self.overlay is None else self.overlay.length * BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +175,20 @@ class Placer:
                 if self._replacing:
                     _remove(self._place(file.path))
                 os.close(os.open(self._place(file.path), _OPEN, FILE_MODE))
+
+    def hollow(self, files: Iterable[Assembled]) -> None:
+        """Make files that hold zeros, and take no room: as long as their oldest source."""
+        for file in files:
+            _remove(self._place(file.path))
+            descriptor = os.open(self._place(file.path), _OPEN, FILE_MODE)
+            try:
+                os.ftruncate(descriptor, file.sources[-1].size)
+            finally:
+                os.close(descriptor)
+
+    def size(self, path: str) -> int:
+        """How long a file is; -1 when there is none."""
+        return _size(self._place(path))
 
     def place(self, chunk: Chunk, content: memoryview) -> None:
         """Write what is wanted of a chunk."""

@@ -2,22 +2,20 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from holdfast.backup.errors import NotFit
 from holdfast.backup.model import Member, RestorePlan
+from holdfast.backup.restore.chosen import Share
 from holdfast.backup.restore.journal import Marker, Step
+from holdfast.backup.restore.needs import Needs, Offer, differing, missing, sorted_otherwise, unknown
 
 RESERVE_BYTES = 128 * 1024 * 1024
 """What a server needs beside what is restored: its first WAL of its own, and its log."""
 
-FEATURES: Mapping[str, str] = {
-    "icu": "databases and collations that use ICU",
-    "lz4": "WAL and columns that are compressed with lz4",
-    "zstd": "WAL that is compressed with zstd",
-}
-"""What a build of PostgreSQL may lack, and what then cannot be read."""
+MOST_TOLD = 30
+"""Of what programs lack: a record out of a store may name anything."""
 
 _INIT_FORK = re.compile(r"(?:^|/)\d+_init$")
 
@@ -38,11 +36,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What is known of the programs. `lacks` are keys of FEATURES that they were built without."""
+    """What is known of the programs. `minor` is None when they do not tell."""
 
     folder: Path
     major: int
-    lacks: frozenset[str] = frozenset()
+    minor: int | None = None
+    offer: Offer = field(default_factory=Offer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,8 @@ class Way:
     delta: bool = False
     tablespaces: Mapping[str, Path] | None = None
     """oid to folder."""
+    share: Share | None = None
+    """Only these files are fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Preflight:
 
 def inspect(plan: RestorePlan, members: Sequence[Member], place: Place, build: Build, way: Way) -> Preflight:
     """Judge a restore of `plan`, whose newest backup has these members."""
-    needed = needed_bytes(plan)
+    needed = needed_bytes(plan, way.share)
     problems = [
         *_folder(plan, place, way),
         *_space(place, needed),
@@ -82,10 +83,29 @@ def inspect(plan: RestorePlan, members: Sequence[Member], place: Place, build: B
     return Preflight(needed, tuple(problems), tuple(_notes(plan, members, build, way)))
 
 
-def needed_bytes(plan: RestorePlan) -> int:
+def with_needs(judged: Preflight, needs: Needs | None, build: Build, *, anyway: bool = False) -> Preflight:
+    """The same, with what the database needs of the programs; None where that is not known.
+
+    `anyway`: what they lack is noted, and stands in nobody's way.
+    """
+    lacked = list(missing(needs, build.offer, build.folder, build.major)) if needs is not None else []
+    if len(lacked) > MOST_TOLD:
+        lacked[MOST_TOLD:] = [(f"and {len(lacked) - MOST_TOLD} more things are missing", "")]
+    told = [unknown(needs, build.offer, build.folder)]
+    if needs is not None:
+        told += [differing(needs, build.offer), sorted_otherwise(needs, build.offer)]
+    if anyway:
+        told += [text for text, _ in lacked]
+        lacked = []
+    notes = (*judged.notes, *(each for each in told if each))
+    return replace(judged, problems=(*judged.problems, *lacked), notes=notes)
+
+
+def needed_bytes(plan: RestorePlan, share: Share | None = None) -> int:
     """At most so much is written: the full backup, what the increments changed or added, and WAL."""
     wal = {piece.segment: piece.segment.size for piece in plan.wal}
-    return sum(each.raw_bytes for each in plan.chain) + sum(wal.values())
+    files = sum(each.raw_bytes for each in plan.chain) if share is None else share.needed_bytes
+    return files + sum(wal.values())
 
 
 def _folder(plan: RestorePlan, place: Place, way: Way) -> Iterable[tuple[str, str]]:
@@ -106,6 +126,8 @@ def _folder(plan: RestorePlan, place: Place, way: Way) -> Iterable[tuple[str, st
     elif place.marker.chain != tuple(each.id for each in plan.chain):
         newest = place.marker.chain[-1] if place.marker.chain else "nothing"
         yield f"{place.folder} was begun from backup {newest}", "--delta makes it what is wanted now"
+    elif place.marker.part != (way.share.chosen.name if way.share else ""):
+        yield f"{place.folder} was begun with other files of it", "--delta makes it what is wanted now"
     elif place.marker.step is Step.READY:
         yield f"{place.folder} is restored already", "--delta makes it what is wanted now"
 
@@ -150,8 +172,10 @@ def _notes(plan: RestorePlan, members: Sequence[Member], build: Build, way: Way)
     for archive in plan.backup.archives:
         if archive.oid and str(archive.oid) not in (way.tablespaces or {}):
             yield f"tablespace {archive.oid} (was {archive.location}) goes inside the folder"
-    for feature in sorted(build.lacks):
-        yield f"{build.folder} was built without {feature}: it cannot read {FEATURES[feature]}"
+    minor = plan.backup.server_version % 10000
+    if plan.backup.server_version // 10000 == build.major and build.minor is not None and build.minor < minor:
+        release = f"{build.major}.{build.minor}"
+        yield f"{build.folder} is PostgreSQL {release}, older than the server's {build.major}.{minor}"
 
 
 def _size(count: int) -> str:

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import Protocol
 
 from holdfast.backup.errors import NotFit, NotRecoverable, RestoreFailed
 from holdfast.backup.lsn import Lsn, format_lsn
-from holdfast.backup.model import RestorePlan, TargetKind
+from holdfast.backup.model import Member, RestorePlan, TargetKind
 from holdfast.backup.ports import Copy, Packer, Progress, Region
+from holdfast.backup.restore.chosen import Chosen, Share
 from holdfast.backup.restore.fetching import Fetcher
 from holdfast.backup.restore.journal import Marker, Step, advance, read_marker, this_boot, write_marker
 from holdfast.backup.restore.preflight import Build, Place, Preflight, Way, inspect
@@ -114,6 +115,7 @@ class Restorer:
         self._fetcher = Fetcher((region, *others), packer, noted=self._progress.note)
         self._postgres = postgres
         self._clock = clock
+        self._indexes: dict[tuple[str, ...], Sequence[Sequence[Member]]] = {}
 
     def preflight(self, plan: RestorePlan, folder: Path, way: Way = Way()) -> Preflight:  # noqa: B008
         """Look at everything that a restore needs, and change nothing."""
@@ -145,13 +147,25 @@ class Restorer:
             plan.backup.system_id,
             tablespaces={oid: str(place) for oid, place in (way.tablespaces or {}).items()},
             boot=this_boot(),
+            part=way.share.chosen.name if way.share else "",
         )
         over = not place.is_empty and not resuming
         write_marker(folder, marker)
         unpacker.lay_out(plan.wal, plan.histories, resuming=resuming, over=over)
         advance(folder, marker, Step.WRITTEN)
         unpacker.forget()
-        return LaidOut(folder, self._since(began), sum(each.raw_bytes for each in plan.chain))
+        # Those of a large server take their hundred megabytes.
+        self._indexes = {}
+        written = sum(each.raw_bytes for each in plan.chain) if way.share is None else way.share.needed_bytes
+        return LaidOut(folder, self._since(began), written)
+
+    def peek(self, plan: RestorePlan, folder: Path, paths: Callable[[str], bool]) -> None:
+        """Write some files of the plan's chain into `folder`, as they were backed up, and no others."""
+        self._looked(plan, folder).peek(paths)
+
+    def share(self, plan: RestorePlan, chosen: Chosen) -> Share:
+        """What a choice of files takes of the plan's chain."""
+        return self._looked(plan, Path()).share(chosen)
 
     def bring_wal(self, plan: RestorePlan, folder: Path) -> None:
         """Bring the plan's WAL beside what is laid out already. A copy may run on it meanwhile."""
@@ -240,9 +254,22 @@ class Restorer:
             time.sleep(LOOK_EVERY_S)
 
     def _unpacker(self, plan: RestorePlan, folder: Path, way: Way) -> Unpacker:
+        chain = tuple(each.id for each in plan.chain)
         return Unpacker(
-            self._fetcher, plan.chain, folder, tablespaces=way.tablespaces, progress=self._progress
+            self._fetcher,
+            plan.chain,
+            folder,
+            tablespaces=way.tablespaces,
+            progress=self._progress,
+            chosen=way.share.chosen if way.share else None,
+            indexes=self._indexes.get(chain),
         )
+
+    def _looked(self, plan: RestorePlan, folder: Path) -> Unpacker:
+        """One whose indexes are kept until the files are laid out."""
+        unpacker = self._unpacker(plan, folder, Way())
+        self._indexes = {tuple(each.id for each in plan.chain): unpacker.indexes}
+        return unpacker
 
     def _place(self, folder: Path) -> Place:
         folder = folder.absolute()

@@ -14,6 +14,7 @@ from holdfast.backup.lsn import Segment
 from holdfast.backup.model import Backup, BackupKind, Member, StoredObject, TimelineHistory, WalPiece
 from holdfast.backup.ports import Progress
 from holdfast.backup.restore import existing
+from holdfast.backup.restore.chosen import Chosen, Share, complete, share_of, sign_in
 from holdfast.backup.restore.fetching import Fetcher, Wanted
 from holdfast.backup.restore.increments import label_of_whole
 from holdfast.backup.restore.journal import Journal, OpenJournal
@@ -44,7 +45,10 @@ class Silent:
 
 
 class Unpacker:
-    """Lays out `chain`, the full backup first, in `folder`; `tablespaces` lead outside (oid to folder)."""
+    """Lays out `chain`, the full backup first, in `folder`; `tablespaces` lead outside (oid to folder).
+
+    What is not `chosen` is hollow. `indexes` are those of the chain, the newest first, where they are known.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,8 @@ class Unpacker:
         *,
         tablespaces: Mapping[str, Path] | None = None,
         progress: Progress | None = None,
+        chosen: Chosen | None = None,
+        indexes: Sequence[Sequence[Member]] | None = None,
     ) -> None:
         self._fetcher = fetcher
         self._chain = tuple(reversed(chain))
@@ -61,7 +67,8 @@ class Unpacker:
         self._tablespaces = dict(tablespaces or {})
         self._progress = progress or Silent()
         self._journal = Journal(folder)
-        self._indexes: list[Sequence[Member]] | None = None
+        self._chosen = chosen
+        self._indexes = indexes
 
     @property
     def indexes(self) -> Sequence[Sequence[Member]]:
@@ -82,9 +89,9 @@ class Unpacker:
         done = self._journal.read() if resuming else frozenset()
         if not resuming:
             self._journal.clear()
-        files = assembled(self.indexes)
+        files, hollow = self._divided()
         placer = Placer(self._folder, replacing=over)
-        folders = self._folders(files)
+        folders = self._folders([*files, *hollow])
         if over:
             links = {f"pg_tblspc/{oid}": place for oid, place in self._tablespaces.items()}
             existing.remove_others(self._folder, {each.path for each in files}, set(folders), links)
@@ -96,6 +103,7 @@ class Unpacker:
                 if file.is_whole and file.path not in kept:
                     existing.remove(self._folder / file.path)
         placer.make(folders, [each for each in files if each.path not in kept])
+        placer.hollow(hollow)
         chunks = [_without(each, kept) for each in chunks_to_fetch(self._chain, files)]
         last = len(self._chain) - 1
         # Increments are fetched again when resuming: their headers say what the full backup is needed for.
@@ -110,9 +118,28 @@ class Unpacker:
             chunks = [each for each in chunks if each.parts]
         self._run(placer, chunks, bring_wal)
         write_histories(self._folder / WAL, histories)
+        if self._chosen is not None:
+            complete(files, placer.size)
+            for name in filter(None, map(sign_in, folders)):
+                write_private(self._folder / name, b"")
         self._finish()
         self._progress.begin("syncing", None)
         synced([self._folder, *self._tablespaces.values()])
+
+    def peek(self, paths: Callable[[str], bool]) -> None:
+        """Write these files, and nothing else: what is to be known before it is known what is wanted."""
+        files = [each for each in assembled(self.indexes) if paths(each.path)]
+        placer = Placer(self._folder)
+        above = {str(folder) for each in files for folder in PurePosixPath(each.path).parents}
+        placer.make(sorted(above - {"."}), files)
+        chunks = chunks_to_fetch(self._chain, files)
+        wanted = [Wanted(each.stored, partial(placer.place, each)) for each in chunks]
+        self._fetcher.run(wanted, give_up=placer.give_up)
+
+    def share(self, chosen: Chosen) -> Share:
+        """What a choice would take."""
+        files = assembled(self.indexes)
+        return share_of(chosen, files, chunks_to_fetch(self._chain, files))
 
     def forget(self) -> None:
         """The journal is not needed any more: all is there, or a server has changed it."""
@@ -132,6 +159,14 @@ class Unpacker:
     def _count(self, use: Callable[[memoryview], None], content: memoryview) -> None:
         use(content)
         self._progress.advance(len(content))
+
+    def _divided(self) -> tuple[list[Assembled], list[Assembled]]:
+        """The files that are fetched, and those that are hollow."""
+        files = assembled(self.indexes)
+        if self._chosen is None:
+            return files, []
+        takes = self._chosen.takes
+        return [each for each in files if takes(each.path)], [each for each in files if not takes(each.path)]
 
     def _folders(self, files: Sequence[Assembled]) -> list[str]:
         told = {each.path.rstrip("/") for each in self.indexes[0] if each.kind == "folder"}

@@ -4,7 +4,7 @@ Records go first, an increment's before its parent's: what has no record is no b
 and then WAL. What a kill leaves of a backup without a record is swept like any half-finished one.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,9 +29,14 @@ class LetGo:
     locked: tuple[str, ...] = ()
 
 
-def what_expires(region: Region, held: Holdings, keep: Keep, now: datetime) -> Expiry:
-    """What may go from a region now, locked backups left where they are. Raises RegionAway, RegionRefused."""
-    locked: set[str] = set()
+def what_expires(
+    region: Region, held: Holdings, keep: Keep, now: datetime, in_use: Collection[str] = ()
+) -> Expiry:
+    """What may go from a region now, locked backups left where they are, and those that are in use, by id.
+
+    Raises RegionAway, RegionRefused.
+    """
+    locked = set(in_use)
     while True:
         expiry = expiring(held, keep, now, locked)
         more = {each.id for each in expiry.backups if _is_locked(region, each, now)}

@@ -195,7 +195,7 @@ class CommitReader:
         if operation not in (XACT_COMMIT, XACT_COMMIT_PREPARED, XACT_ABORT, XACT_ABORT_PREPARED):
             return None
         try:
-            end = _End(parts_of(span)[1], span.info, self._log.magic)
+            end = TransactionEnd(parts_of(span)[1], span.info, self._log.magic)
         except StructError:
             return None
         xid = end.prepared_xid or span.xid
@@ -220,7 +220,7 @@ class CommitReader:
 _RARER = frozenset((RM_HEAP2, RM_SMGR, RM_DBASE, RM_RELMAP))
 
 
-class _End:
+class TransactionEnd:
     """What the record of a commit or an abort says."""
 
     __slots__ = ("at", "database", "dropped", "prepared_xid", "subxids")

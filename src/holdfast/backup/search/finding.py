@@ -71,7 +71,8 @@ class Asked:
     since: datetime | None = None
     until: datetime | None = None
     tables: tuple[str, ...] = ()
-    steps: int = STEPS
+    steps: int | None = STEPS
+    """At so many commits the check is asked; None: at each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,14 @@ class Finder:
                 )
                 for folder, sees_reads in ((base.copy, True), (follower, False))
             )
-            search = Search(leader_, follower_, lambda: log.commits(end), self._progress, steps=asked.steps)
+            search = Search(
+                leader_,
+                follower_,
+                lambda: log.commits(end),
+                self._progress,
+                self._clock.monotonic,
+                steps=asked.steps,
+            )
             outcome = search.run(began, asked.tables)
         return Finding(
             self._database,

@@ -5,18 +5,28 @@ follower stays at the last step where the answer was still the same. When the an
 goes through that step commit by commit. Both only ever go forward, so that the log is replayed once by each.
 """
 
+import math
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Protocol
 
 from holdfast.backup.errors import NotFit
 from holdfast.backup.lsn import Lsn, format_lsn
 from holdfast.backup.ports import Progress
+from holdfast.backup.recoverable.lines import ENDLESS
 from holdfast.backup.search.commits import Commit
 from holdfast.backup.search.statements import Relations, TableChange, Watch, kind_of, relevant, rows_of
 
 STEPS = 200
+TRIES, TRIED_FOR_S = 20, 1.0
+"""So often, or for so long, the check is tried to know how long it takes."""
+MOVING_ON_S = 0.002
+"""What it takes to replay one commit and see it, beside the check."""
 ASKING = "asking"
 """The phase of which progress is told in commits."""
 
@@ -115,7 +125,7 @@ class Flip:
 class Outcome:
     """What a search found. `flips` are all that were found, in their order.
 
-    Two that lie between the same two steps, and undo each other, are not seen.
+    Two that lie between the same two steps, and undo each other, are not seen: among `passed_over`.
     """
 
     began: Lsn
@@ -128,6 +138,8 @@ class Outcome:
     """Commits that could change the answer."""
     asked: int
     """How often the check ran."""
+    passed_over: int = 0
+    """Candidates that nobody asked at: between two steps with the same answer, or while it was blocked."""
 
     @property
     def turn(self) -> Flip | None:
@@ -144,16 +156,22 @@ class Search:
         follower: Standby,
         commits: Callable[[], Iterable[Commit]],
         progress: Progress,
+        monotonic: Callable[[], float],
         *,
-        steps: int = STEPS,
+        steps: int | None = STEPS,
     ) -> None:
-        """`commits` reads the log anew each time: from before the beginning up to the end of the stretch."""
+        """`commits` reads the log anew each time: from before the beginning up to the end of the stretch.
+
+        `steps` None: each candidate is a step, and nothing is passed over.
+        """
         self._leader = leader
         self._follower = follower
         self._commits = commits
         self._progress = progress
-        self._steps = max(1, steps)
+        self._monotonic = monotonic
+        self._steps = None if steps is None else max(1, steps)
         self._asked = 0
+        self._passed_over = 0
         self._flips: list[Flip] = []
 
     def run(self, began: Lsn, names: Sequence[str] = ()) -> Outcome:
@@ -166,20 +184,21 @@ class Search:
         watch = self._leader.watch(reads)
         candidates = relevant(self._commits(), watch, began)
         counted = len(candidates)
-        self._progress.note(f"{counted} commits may change the answer")
+        self._progress.note(f"{counted} commits may change the answer{self._expected(counted)}")
         self._progress.begin(ASKING, counted)
         known: tuple[Commit, Answer] | None = None
         agreed, answer = began, first
-        waiting = even_steps(candidates, self._steps)
+        waiting = deque(even_steps(candidates, self._steps))
         while waiting:
-            commit = waiting.pop(0)
+            commit = waiting.popleft()
             self._leader.reach(commit.end)
             said = self._ask(self._leader)
             if said.verdict is Verdict.BLOCKED:
                 continue
-            within = [each for each in candidates if agreed < each.end <= commit.end]
+            within = _between(candidates, agreed, commit.end)
             if said.verdict is answer.verdict:
                 self._follower.release(commit.end)
+                self._passed_over += len(within) - 1
             elif self._closely(agreed, known, answer, within) is not said.verdict:
                 raise NotFit(
                     f"the check does not say the same twice at {format_lsn(commit.end)}",
@@ -192,8 +211,27 @@ class Search:
                 # The check reads what it did not read before: from here on more commits count.
                 reads |= now
                 candidates = relevant(self._commits(), self._leader.watch(reads), agreed)
-                waiting = even_steps(candidates, max(1, len(waiting)))
-        return Outcome(began, first, answer, tuple(self._flips), counted, self._asked)
+                waiting = deque(even_steps(candidates, self._steps and max(1, len(waiting))))
+        # At the last ones nobody could ask.
+        self._passed_over += len(_between(candidates, agreed, ENDLESS))
+        return Outcome(began, first, answer, tuple(self._flips), counted, self._asked, self._passed_over)
+
+    def _expected(self, count: int) -> str:
+        """How long it takes to ask at each of them, by how long the check takes now; else nothing."""
+        if self._steps is not None:
+            return ""
+        # The quickest of some: the first ones find nothing in memory, and others may keep the machine busy.
+        took_s, spent_s, tried = math.inf, 0.0, 0
+        while tried < TRIES and spent_s < TRIED_FOR_S:
+            this_s = self._took_s()
+            took_s, spent_s, tried = min(took_s, this_s), spent_s + this_s, tried + 1
+        about = timedelta(seconds=max(1, round(count * (took_s + MOVING_ON_S))))
+        return f"; it is asked at each, which takes about {about} (h:mm:ss), more if the check slows down"
+
+    def _took_s(self) -> float:
+        began = self._monotonic()
+        self._ask(self._leader)
+        return self._monotonic() - began
 
     def _closely(
         self, agreed: Lsn, before: tuple[Commit, Answer] | None, answer: Answer, within: Sequence[Commit]
@@ -227,8 +265,14 @@ class Search:
         return standby.check()
 
 
-def even_steps(candidates: Sequence[Commit], steps: int) -> list[Commit]:
-    """At most so many of the candidates, evenly, and the last one always."""
+def _between(candidates: Sequence[Commit], after: Lsn, until: Lsn) -> Sequence[Commit]:
+    """Those that end behind `after`, up to `until`. They are sorted by their end, as the log is."""
+    first = bisect_right(candidates, after, key=attrgetter("end"))
+    return candidates[first : bisect_right(candidates, until, first, key=attrgetter("end"))]
+
+
+def even_steps(candidates: Sequence[Commit], steps: int | None) -> list[Commit]:
+    """At most so many of the candidates, evenly, and the last one always. None: all of them."""
     count = len(candidates)
-    steps = min(steps, count)
+    steps = count if steps is None else min(steps, count)
     return [candidates[(number + 1) * count // steps - 1] for number in range(steps)]

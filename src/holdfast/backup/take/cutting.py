@@ -5,6 +5,7 @@ One thread writes. Packing and digesting let go of the interpreter's lock, so th
 
 import hashlib
 import queue
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
@@ -109,7 +110,9 @@ class ChunkedStream:
         self._buffer: bytearray | None = None
         self._view = memoryview(b"")
         self._filled = 0
-        self._chunks: list[Future[StoredObject]] = []
+        self._cut_so_far = 0
+        self._packing: deque[Future[StoredObject]] = deque()
+        self._packed: list[StoredObject] = []
 
     def write(self, piece: bytes | memoryview) -> None:
         """Take the piece's bytes. May wait until there is room."""
@@ -125,7 +128,10 @@ class ChunkedStream:
     def finish(self) -> tuple[StoredObject, ...]:
         """The chunks, once all are packed. They may still travel."""
         self._cut()
-        return tuple(chunk.result() for chunk in self._chunks)
+        self._view = memoryview(b"")
+        self._packed.extend(chunk.result() for chunk in self._packing)
+        self._packing.clear()
+        return tuple(self._packed)
 
     def _write_over(self, piece: memoryview) -> None:
         """Where a chunk begins or ends in the piece."""
@@ -144,9 +150,12 @@ class ChunkedStream:
     def _cut(self) -> None:
         if self._buffer is None:
             return
-        number = len(self._chunks)
-        key_of = self._key_of
-        self._chunks.append(
+        number, key_of = self._cut_so_far, self._key_of
+        self._cut_so_far += 1
+        # What waits for a thread is several times as large as what it comes to, and there may be a million.
+        while self._packing and self._packing[0].done():
+            self._packed.append(self._packing.popleft().result())
+        self._packing.append(
             self._cutter.pack_chunk(self._buffer, self._filled, lambda sha256: key_of(number, sha256))
         )
         self._buffer, self._filled = None, 0

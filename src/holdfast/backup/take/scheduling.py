@@ -53,10 +53,12 @@ def due(
     system_id: int | None = None,
     rto: timedelta | None = None,
     pace: Pace | None = None,
+    wanted: str = "",
 ) -> Due | None:
     """What is to be taken now, or None when nothing is. `increments`: the server can send them.
 
-    `system_id` is that of the cluster that runs now, when it is known.
+    `system_id` is that of the cluster that runs now, when it is known. `wanted`: why one is wanted at once,
+    however new the last one is. Who receives WAL knows of a gap before any region tells of it.
     """
     chains = whole_chains(held)
     whole = [each for each in held.backups if each.id in chains]
@@ -71,6 +73,8 @@ def due(
     if newest.started_at > now + SOONEST:
         # The clock was set back. Counted from the future nothing would ever be due.
         return Due(increment.kind, f"{newest.id} is from the future", increment.parent)
+    if wanted:
+        return Due(increment.kind, wanted, increment.parent)
     if now - newest.finished_at < SOONEST:
         return None
     if why := _cut_off(held, newest):

@@ -46,18 +46,17 @@ class Swept:
 
 
 def leftovers_in(
-    listed: Iterable[Listed], database: str, now: datetime, left_alone: timedelta = LEFT_ALONE
+    listed: Iterable[Listed], prefix: str, now: datetime, left_alone: timedelta = LEFT_ALONE
 ) -> Iterator[Leftover]:
     """The backups without a record where nothing was written for so long. Pure.
 
-    `listed` are a region's objects below `backups/`, sorted by key. What is no backup's is left alone.
+    `listed` are a region's objects below `prefix`, sorted by key. What is no backup's is left alone.
     """
-    prefix = layout.backups_prefix(database)
     ours = (each for each in listed if each.key.startswith(prefix))
     for backup, group in groupby(ours, lambda each: each.key.removeprefix(prefix).partition("/")[0]):
         objects = tuple(group)
         keys = tuple(each.key for each in objects)
-        if not layout.is_backup_id(backup) or layout.record_key(database, backup) in keys:
+        if not layout.is_backup_id(backup) or f"{prefix}{backup}/{layout.RECORD}" in keys:
             continue
         written_at = max(each.modified_at for each in objects)
         if now - written_at >= left_alone:
@@ -71,26 +70,28 @@ def sweep(
     *,
     dry_run: bool = False,
     left_alone: timedelta = LEFT_ALONE,
+    prefix: str = "",
 ) -> Swept:
     """Delete a region's leftovers of one database. Safe to repeat, and to do while backups are taken.
 
-    Raises RegionAway, and RegionRefused when nothing can be listed.
+    `prefix`: where they lie, when it is not where native backups do. Raises RegionAway, and RegionRefused
+    when nothing can be listed.
     """
-    listed = region.listed(layout.backups_prefix(database))
-    found = tuple(leftovers_in(listed, database, clock.now(), left_alone))
+    prefix = prefix or layout.backups_prefix(database)
+    found = tuple(leftovers_in(region.listed(prefix), prefix, clock.now(), left_alone))
     if dry_run:
         return Swept(region.name, found, tuple((each.backup, "this is a dry run") for each in found))
-    kept = [(each.backup, why) for each in found if (why := _cleared(region, database, each))]
+    kept = [(each.backup, why) for each in found if (why := _cleared(region, prefix, each))]
     return Swept(region.name, found, tuple(kept))
 
 
-def _cleared(region: Region, database: str, leftover: Leftover) -> str:
+def _cleared(region: Region, prefix: str, leftover: Leftover) -> str:
     """Delete it. Why not, if it is still there."""
-    now_there = list(region.listed(layout.backup_prefix(database, leftover.backup)))
+    now_there = list(region.listed(f"{prefix}{leftover.backup}/"))
     if any(each.modified_at > leftover.written_at for each in now_there):
         return "something was written there just now"
     keys = [each.key for each in now_there]
-    if layout.record_key(database, leftover.backup) in keys:
+    if f"{prefix}{leftover.backup}/{layout.RECORD}" in keys:
         return "it has a record now"
     try:
         for start in range(0, len(keys), _DELETED_AT_ONCE):

@@ -5,9 +5,11 @@ them all; and only then the record, which makes it a backup. So a taking that en
 ends, leaves objects that nobody lists as a backup, and that sweeping clears away.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain, islice
 
 from holdfast.backup import layout
 from holdfast.backup.errors import AlreadyThere, Damaged, IncrementRefused, SourceAway, SourceRefused
@@ -32,10 +34,13 @@ from holdfast.backup.take.parents import unfit
 from holdfast.backup.take.tarstream import TarStream, is_unlogged
 from holdfast.kernel.clock import Clock
 
-TAKEN_CHUNK_BYTES = 32 * 1024 * 1024
-"""Chunks of this size keep taking below 300 MB, also when nothing can be compressed."""
-TRAVELLING_BYTES = 64 * 1024 * 1024
-"""What was packed and is not in all regions yet. More where several regions may hang."""
+TAKEN_CHUNK_BYTES = 16 * 1024 * 1024
+"""Chunks of this size keep a process that also receives WAL below 300 MB, when nothing can be compressed."""
+LARGEST_CHUNK_BYTES = 64 * 1024 * 1024
+"""For databases with so many chunks that the record, which names them all, would weigh more than they do."""
+TRAVELLING_BYTES = 56 * 1024 * 1024
+"""What is being packed, and what was packed and is not in all regions yet: two threads that pack what does
+not compress, and one chunk on its way. More where several regions may hang."""
 LONGEST_MANIFEST = 512 * 1024 * 1024
 LONGEST_LABEL = 200
 _PROGRESS_EVERY = 4 * 1024 * 1024
@@ -118,12 +123,11 @@ class Taker:
         started_at = identity.at or self._clock.now()
         id_ = layout.backup_id(started_at)
         with (
-            self._fan_out() as fan,
-            Cutter(self._packer, fan, self._chunk_bytes) as cutter,
             self._source.base_backup(label=f"holdfast {id_}", parent_manifest=parent_manifest) as events,
+            self._cutter(first := list(islice(events, 1))) as (fan, cutter),
         ):
             passing = _Passing(database, id_, cutter, self._progress)
-            passing.follow(events)
+            passing.follow(chain(first, events))
             backup = passing.backup(
                 kind=BackupKind.INCREMENTAL if parent is not None else BackupKind.FULL,
                 parent="" if parent is None else parent.id,
@@ -140,20 +144,38 @@ class Taker:
             fan.settle()
             return Taken(backup, fan.complete, fan.behind, passing.unlogged, tuple(passing.notes()))
 
-    def _fan_out(self) -> FanOut:
+    @contextmanager
+    def _cutter(self, first: Sequence[BackupEvent]) -> Iterator[tuple[FanOut, Cutter]]:
+        """What cuts and hands out, as fits the database's size, which the first event tells."""
+        chunk_bytes = self._chunk_bytes
+        for event in first:
+            if isinstance(event, BackupBegins):
+                chunk_bytes = chunk_bytes_for(event.estimated_bytes or 0, least=chunk_bytes)
         count = len(self._regions)
         workers = 2 if count <= 2 else 1
         # All but one may hang, each with what its workers have in hand. That one must still have room then,
         # for a chunk that grew a little.
-        least = (workers * (count - 1) + 1) * (self._chunk_bytes + self._chunk_bytes // 16 + 4096)
-        return FanOut(
-            self._regions,
-            self._clock,
-            limit_bytes=max(TRAVELLING_BYTES, least),
-            workers=workers,
-            patience_s=self._patience_s,
-            retry_after_s=self._retry_after_s,
-        )
+        least = (workers * (count - 1) + 1) * (chunk_bytes + chunk_bytes // 16 + 4096)
+        with (
+            FanOut(
+                self._regions,
+                self._clock,
+                limit_bytes=max(TRAVELLING_BYTES, least),
+                workers=workers,
+                patience_s=self._patience_s,
+                retry_after_s=self._retry_after_s,
+            ) as fan,
+            Cutter(self._packer, fan, chunk_bytes) as cutter,
+        ):
+            yield fan, cutter
+
+
+def chunk_bytes_for(estimated_bytes: int, least: int = TAKEN_CHUNK_BYTES) -> int:
+    """The size of a database's chunks: the smallest whose record takes at most half of what one may. Pure."""
+    size = least
+    while size < LARGEST_CHUNK_BYTES and estimated_bytes > LONGEST_RECORD // 2 // BYTES_PER_CHUNK * size:
+        size *= 2
+    return size
 
 
 class Silent:

@@ -98,14 +98,11 @@ def rule_of(figure: str) -> Rule:
     return ROWS_RULE if _is_rows(figure) else RULES[figure]
 
 
-def sample_of(backup: Backup, full_bytes: int | None, wal: Mapping[str, float] | None = None) -> Sample:
-    """A backup's own figures. `full_bytes` is the raw size of the full one in its chain, for an increment.
-
-    `wal` has `deletes`, `drops` and `truncates` since the backup before it, where they were counted.
-    """
+def sample_of(backup: Backup, full_bytes: int | None) -> Sample:
+    """A backup's own figures. `full_bytes` is the raw size of the full one in its chain, for an increment."""
     chunks = [chunk for archive in backup.archives for chunk in archive.chunks]
     raw, stored = sum(each.raw_bytes for each in chunks), sum(each.stored_bytes for each in chunks)
-    figures: dict[str, float] = dict(wal or {})
+    figures: dict[str, float] = {}
     if raw:
         figures[f"compression:{backup.kind.value}"] = stored / raw
     if backup.kind is BackupKind.FULL:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from holdfast.backup.ports import Copy
+from holdfast.backup.restore.needs import Needs
 from holdfast.backup.verify import counting, invariants, structures
 from holdfast.backup.verify.counting import Counted
 from holdfast.backup.verify.invariants import Checked, Newest, Outcome
+from holdfast.backup.verify.needs import needs_of
 from holdfast.backup.verify.verification import PagesChecked, Problem, Standing, Subject
 from holdfast.kernel.clock import Clock
 
@@ -34,6 +36,8 @@ class Looked:
     newest: Sequence[Newest] = ()
     counted: Counted = field(default_factory=lambda: Counted((), (), (), None))
     built: structures.Structures = field(default_factory=structures.Structures)
+    needs: Needs | None = None
+    """What it needs of PostgreSQL's programs; None when it did not tell."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -50,7 +54,8 @@ def look(copy: Copy, wanted: Wanted, reached: datetime | None, clock: Clock) -> 
     )
     counted = counting.counted(copy, wanted.database, wanted.count_budget_s, clock.monotonic)
     built = structures.checked(copy, wanted.database, wanted.structure_budget_s, clock.monotonic)
-    return Looked(checked, newest, counted, built)
+    needs = needs_of(copy, wanted.database, clock.monotonic)
+    return Looked(checked, newest, counted, built, needs)
 
 
 def problems_in(looked: Looked, pages: PagesChecked) -> Iterator[Problem]:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-import msgspec
-
 from holdfast.backup.errors import (
     AlreadyThere,
     BackupError,
@@ -25,7 +23,8 @@ from holdfast.backup.layout import verifications_prefix
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import Target
 from holdfast.backup.ports import Region
-from holdfast.backup.records import decoded
+from holdfast.backup.records import decoded, encoded
+from holdfast.backup.restore.needs import Needs
 from holdfast.backup.verify.counting import TableRows
 from holdfast.backup.verify.damage import ROWS, Sample
 from holdfast.backup.verify.invariants import Checked, Newest
@@ -34,6 +33,8 @@ from holdfast.backup.verify.wal_counts import WalCounts
 from holdfast.kernel.journal import JournalEntry
 
 ACTOR = "verification"
+AFTERWARDS = ("checks", "pages", "counting")
+"""Phases that are no part of a restore."""
 
 
 class Standing(StrEnum):
@@ -147,14 +148,16 @@ class Verification:
     tables: tuple[TableRows, ...] = ()
     unlogged: tuple[str, ...] = ()
     """Tables that a restore brings back empty."""
-    wal: WalCounts | None = None
-    """What was deleted since the newest point that was verified before; None when that is not known."""
+    wal: tuple[WalCounts, ...] = ()
+    """What was deleted from backup to backup, and since the newest one; empty when that is not known."""
+    needs: Needs | None = None
+    """What it needs of PostgreSQL's programs; None when it did not get that far."""
     format: int = 1
 
     @property
     def ready_s(self) -> float:
         """Seconds from the beginning to the first answer: what a restore takes."""
-        return sum(each.took_s for each in self.phases if each.name not in ("checks", "pages"))
+        return sum(each.took_s for each in self.phases if each.name not in AFTERWARDS)
 
 
 def problem_of(error: BackupError | OSError) -> Problem:
@@ -186,7 +189,7 @@ def verification_key(verification: Verification) -> str:
 
 
 def encoded_verification(verification: Verification) -> bytes:
-    return msgspec.json.encode(verification, order="deterministic")
+    return encoded(verification)
 
 
 def keep(regions: Iterable[Region], verification: Verification) -> dict[str, str]:
@@ -224,8 +227,6 @@ def sample_of(verification: Verification) -> Sample | None:
     figures = {f"{ROWS}{each.name}": float(each.rows) for each in verification.tables}
     if verification.size_bytes is not None:
         figures["size"] = float(verification.size_bytes)
-    if verification.wal is not None:
-        figures |= verification.wal.figures
     return Sample(verification.reached_at, figures, verification.id)
 
 

@@ -15,35 +15,30 @@ from typing import Protocol
 
 from holdfast.backup.errors import BackupError, NotFit, RegionError, RestoreFailed
 from holdfast.backup.lsn import Lsn, Timeline
-from holdfast.backup.model import Holdings, RestorePlan, Suspicion, TargetKind
+from holdfast.backup.model import Holdings, RestorePlan, TargetKind
 from holdfast.backup.ports import Packer, Progress, Region
 from holdfast.backup.recoverable import marks
 from holdfast.backup.recoverable.chain import plan_for
 from holdfast.backup.recoverable.holdings import holdings_of
-from holdfast.backup.recoverable.lines import line_of
+from holdfast.backup.restore.fetching import Fetcher
 from holdfast.backup.restore.journal import Step, read_marker, this_boot
 from holdfast.backup.restore.preflight import Way
 from holdfast.backup.restore.restoring import Postgres, Restorer, RunningCopy
 from holdfast.backup.restore.unpacking import WAL, Silent
 from holdfast.backup.verify import verification as records
-from holdfast.backup.verify.counting import fallen
-from holdfast.backup.verify.damage import Standing as Damage
+from holdfast.backup.verify import wal_counting
 from holdfast.backup.verify.looking import Looked, Wanted, look, problems_in
+from holdfast.backup.verify.marking import MAY_BE_LOCAL, marked
 from holdfast.backup.verify.metering import Metered, PhaseTimes
-from holdfast.backup.verify.verification import How, PagesChecked, Problem, Standing, Subject, Verification
+from holdfast.backup.verify.verification import How, PagesChecked, Problem, Verification
 from holdfast.backup.verify.verified_points import Point, Which
-from holdfast.backup.verify.wal_counts import MOST_READ, WalCounts, counts_of
+from holdfast.backup.verify.wal_counts import WalCounts
 from holdfast.backup.verify.warm import Afresh, Roll, WarmBase, WarmState, footing
 from holdfast.backup.verify.watching import Told, Watch, new_id
-from holdfast.backup.wal.wal_folder import WalFolder
 from holdfast.kernel.clock import Clock
 
 ONCE, KEPT = "once", "kept"
 """Copies of older points: those that go when they were looked at, and those that a person wants to keep."""
-MAY_BE_LOCAL = (Subject.PAGES, Subject.TABLE, Subject.STRUCTURE)
-"""Failures that a bad disk under a warm copy brings about, too."""
-MAKES_SUSPECT = (*MAY_BE_LOCAL, Subject.INVARIANT)
-"""When the newest point has such a failure, what was written since the last good one may be damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +76,8 @@ class _Run:
     plan: RestorePlan | None = None
     holdings: Holdings | None = None
     earlier: list[Verification] = field(default_factory=list)
-    """Of the newest points before, those that reached one."""
-    wal: WalCounts | None = None
+    """Of the newest points before."""
+    wal: tuple[WalCounts, ...] = ()
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     reached: tuple[Lsn | None, datetime | None] = (None, None)
@@ -117,6 +112,7 @@ class Verifier:
         self._told = told
         self._times = PhaseTimes(progress or Silent(), clock)
         self._restorer = Restorer(self._region, packer, machine.postgres, clock, self._times)
+        self._fetcher = Fetcher((self._region,), packer)
         self._watch = Watch(database, regions, clock, told)
 
     @property
@@ -150,7 +146,9 @@ class Verifier:
             finally:
                 if not stays:
                     shutil.rmtree(base.folder, ignore_errors=True)
-        record = self._marked(run, self._recorded(run))
+        record = self._recorded(run)
+        if run.point.which is Which.NEWEST and run.holdings is not None:
+            record = marked(self._watch, self._clock, run.holdings, run.earlier, record)
         with suppress(RegionError):
             # A region that was away when something was marked, or lifted, learns it now.
             marks.spread(self._regions, self._database)
@@ -174,7 +172,7 @@ class Verifier:
         run.earlier = [
             each
             for each in records.verifications_in(self._region, self._database)
-            if each.which is Which.NEWEST and each.reached_at is not None
+            if each.which is Which.NEWEST
         ]
         self._machine.end_leftover(base.copy)
         state = None if fresh else base.state()
@@ -246,24 +244,24 @@ class Verifier:
             base.remove()
             raise
 
-    def _counted(self, run: _Run, plan: RestorePlan, base: WarmBase) -> WalCounts | None:
-        """What was deleted since the newest point that was verified before. Segments go while it replays."""
-        if run.point.which is not Which.NEWEST or not run.earlier:
-            return None
-        last = run.earlier[-1]
-        since, line = last.reached_lsn, line_of(plan.timeline, plan.histories)
-        stretch = None if last.timeline is None else line.stretch_of(last.timeline)
-        if since is None or stretch is None:
-            return None
-        end = max((each.end_lsn for each in plan.wal), default=since)
-        there = min((each.start_lsn for each in plan.wal), default=since)
-        if not max(there, stretch.start) <= since <= stretch.end or end - since > MOST_READ:
-            return None
-        size = plan.backup.segment_bytes
-        return counts_of(WalFolder(base.copy / WAL, size).along(line, since, end), since, size)
+    def _count(self, run: _Run, plan: RestorePlan, base: WarmBase) -> None:
+        """Count what was deleted, while the segments are there: they go while it replays."""
+        if run.point.which is not Which.NEWEST or run.holdings is None or run.wal:
+            return
+        self._times.begin("counting", None)
+        try:
+            counted = wal_counting.counted(
+                run.holdings, plan, base.copy, self._fetcher, run.earlier, self._times.advance
+            )
+        except BackupError as error:
+            # What is wrong with older WAL is no fault of this copy.
+            run.remarks.append(f"deletes were not counted: {error}")
+            return
+        run.wal = counted.counts
+        run.remarks += [counted.remark] if counted.remark else []
 
     def _started(self, run: _Run, plan: RestorePlan, base: WarmBase) -> RunningCopy:
-        run.wal = self._counted(run, plan, base)
+        self._count(run, plan, base)
         # Until it answers; the restorer begins `replaying` then.
         self._times.begin("first answer", None)
         copy = self._restorer.recover(plan, base.copy)
@@ -334,50 +332,7 @@ class Verifier:
             looked.counted.tables,
             looked.counted.unlogged,
             run.wal,
-        )
-
-    def _marked(self, run: _Run, record: Verification) -> Verification:
-        """Beside the verifications before it: what has fallen or jumped, and the marks that follow."""
-        if record.which is not Which.NEWEST or run.holdings is None:
-            return record
-        try:
-            good = records.last_passed(run.earlier)
-            remarks = list(record.remarks)
-            if good is not None and record.tables:
-                remarks += fallen(good.tables, record.tables)
-            problems = [*record.problems, *self._jumped(run.holdings, run.earlier, record)]
-            self._suspect(run.holdings, good, problems)
-        except BackupError as error:
-            return replace(record, remarks=(*record.remarks, f"marks could not be kept: {error}"))
-        standing = records.standing_of(problems)
-        return replace(record, remarks=tuple(remarks), problems=tuple(problems), standing=standing)
-
-    def _jumped(
-        self, holdings: Holdings, before: Sequence[Verification], record: Verification
-    ) -> list[Problem]:
-        """Which figures of the newest backup, and of this copy, are not as they always were."""
-        verdicts, _ = self._watch.look(holdings.backups)
-        newest = records.sample_of(record)
-        if newest is not None and record.tables:
-            history = [each for each in map(records.sample_of, before) if each is not None]
-            verdicts = [*verdicts, *self._watch.judge(history, newest, holdings.backups)[0]]
-        hint = "holdfast backup suspect list; when all is as it should be: suspect lift"
-        jumped = [each for each in verdicts if each.standing is Damage.JUMPED]
-        return [Problem(Subject.DAMAGE, each.text, Standing.FAILED, hint) for each in jumped]
-
-    def _suspect(self, holdings: Holdings, good: Verification | None, problems: Sequence[Problem]) -> None:
-        """Mark what was written since the last point that passed, when the data itself is wrong."""
-        wrong = [
-            each for each in problems if each.subject in MAKES_SUSPECT and each.standing is Standing.FAILED
-        ]
-        if not wrong:
-            return
-        since = good.reached_at if good is not None else None
-        if since is None:
-            since = min((each.started_at for each in holdings.backups), default=self._clock.now())
-        reason = "; ".join(each.text for each in wrong[:3])
-        self._watch.suspect(
-            Suspicion(new_id(self._clock), since, self._clock.now(), reason), holdings.backups
+            looked.needs,
         )
 
 

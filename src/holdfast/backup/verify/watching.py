@@ -38,18 +38,11 @@ class Watch:
         self._clock = clock
         self._told = told
 
-    def look(
-        self, backups: Sequence[Backup], wal: Mapping[str, Mapping[str, float]] | None = None
-    ) -> tuple[list[Verdict], Raised | None]:
-        """Judge the newest of these backups beside the others.
-
-        `wal` has, by a backup's id, what was deleted, dropped and truncated since the backup before it, where
-        that was counted. Raises RegionError when no region tells its marks.
+    def look(self, backups: Sequence[Backup]) -> tuple[list[Verdict], Raised | None]:
+        """Judge the newest of these backups beside the others. Raises RegionError when no region tells its
+        marks.
         """
-        samples = [
-            Sample(each.at, {**each.figures, **(wal or {}).get(each.point, {})}, each.point)
-            for each in damage.samples_of(backups)
-        ]
+        samples = damage.samples_of(backups)
         if not samples:
             return [], None
         return self.judge(samples[:-1], samples[-1], backups)
@@ -86,6 +79,10 @@ class Watch:
             facts["not_told"] = {**spread.behind, **unlocked}
         self._told(JournalEntry(suspicion.raised_at, ACTOR, "backup.suspicion_raised", facts))
         return Raised(suspicion, spread.told, spread.behind, locked, unlocked)
+
+    def known(self) -> Sequence[Suspicion]:
+        """Every suspicion that any region knows of. Raises RegionError when none tells."""
+        return marks.suspicions_of(self._regions, self._database)
 
     def lift(self, mark_id: str, who: str) -> Raised:
         """Take a suspicion back, in a person's name. Raises NoSuchMark."""

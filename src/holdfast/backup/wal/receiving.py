@@ -1,8 +1,8 @@
 """WAL of one database: received, spooled, stored in every region, acknowledged. One `Receiver` for each.
 
     server --stream--> spool (fsync) --+--> region EU     a thread each, from the place that the region has
-              ^                        +--> region US
-              +-- acknowledged: see `acknowledging`
+              ^                        +--> region US     (in sync mode while the spool is still flushing)
+              +-- acknowledged: see `acknowledging` and `telling`
 
 1. Nothing is acknowledged as flushed before it is on this machine's disk, or in the regions asked for.
 2. Nothing is dropped: without room receiving stops, the server keeps its WAL, and that is said.
@@ -11,6 +11,7 @@
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from holdfast.backup.errors import BackupError, SourceAway, SpoolFull, WalGone
 from holdfast.backup.lsn import Lsn, Timeline, format_lsn
@@ -26,19 +27,20 @@ from holdfast.backup.ports import (
     WalEvent,
     WalStream,
 )
-from holdfast.backup.wal.acknowledging import Standing, Watchdog, place_of_async, place_of_sync
+from holdfast.backup.wal.acknowledging import Standing
+from holdfast.backup.wal.gathering import Gathering
 from holdfast.backup.wal.heartbeat import Heartbeat
 from holdfast.backup.wal.meeting import Meeting
 from holdfast.backup.wal.pieces import BLOCK_BYTES, Covers, PackedOnce
 from holdfast.backup.wal.reception import ReceiverSettings, ReceiverState, Seen
 from holdfast.backup.wal.spool import Spool
+from holdfast.backup.wal.telling import TELL_EVERY_S, Telling
 from holdfast.backup.wal.uploading import Events, RegionUpload
 from holdfast.backup.wal.wal_gaps import Decision
 from holdfast.kernel.clock import Clock
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Received before it is flushed, when there is more at once."""
-TELL_EVERY_S = 1.0
 ASK_AFTER_S, SILENT_AFTER_S = 20.0, 60.0
 AGAIN_S = (0.2, 1.0, 2.0, 5.0, 15.0)
 
@@ -71,10 +73,13 @@ class Receiver:
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._covers = Covers()
-        self._watchdog = Watchdog(settings.stall_limit_s)
+        self._gathering = Gathering()
+        self._to_disk: tuple[int, float, float] | None = None
+        """How much went onto the disk last, how long that took, and when it was done."""
         self._now = Seen()
         self._meeting = Meeting(database, source, spool, regions, settings.slot, on_event)
-        in_sync = settings.mode is Mode.SYNC and settings.sync_regions > 0
+        self._telling = Telling(database, spool, clock, settings, self._standings, on_event)
+        self._waits_for_regions = settings.mode is Mode.SYNC and settings.sync_regions > 0
         packed = PackedOnce()
         self._uploads = [
             RegionUpload(
@@ -88,7 +93,7 @@ class Receiver:
                 changed=self._changed,
                 stored=self._stored,
                 on_event=on_event,
-                at_once=in_sync,
+                at_once=self._waits_for_regions,
                 partial_every_s=settings.partial_every_s,
             )
             for region in regions
@@ -109,7 +114,7 @@ class Receiver:
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
-        self._wake()
+        self._telling.wake()
         self._thread.join(patience_s)
         self._heartbeat.stop(patience_s)
         for upload in self._uploads:
@@ -117,20 +122,19 @@ class Receiver:
 
     def state(self) -> ReceiverState:
         now, end, flushed = self._now, self._spool.end, self._spool.flushed
-        sync = "off" if self._settings.mode is not Mode.SYNC else "let go" if self._watchdog.let_go else "on"
         return ReceiverState(
             now.connected,
             now.error,
             end[0] if end else None,
             end[1] if end else None,
             flushed[1] if flushed else None,
-            now.acknowledged,
+            self._telling.acknowledged,
             now.server_end,
             now.heard_at,
             self._spool.size,
             self._spool.limit_bytes,
             now.full,
-            sync,
+            self._telling.sync,
             now.backup_wanted,
             tuple(upload.state() for upload in self._uploads),
         )
@@ -144,6 +148,9 @@ class Receiver:
         for upload in self._uploads:
             if upload.region.name == region:
                 upload.caught_up()
+
+    def _standings(self, timeline: Timeline) -> Sequence[Standing]:
+        return [Standing(each.has_on(timeline), each.answers) for each in self._uploads]
 
     def _quiet_since(self) -> float | None:
         return self._now.data_at if self._now.connected else None
@@ -189,17 +196,15 @@ class Receiver:
             try:
                 self._follow(stream)
             finally:
-                self._now.stream = None
+                self._telling.end()
 
     def _begin(self, decision: Decision, slot: Slot, stream: WalStream) -> None:
         now, monotonic = self._now, self._clock.monotonic()
         if decision.timeline != now.timeline:
             self._covers.forget()
-        self._watchdog.forget()
-        now.stream = stream
+        self._telling.begin(stream, decision.timeline, slot.restart or Lsn(0))
         now.connected, now.error, now.said, now.gone = True, "", "", ""
-        now.timeline, now.floor = decision.timeline, slot.restart or Lsn(0)
-        now.acknowledged, now.told, now.told_at = Lsn(0), (Lsn(0), Lsn(0)), monotonic - TELL_EVERY_S
+        now.timeline = decision.timeline
         now.heard = now.data_at = monotonic
         facts = {
             "database": self._database,
@@ -218,8 +223,11 @@ class Receiver:
 
     def _follow(self, stream: WalStream) -> None:
         """Receive until the timeline ends. Raises BackupError, _Stopped."""
+        event: WalEvent | None = None
         while True:
-            event = stream.receive(TELL_EVERY_S)
+            waited = event is not None
+            if event is None:
+                event = stream.receive(TELL_EVERY_S)
             if self._stopping.is_set():
                 raise _Stopped
             monotonic = self._clock.monotonic()
@@ -227,10 +235,10 @@ class Receiver:
                 silent_s = monotonic - self._now.heard
                 if silent_s >= SILENT_AFTER_S:
                     raise SourceAway(f"the server has sent nothing for {silent_s:.0f} s")
-                self._tell(stream, reply_wanted=silent_s >= ASK_AFTER_S)
+                self._telling.tell(reply_wanted=silent_s >= ASK_AFTER_S)
                 continue
-            ends, reply_now = self._take_in(stream, event)
-            self._tell(stream, now=reply_now or ends is not None)
+            ends, reply_now = self._take_in(stream, event, waited=waited)
+            self._telling.tell(now=reply_now or ends is not None)
             if ends is not None:
                 self._on_event(
                     "timeline_ended",
@@ -242,38 +250,61 @@ class Receiver:
                 )
                 self._meeting.keep_history(ends.following)
                 return
+            event = stream.receive(0)
 
-    def _take_in(self, stream: WalStream, event: WalEvent | None) -> tuple[TimelineEnds | None, bool]:
-        """Everything that is there, onto the disk. Whether the timeline ended, and an answer is wanted."""
+    def _take_in(
+        self, stream: WalStream, event: WalEvent | None, *, waited: bool
+    ) -> tuple[TimelineEnds | None, bool]:
+        """Everything that is there, onto the disk. Whether the timeline ended, and an answer is wanted.
+
+        `waited`: it had come before what came last was acknowledged.
+        """
         taken, reply_now = 0, False
         ends: TimelineEnds | None = None
         now = self._now
         before = self._spool.flushed
-        while event is not None:
-            now.heard = self._clock.monotonic()
-            if isinstance(event, TimelineEnds):
-                ends = event
-                break
-            now.heard_at = event.sent_at
-            now.server_end = max(now.server_end, event.server_end)
-            if isinstance(event, WalAlive):
-                reply_now = reply_now or event.reply_wanted
-                self._covers.seen(event.sent_at)
-            else:
-                self._append(stream, event)
-                self._covers.heard(event)
-                taken += len(event.content)
-                now.data_at = now.heard
-                now.failures = 0
-            if taken >= BATCH_BYTES:
-                break
-            event = stream.receive(0)
-        if taken:
-            self._spool.flush()
-            self._flushed(before)
+        try:
+            while event is not None:
+                now.heard = self._clock.monotonic()
+                if isinstance(event, TimelineEnds):
+                    ends = event
+                    break
+                now.heard_at = event.sent_at
+                now.server_end = max(now.server_end, event.server_end)
+                if isinstance(event, WalAlive):
+                    reply_now = reply_now or event.reply_wanted
+                    self._covers.seen(event.sent_at)
+                else:
+                    self._append(event)
+                    self._covers.heard(event)
+                    taken += len(event.content)
+                    now.data_at = now.heard
+                    now.failures = 0
+                if taken >= BATCH_BYTES:
+                    break
+                event = stream.receive(0)
+                if event is None and self._to_disk is not None:
+                    there = self._spool.end if waited else before
+                    length, took_s, at = self._to_disk
+                    self._gathering.done(length, there[1] if there else 0, took_s, at)
+                    self._to_disk = None
+                while event is None and taken and (gathering_s := self._gathering_s()):
+                    # A flush now would keep us from receiving the others: they are on their way back.
+                    event = stream.receive(gathering_s)
+                    if self._stopping.is_set():
+                        break
+        finally:
+            # Also when the stream broke off: what came last may be nowhere else any more.
+            if taken:
+                self._came()
+                began = self._clock.monotonic()
+                self._spool.flush()
+                ended = self._clock.monotonic()
+                self._to_disk = (taken, ended - began, ended)
+                self._flushed(before)
         return ends, reply_now
 
-    def _append(self, stream: WalStream, event: WalData) -> None:
+    def _append(self, event: WalData) -> None:
         """Into the spool, when there is room; until then nothing is received."""
         while True:
             try:
@@ -282,88 +313,56 @@ class Receiver:
                 self._spool.flush()
                 if not self._make_room():
                     self._say_full(str(error))
-                    self._wait_for_room(stream)
+                    self._wait_for_room()
             else:
                 self._say_full("")
                 return
 
-    def _wait_for_room(self, stream: WalStream) -> None:
+    def _wait_for_room(self) -> None:
         with self._changed:
             self._changed.notify_all()
             self._changed.wait(TELL_EVERY_S / 2)
         if self._stopping.is_set():
             raise _Stopped
         # Not to be taken for dead: the server ends a stream that is silent.
-        self._tell(stream)
+        self._telling.tell()
+
+    def _came(self) -> None:
+        """What commits wait for goes into the regions and onto this machine's disk at the same time."""
+        if self._waits_for_regions:
+            with self._changed:
+                self._changed.notify_all()
+
+    def _gathering_s(self) -> float:
+        """How long it is until a region puts what came; 0: it does so now, or commits wait for none."""
+        end = self._spool.end
+        if end is None or self._settings.mode is not Mode.SYNC:
+            return 0.0
+        if not self._waits_for_regions:
+            return self._gathering.wait_s(end[1], self._clock.monotonic())
+        return min(upload.gathers_s(end[1]) for upload in self._uploads)
 
     def _flushed(self, before: tuple[Timeline, Lsn] | None) -> None:
         end = self._spool.flushed
         if end is None:
             return
-        self._watchdog.flushed(end[1], self._clock.monotonic())
+        self._telling.kept_here(end[1])
         # In async mode each region looks by itself every moment; a block that is full goes at once.
-        if before is None or before[1] // BLOCK_BYTES != end[1] // BLOCK_BYTES or self._waits_for_regions:
+        if before is None or before[1] // BLOCK_BYTES != end[1] // BLOCK_BYTES:
             with self._changed:
                 self._changed.notify_all()
-
-    # --- telling the server
-
-    @property
-    def _waits_for_regions(self) -> bool:
-        return self._settings.mode is Mode.SYNC and self._settings.sync_regions > 0
-
-    def _tell(self, stream: WalStream, *, now: bool = False, reply_wanted: bool = False) -> None:
-        """Acknowledge, when there is something to say."""
-        here, end = self._now, self._spool.end
-        if end is None or end[0] != here.timeline:
-            written = flushed = Lsn(0)
-        else:
-            written, flushed = end[1], self._place()
-        monotonic = self._clock.monotonic()
-        due = monotonic - here.told_at >= TELL_EVERY_S
-        if not (now or due or reply_wanted or (self._settings.mode is Mode.SYNC and flushed > here.told[1])):
-            return
-        stream.acknowledge(written, flushed, reply_wanted=reply_wanted)
-        here.told, here.told_at = (written, flushed), monotonic
-        here.acknowledged = flushed
-
-    def _place(self) -> Lsn:
-        """What is acknowledged as flushed: see `acknowledging`. 0 says nothing."""
-        here, flushed = self._now, self._spool.flushed
-        if flushed is None or flushed[0] != here.timeline:
-            return Lsn(0)
-        own = flushed[1]
-        regions = [Standing(each.has_on(here.timeline), each.answers) for each in self._uploads]
-        if self._settings.mode is Mode.SYNC:
-            place = place_of_sync(own, regions, self._settings.sync_regions)
-            self._look_after(place)
-            if self._watchdog.let_go:
-                place = own
-        else:
-            place = place_of_async(own, regions, self._spool.limit_bytes // 4)
-        place = max(place, here.acknowledged)
-        # A slot would follow a lower number back, to WAL that may be gone.
-        return place if place >= here.floor else Lsn(0)
-
-    def _look_after(self, place: Lsn) -> None:
-        if self._watchdog.look(place, self._clock.monotonic()):
-            name = "sync_let_go" if self._watchdog.let_go else "sync_resumed"
-            self._on_event(name, {"database": self._database, "regions": self._settings.sync_regions})
 
     # --- from the regions' threads
 
     def _stored(self) -> None:
         self._release()
         if self._waits_for_regions:
-            self._wake()
+            # SourceAway: the receiving thread finds that out by itself, and it is no fault of the region.
+            with suppress(SourceAway):
+                self._telling.tell()
         if self._now.full:
             with self._changed:
                 self._changed.notify_all()
-
-    def _wake(self) -> None:
-        stream = self._now.stream
-        if stream is not None:
-            stream.wake()
 
     def _release(self) -> None:
         """Let go of what all regions have."""

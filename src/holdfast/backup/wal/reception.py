@@ -1,11 +1,10 @@
 """How a database's WAL is to be received, and how receiving it stands."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import Mode
-from holdfast.backup.ports import WalStream
 from holdfast.backup.wal.uploading import PARTIAL_EVERY_S, RegionState
 
 NONE_YET, NOTHING = Timeline(0), Lsn(0)
@@ -59,10 +58,6 @@ class Seen:
     connected: bool = False
     error: str = ""
     timeline: Timeline = NONE_YET
-    floor: Lsn = NOTHING
-    acknowledged: Lsn = NOTHING
-    told: tuple[Lsn, Lsn] = (NOTHING, NOTHING)
-    told_at: float = 0.0
     server_end: Lsn = NOTHING
     heard_at: datetime | None = None
     heard: float = 0.0
@@ -72,4 +67,3 @@ class Seen:
     backup_wanted: str = ""
     failures: int = 0
     said: str = ""
-    stream: WalStream | None = field(default=None)

@@ -5,7 +5,7 @@
     SPOOL/00000002.history                 PostgreSQL's own
     SPOOL/lock                             held by the process that works here
 
-1. What `flush` returned from is on the disk: the files, and their names in the folder.
+1. What `flush` returned from is on the disk: the files, and their names in the folder. The rest can be read.
 2. A file never has a hole: it begins with the segment's first byte, and its length tells how far it goes. So
    after kill -9 the files themselves are the truth, and nothing beside them has to be kept in step.
 3. Nothing is dropped for want of room: `append` raises SpoolFull, and keeps nothing of what it was given.
@@ -41,10 +41,11 @@ class ServerFile(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A segment in the spool: its bytes [0, flushed) are on the disk."""
+    """A segment in the spool: its bytes [0, flushed) are on the disk, those to `written` on their way."""
 
     segment: Segment
     flushed: int
+    written: int = 0
 
     @property
     def end(self) -> Lsn:
@@ -126,11 +127,9 @@ class Spool:
         """Where the next byte goes; None while there is nothing."""
         with self._turn:
             newest = self._newest()
-            return (
-                None
-                if newest is None
-                else (newest.segment.timeline, Lsn(newest.segment.start + newest.written))
-            )
+            if newest is None:
+                return None
+            return newest.segment.timeline, Lsn(newest.segment.start + newest.written)
 
     @property
     def flushed(self) -> tuple[Timeline, Lsn] | None:
@@ -151,20 +150,23 @@ class Spool:
     def segments(self) -> tuple[Spooled, ...]:
         """What is there, oldest first. All but the last one get no more."""
         with self._turn:
-            return tuple(Spooled(each, self._files[each].flushed) for each in sorted(self._files))
+            files = [self._files[each] for each in sorted(self._files)]
+            return tuple(Spooled(each.segment, each.flushed, each.written) for each in files)
 
     def read(self, segment: Segment, start: int, end: int) -> bytes:
-        """The bytes [start, end) of a segment that are on the disk. KeyError when it was released."""
+        """The bytes [start, end) of a segment. KeyError when it was released, or cut back before that."""
         with self._turn:
             file = self._files[segment]
-            if end > file.flushed:
-                raise ValueError(f"{segment.name} is on the disk up to {file.flushed}, not {end}")
+            if end > file.written:
+                raise KeyError(f"{segment.name} is there up to {file.written}, not {end}")
             descriptor = os.dup(file.descriptor)
         try:
             content = os.pread(descriptor, end - start, start)
         finally:
             os.close(descriptor)
         if len(content) != end - start:
+            if file.written < end:
+                raise KeyError(f"{segment.name} was cut back to {file.written}")
             raise Damaged(f"{segment.name} in {self.folder} was cut short by somebody")
         return content
 

@@ -7,6 +7,7 @@ it had arrived after all, it is there already.
 
 import hashlib
 import threading
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -16,6 +17,7 @@ from holdfast.backup import layout
 from holdfast.backup.errors import AlreadyThere, BackupError, RegionRefused
 from holdfast.backup.lsn import Lsn, Segment, Timeline
 from holdfast.backup.ports import Packer, Region
+from holdfast.backup.wal.gathering import Gathering
 from holdfast.backup.wal.pieces import BLOCK_BYTES, Covers, PackedOnce, PackedPiece, next_piece
 from holdfast.backup.wal.spool import Spool, Spooled
 from holdfast.kernel.clock import Clock
@@ -24,6 +26,8 @@ PARTIAL_EVERY_S = 2.0
 """Between parts of an incomplete segment."""
 SUPERSEDED_AFTER_S = 300.0
 """How long parts stay when their segment is there whole: a restore that listed them may be reading them."""
+DELETED_AT_ONCE, DELETED_EVERY_S = 1000, 1.0
+"""Parts, while there is something to store: commits wait for what this thread does meanwhile."""
 AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 AWAY_AFTER_S = 60.0
 """A region that fails for so long does not answer any more."""
@@ -66,7 +70,10 @@ class RegionUpload:
         at_once: bool,
         partial_every_s: float = PARTIAL_EVERY_S,
     ) -> None:
-        """`at_once`: parts are stored as soon as they are there, since commits wait for them."""
+        """`at_once`: parts are stored as soon as they are there, since commits wait for them.
+
+        They are stored while the spool is still flushing them: commits wait for both, at the same time.
+        """
         self.region = region
         self._database = database
         self._spool = spool
@@ -78,10 +85,13 @@ class RegionUpload:
         self._stored = stored
         self._on_event = on_event
         self._at_once = at_once
+        self._gathering = Gathering()
         self._partial_every_s = partial_every_s
         self._has: dict[Segment, int] = {}
         self._parts: dict[Segment, list[tuple[int, int, str]]] = {}
-        self._superseded: deque[tuple[float, list[str]]] = deque()
+        self._superseded: deque[tuple[float, bytes]] = deque()
+        self._leaving: deque[str] = deque()
+        self._deleted_at = clock.monotonic()
         self._histories: set[Timeline] = set()
         self._unsure: PackedPiece | None = None
         self._partial_at = -partial_every_s
@@ -116,6 +126,10 @@ class RegionUpload:
         place = self._place
         return place[1] if place is not None and place[0] == timeline else Lsn(0)
 
+    def gathers_s(self, end: Lsn) -> float:
+        """How long it still waits for more than came up to there; 0: it would put that now."""
+        return self._gathering.wait_s(end, self._clock.monotonic())
+
     def has_all_of(self, spooled: Spooled) -> bool:
         return self._has.get(spooled.segment, -1) >= spooled.flushed
 
@@ -131,7 +145,7 @@ class RegionUpload:
 
     def state(self) -> RegionState:
         end, since = self._spool.flushed, self._failing_since
-        lag = end[1] - self._place[1] if end and self._place and end[0] == self._place[0] else None
+        lag = max(end[1] - self._place[1], 0) if end and self._place and end[0] == self._place[0] else None
         return RegionState(
             self.region.name,
             self._place,
@@ -171,6 +185,10 @@ class RegionUpload:
                 self._changed.wait(self._until_due())
 
     def _until_due(self) -> float:
+        if self._at_once and (end := self._spool.end) is not None:
+            gathering_s = self._gathering.wait_s(end[1], self._clock.monotonic())
+            if gathering_s:
+                return gathering_s
         left = self._partial_at + self._partial_every_s - self._clock.monotonic()
         return max(left, 0.05) if 0 < left < self._partial_every_s else self._partial_every_s
 
@@ -182,8 +200,11 @@ class RegionUpload:
             return True
         wanted = self._wanted_piece()
         if wanted is None:
-            self._forget_superseded()
-            return False
+            return self._forget_superseded()
+        if self._clock.monotonic() - self._deleted_at >= DELETED_EVERY_S:
+            # What commits wait for goes on, also where nothing can be deleted.
+            with suppress(BackupError):
+                self._forget_superseded()
         segment, span = wanted
         try:
             piece = self._packed.piece(self._database, self._spool, self._packer, segment, span, self._covers)
@@ -210,24 +231,31 @@ class RegionUpload:
                     return segment, (0, 0)
                 self._has[segment], self._parts[segment] = self._listed(segment)
             has = self._has[segment]
-            place = (segment.timeline, Lsn(segment.start + min(has, spooled.flushed)))
-            if has >= spooled.flushed:
+            there = spooled.written if self._at_once else spooled.flushed
+            place = (segment.timeline, Lsn(segment.start + min(has, there)))
+            if has >= there:
                 continue
             self._place = place
             closed = spooled is not segments[-1]
-            return self._due(spooled, has, closed=closed)
+            return self._due(segment, has, there, closed=closed)
         self._place = place
         self._forget_released(segments)
         return None
 
-    def _due(self, spooled: Spooled, has: int, *, closed: bool) -> tuple[Segment, tuple[int, int]] | None:
-        waited = self._clock.monotonic() - self._partial_at
-        due = closed or self._at_once or waited >= self._partial_every_s
-        span = next_piece(has, spooled.flushed, spooled.segment, due=due)
-        return None if span is None else (spooled.segment, span)
+    def _due(
+        self, segment: Segment, has: int, there: int, *, closed: bool
+    ) -> tuple[Segment, tuple[int, int]] | None:
+        now = self._clock.monotonic()
+        if self._at_once:
+            due = closed or not self._gathering.wait_s(segment.start + there, now)
+        else:
+            due = closed or now - self._partial_at >= self._partial_every_s
+        span = next_piece(has, there, segment, due=due)
+        return None if span is None else (segment, span)
 
     def _put(self, piece: PackedPiece) -> None:
         self._unsure = piece
+        began = self._clock.monotonic()
         # AlreadyThere: our own, from a put of which we never heard.
         with suppress(AlreadyThere):
             self.region.put(piece.key, piece.content)
@@ -241,6 +269,10 @@ class RegionUpload:
             self._parts.setdefault(segment, []).append((piece.start, piece.end, piece.key))
         self._has[segment] = max(self._has.get(segment, 0), piece.end)
         self._wanted_piece(ask=False)
+        if self._at_once and (end := self._spool.end) is not None:
+            now = self._clock.monotonic()
+            whole = piece.end - piece.start == min(segment.size, BLOCK_BYTES)
+            self._gathering.done(0 if whole else piece.end - piece.start, end[1], now - began, now)
         self._stored()
 
     def _put_histories(self) -> None:
@@ -272,15 +304,23 @@ class RegionUpload:
         ]
         self._parts[segment] = [each for each in parts if each[2] not in set(inside)]
         if inside:
-            self._superseded.append((self._clock.monotonic(), inside))
+            # Packed: hundreds of thousands of keys may have to wait.
+            self._superseded.append((self._clock.monotonic(), zlib.compress("\n".join(inside).encode(), 1)))
 
-    def _forget_superseded(self) -> None:
-        now = self._clock.monotonic()
-        while self._superseded and now - self._superseded[0][0] >= SUPERSEDED_AFTER_S:
-            _, keys = self._superseded.popleft()
+    def _forget_superseded(self) -> bool:
+        """Delete some of the parts whose time has come. Whether there were any."""
+        now = self._deleted_at = self._clock.monotonic()
+        while not self._leaving and self._superseded and now - self._superseded[0][0] >= SUPERSEDED_AFTER_S:
+            self._leaving.extend(zlib.decompress(self._superseded.popleft()[1]).decode().split("\n"))
+        count = min(len(self._leaving), DELETED_AT_ONCE)
+        if count:
             # RegionRefused: they are locked, and retention lets them go in their time.
             with suppress(RegionRefused):
-                self.region.delete(keys)
+                self.region.delete([self._leaving[each] for each in range(count)])
+            # Not before: those of a region that is away are tried again.
+            for _ in range(count):
+                self._leaving.popleft()
+        return count > 0
 
     def _forget_released(self, segments: Iterable[Spooled]) -> None:
         there = {each.segment for each in segments}

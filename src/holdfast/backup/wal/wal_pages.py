@@ -22,8 +22,10 @@ LONGEST_RECORD = 1020 * 1024 * 1024
 RM_XLOG = 0
 LAST_BUILT_IN, FIRST_CUSTOM = 21, 128
 XLOG_SWITCH = 0x40
+MAGICS = {0xD10D: 14, 0xD110: 15, 0xD113: 16, 0xD116: 17, 0xD118: 18}
+"""How a page of each version begins. Of any other nothing is believed: its records may look otherwise."""
 MAGIC_FAMILY = 0xD100
-"""The high byte of a page's magic; the low one tells the version."""
+"""The high byte of every version's."""
 PAGE_HEADER = Struct("<HHIQI")
 RECORD = Struct("<IIQBBHI")
 _CONTINUES, _LONG, _REPLACES = 0x1, 0x2, 0x8
@@ -168,6 +170,12 @@ class WalReader:
         self._halt = ""
         if magic & 0xFF00 != MAGIC_FAMILY or info > 0xF:
             self._halt = f"no page of the log begins at {format_lsn(lsn)}"
+        elif magic not in MAGICS:
+            oldest, newest = min(MAGICS.values()), max(MAGICS.values())
+            self._halt = (
+                f"the log at {format_lsn(lsn)} is of a version (0x{magic:04X}) that cannot be read:"
+                f" PostgreSQL {oldest} to {newest} can"
+            )
         elif address != lsn:
             self._halt = f"the page at {format_lsn(lsn)} says that it is {format_lsn(address)}"
         elif bool(info & _LONG) != is_first:

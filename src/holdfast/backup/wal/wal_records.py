@@ -15,7 +15,7 @@ from google_crc32c import extend, value
 
 from holdfast.backup.lsn import DEFAULT_SEGMENT_BYTES, Lsn
 from holdfast.backup.wal.wal_pages import (
-    MAGIC_FAMILY,
+    MAGICS,
     PAGE,
     PAGE_HEADER,
     RECORD,
@@ -223,7 +223,7 @@ class _Backwards:
         if at + PAGE_HEADER.size > len(self._content):
             return False
         magic, _, _, address, _ = PAGE_HEADER.unpack_from(self._content, at)
-        return bool(magic & 0xFF00 == MAGIC_FAMILY and address == lsn)
+        return bool(magic in MAGICS and address == lsn)
 
     def _follows(self, previous: int, position: int) -> bool:
         """The record at `previous` ends at `position`, or is not there to be asked."""

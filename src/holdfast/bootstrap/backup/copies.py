@@ -8,6 +8,7 @@ from holdfast.backup.errors import RegionError, RegionRefused
 from holdfast.backup.ports import Region
 from holdfast.backup.recoverable.holdings import holdings_of
 from holdfast.backup.retention.keeping import declared_keep
+from holdfast.bootstrap.backup.engine_commands import copied_by
 from holdfast.bootstrap.backup.memory import give_back
 from holdfast.bootstrap.backup.opening import regions_of
 from holdfast.bootstrap.backup.progress import Reported
@@ -33,14 +34,16 @@ class LocalCopies:
 
     def copy(self, place: Place, request: CopyRequest, report: Report) -> CopyOutcome:
         estate = read_estate(place.config)
-        regions = regions_of(estate, request.database, place.config)
+        regions = regions_of(estate, request.database, place.config, place.data_dir)
         source, target = (_named(each, regions) for each in (request.source, request.target))
         if source is target:
             raise RegionRefused(f"{source.name} lacks nothing that it has itself", hint="name two regions")
         progress = Reported(report)
         progress.note("looking at both regions")
-        held, there = (holdings_of(each, request.database, self._clock) for each in (source, target))
         keep = declared_keep(estate, request.database, target.name)
+        if estate.databases[request.database].engine != "native":
+            return copied_by(estate, request, source, target, keep, self._clock, progress)
+        held, there = (holdings_of(each, request.database, self._clock) for each in (source, target))
         plan = lacking(held, there, keep, self._clock.now())
         done = None if request.dry_run else Copier(source, target, progress).copy(plan)
         return CopyOutcome(
@@ -54,7 +57,7 @@ class LocalCopies:
     def scrub(
         self, place: Place, request: ScrubRequest, report: Report
     ) -> tuple[Sequence[ScrubOutcome], Mapping[str, str]]:
-        regions = regions_of(read_estate(place.config), request.database, place.config)
+        regions = regions_of(read_estate(place.config), request.database, place.config, place.data_dir)
         wanted = regions if request.region is None else [_named(request.region, regions)]
         outcomes: list[ScrubOutcome] = []
         away: dict[str, str] = {}

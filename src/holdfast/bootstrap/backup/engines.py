@@ -11,13 +11,14 @@ from holdfast.adapters.postgres.new_server import new_servers
 from holdfast.backup.engines import Depth, Engine, Kept
 from holdfast.backup.errors import NotFit, NotRecoverable, SourceRefused
 from holdfast.backup.logical.logical import LogicalTier
-from holdfast.backup.ports import Progress
+from holdfast.backup.ports import Progress, Region
 from holdfast.backup.restore.targets import target_named
 from holdfast.backup.take.taking import Silent
 from holdfast.bootstrap.backup.native import NativeEngine
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.sources import params_for, source_for
 from holdfast.bootstrap.estates import read_estate
+from holdfast.estate.backup import Database
 from holdfast.estate.model import Estate
 from holdfast.estate.suggest import did_you_mean
 from holdfast.interfaces.cli.backup import BackupOutcome, BackupRequest, BackupShown, BackupsListed
@@ -26,7 +27,12 @@ from holdfast.kernel.clock import Clock, SystemClock
 
 
 def engine_for(
-    estate: Estate, key: str, config: Path, clock: Clock | None = None, progress: Progress | None = None
+    estate: Estate,
+    key: str,
+    config: Path,
+    clock: Clock | None = None,
+    progress: Progress | None = None,
+    data_dir: Path | None = None,
 ) -> Engine:
     """The engine of a declared database. Talks to nobody yet. Raises SourceRefused, NotFit, SecretError."""
     database = estate.databases.get(key)
@@ -35,14 +41,38 @@ def engine_for(
         raise SourceRefused(f"no database is called {key!r}", hint=hint)
     clock, progress = clock or SystemClock(), progress or Silent()
     if database.engine == "pgbackrest":
-        return PgBackRest(key, Command(database.stanza or key))
+        return pgbackrest_for(database, key)
+    regions = regions_of(estate, key, config, data_dir)
+    if database.engine == "logical":
+        return dumps_for(estate, key, config, regions, clock, progress)
+    packer, source = packer_for(estate, config), source_for(database, config)
+    return NativeEngine(key, source, regions, packer, bin_dir_of(database), clock, progress)
+
+
+def bin_dir_of(database: Database) -> Path | None:
+    """Where PostgreSQL's programs for a database are; None for the packaged ones."""
     declared = database.verification.bin_dir
-    bin_dir = Path(declared) if declared else None
-    regions, packer = regions_of(estate, key, config), packer_for(estate, config)
-    if database.engine == "native":
-        return NativeEngine(key, source_for(database, config), regions, packer, bin_dir, clock, progress)
-    client = Client(params_for(database.connection, config), programs(bin_dir))
-    return LogicalTier(key, client, regions, packer, clock, new_servers(client.binaries), progress)
+    return None if declared is None else Path(declared)
+
+
+def pgbackrest_for(database: Database, key: str) -> PgBackRest:
+    """pgbackrest, for the stanza that a database names."""
+    return PgBackRest(key, Command(database.stanza or key))
+
+
+def dumps_for(
+    estate: Estate,
+    key: str,
+    config: Path,
+    regions: Sequence[Region],
+    clock: Clock,
+    progress: Progress | None = None,
+) -> LogicalTier:
+    """The logical tier over these regions. Raises NotFit, KeyMissing, SecretError."""
+    database = estate.databases[key]
+    client = Client(params_for(database.connection, config), programs(bin_dir_of(database)))
+    new = new_servers(client.binaries)
+    return LogicalTier(key, client, regions, packer_for(estate, config), clock, new, progress)
 
 
 def other_engine(config: Path, key: str, clock: Clock, progress: Progress) -> Engine | None:

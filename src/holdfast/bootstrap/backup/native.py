@@ -70,7 +70,7 @@ class NativeEngine:
         held, plan = self._planned(target)
         region = self._regions[held.region]
         others = [each for each in self._regions.values() if each is not region]
-        programs = Programs(self._bin_dir)
+        programs = Programs(self._bin_dir, is_ours=True)
         restorer = Restorer(region, self._packer, programs, self._clock, self._progress, others=others)
         try:
             restored = restorer.restore(plan, folder)

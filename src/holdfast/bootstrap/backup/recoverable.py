@@ -17,6 +17,8 @@ from holdfast.backup.retention.approvals import NotApproved, RetentionDesk, Stan
 from holdfast.backup.retention.expiry import let_go, what_expires
 from holdfast.backup.retention.keeping import declared_keep
 from holdfast.bootstrap.actors import command_line
+from holdfast.bootstrap.backup.engine_commands import expired_by
+from holdfast.bootstrap.backup.engine_standing import standing_of
 from holdfast.bootstrap.backup.opening import regions_of
 from holdfast.bootstrap.backup.progress import Reported
 from holdfast.bootstrap.backup.taking import declared
@@ -51,22 +53,31 @@ class LocalRecoverable:
     ) -> tuple[datetime, Sequence[RegionPoints]]:
         estate = read_estate(place.config)
         keys = [database] if database is not None else list(estate.databases)
+        native = [key for key in keys if key not in others_of(estate)]
         asked = [
             (key, each)
-            for key in keys
-            for each in regions_of(estate, key, place.config)
+            for key in native
+            for each in regions_of(estate, key, place.config, place.data_dir)
             if region in (None, each.name)
         ]
-        return self._clock.now(), all_points(asked, self._clock, samples=samples)
+        found = list(all_points(asked, self._clock, samples=samples))
+        for key in others_of(estate):
+            if key in keys:
+                told = standing_of(estate, key, place, self._clock)
+                found += [each for each in told if region in (None, each.region)]
+        return self._clock.now(), sorted(found, key=lambda each: keys.index(each.database))
 
     def expire(self, place: Place, database: str, *, dry_run: bool, report: Report) -> Sequence[RegionExpiry]:
         estate = read_estate(place.config)
         declared(estate, database)
         keeps = self._run(self._working(place, Role.BACKUP, lambda pool, _: in_force(pool, estate, database)))
         progress = Reported(report)
+        if database in others_of(estate):
+            regions = regions_of(estate, database, place.config, place.data_dir)
+            return expired_by(estate, database, regions, keeps, self._clock, dry_run=dry_run)
         return [
             expired_in(region, database, keeps[region.name], self._clock, dry_run=dry_run, progress=progress)
-            for region in regions_of(estate, database, place.config)
+            for region in regions_of(estate, database, place.config, place.data_dir)
         ]
 
     def retention(self, place: Place, database: str) -> Sequence[Standing]:
@@ -100,6 +111,11 @@ class LocalRecoverable:
 
         self._run(self._working(place, Role.CONSOLE, approve))
         return self.retention(place, database)
+
+
+def others_of(estate: Estate) -> Sequence[str]:
+    """The databases that the native engine does not keep."""
+    return [key for key, database in estate.databases.items() if database.engine != "native"]
 
 
 def all_points(

@@ -1,58 +1,41 @@
 """The backup's process: a keeper for each database of the estate in force.
 
-Holdfast's own database may be away for days: WAL is received, backups are taken and copies verified all the
-same. Only what was approved is not known then, and so nothing expires.
+Holdfast's own database may be away for days: WAL is received, backups are taken, locked, copied and verified
+all the same. Only what was approved is not known then, and so nothing expires.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 
 from holdfast.adapters.notify.channels import AppriseNotifier
-from holdfast.adapters.postgres.backup import PostgresBackupStatus
 from holdfast.adapters.postgres.changes import PostgresChanges
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.adapters.postgres.journal import PostgresJournal
-from holdfast.backup.model import BackupKind, Holdings
-from holdfast.backup.ports import Region
-from holdfast.backup.recoverable.pace import pace_of
-from holdfast.backup.recoverable.points import RegionPoints, points_of
-from holdfast.backup.take.scheduling import Due, due, shortest_rto
-from holdfast.backup.verify.verification import verifications_in
-from holdfast.backup.wal.receiving import Receiver
-from holdfast.backup.wal.spool import Spool
 from holdfast.bootstrap.alerting import url_of
 from holdfast.bootstrap.backup.alarms import Alarms
+from holdfast.bootstrap.backup.duties import EstateDuties
+from holdfast.bootstrap.backup.engine_keeper import EngineKeeper
+from holdfast.bootstrap.backup.engine_kinds import engine_keeper
 from holdfast.bootstrap.backup.keeper import Keeper
 from holdfast.bootstrap.backup.opening import regions_of
-from holdfast.bootstrap.backup.recoverable import in_force
-from holdfast.bootstrap.backup.taking import LocalBackups
-from holdfast.bootstrap.backup.verifying import LocalVerifications
-from holdfast.bootstrap.backup.wal import pusher_for, receiver_for, spool_for
+from holdfast.bootstrap.backup.turns import Turns
 from holdfast.bootstrap.following import FollowedEstate
 from holdfast.bootstrap.signals import Signals
-from holdfast.estate.backup import Keep
 from holdfast.estate.model import Estate
-from holdfast.interfaces.cli.backup import BackupRequest
-from holdfast.interfaces.cli.ports import Place, Progress
-from holdfast.interfaces.cli.verifying import VerifyRequest
+from holdfast.interfaces.cli.ports import Place
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.journal import JournalEntry
 
 ASKED_WITHIN_S = 15.0
 """A keeper does not wait longer for Holdfast's own database."""
-KEPT_FOR = timedelta(minutes=5)
-"""How long an answer of what is in force is good for."""
-LOOKED_AT = 10
-"""Verifications of each region, to know when the last one was."""
 ACTOR = "backup"
 
 T = TypeVar("T")
@@ -99,6 +82,7 @@ class BackupProcess:
         self._entries: asyncio.Queue[JournalEntry] = asyncio.Queue(maxsize=1000)
         self._changed = asyncio.Event()
         self._alarms: Alarms | None = None
+        self._turns = Turns()
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -141,19 +125,22 @@ class BackupProcess:
 
     @contextlib.asynccontextmanager
     async def _keeping(self, estate: Estate) -> AsyncIterator[None]:
-        self._alarms = Alarms(estate, AppriseNotifier(partial(url_of, estate, self._place.config)))
+        notifier = AppriseNotifier(partial(url_of, estate, self._place.config))
+        self._alarms = Alarms(estate, notifier, self._clock.monotonic)
         alarming = asyncio.create_task(self._alarms.run())
-        keepers = []
+        keepers: list[Keeper | EngineKeeper] = []
         for key, database in estate.databases.items():
+            duties = EstateDuties(self, estate, key, self._place, self._pool, self._clock)
             if database.engine != "native":
+                told = self.tell, self.tell_entry, self._turns
+                keepers.append(engine_keeper(estate, key, self._place, self._clock, duties, *told))
                 continue
             try:
-                regions = regions_of(estate, key, self._place.config)
+                regions = regions_of(estate, key, self._place.config, self._place.data_dir)
             except HoldfastError as error:
                 self.tell("backup.not_kept", {"database": key, "error": str(error), "hint": error.hint})
                 continue
-            duties = EstateDuties(self, estate, key, self._place, self._pool, self._clock)
-            keepers.append(Keeper(key, regions, duties, self._clock, self.tell))
+            keepers.append(Keeper(key, regions, duties, self._clock, self.tell, self._turns))
         log.info("backup_ready", databases=list(estate.databases))
         try:
             for keeper in keepers:
@@ -173,7 +160,7 @@ class BackupProcess:
 
     def _enqueue(self, entry: JournalEntry) -> None:
         if self._alarms is not None:
-            self._alarms.hear(entry, self._clock.monotonic())
+            self._alarms.hear(entry)
         with contextlib.suppress(asyncio.QueueFull):
             self._entries.put_nowait(entry)
 
@@ -182,107 +169,6 @@ class BackupProcess:
         return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, ASKED_WITHIN_S), self._loop).result()
 
 
-class EstateDuties:
-    """A keeper's `Duties`, as the estate declares them."""
-
-    def __init__(
-        self, process: BackupProcess, estate: Estate, database: str, place: Place, pool: Pool, clock: Clock
-    ) -> None:
-        self._process = process
-        self._estate = estate
-        self._database = database
-        self._declared = estate.databases[database]
-        self._place = place
-        self._pool = pool
-        self._clock = clock
-        self._keeps: tuple[datetime, Mapping[str, Keep]] | None = None
-
-    def receiver(self) -> tuple[Spool, Receiver] | None:
-        if self._declared.mode == "archive":
-            return None
-        spool = spool_for(self._estate, self._place, self._database)
-        try:
-            told = self._process.tell
-            receiver = receiver_for(
-                self._estate,
-                self._place,
-                self._database,
-                spool,
-                self._clock,
-                lambda name, facts: told(f"backup.{name}", {"database": self._database, **facts}),
-            )
-        except BaseException:
-            spool.close()
-            raise
-        return spool, receiver
-
-    def bring_pushed(self) -> None:
-        if self._declared.mode == "archive":
-            pusher_for(self._estate, self._place, self._database).drain()
-
-    def due(self, held: Sequence[Holdings]) -> Due | None:
-        """As the region that holds most sees it: one that lacks something gets it from there."""
-        if not held:
-            return None
-        best = max(held, key=lambda each: (len(each.backups), each.region))
-        regions = {each.name: each for each in self._regions()}
-        return due(
-            best,
-            self._declared.schedule,
-            self._clock.now(),
-            rto=shortest_rto(self._estate.agreements.values(), self._declared.cluster),
-            pace=pace_of(verifications_in(regions[best.region], self._database)),
-        )
-
-    def take(self, due: Due) -> str:
-        request = BackupRequest(self._database, full=due.kind is BackupKind.FULL)
-        outcome = LocalBackups(self._clock).now(self._place, request, _quiet)
-        return outcome.backup.id if outcome.backup else ""
-
-    def points(self, region: Region) -> RegionPoints:
-        return points_of(region, self._database, self._clock)
-
-    def report(self, points: RegionPoints) -> None:
-        with contextlib.suppress(TimeoutError):
-            self._process.ask(PostgresBackupStatus(self._pool).report(points))
-
-    def keep(self, region: str) -> Keep | None:
-        now = self._clock.now()
-        if self._keeps is None or not timedelta() <= now - self._keeps[0] < KEPT_FOR:
-            try:
-                keeps = self._process.ask(in_force(self._pool, self._estate, self._database))
-            except (HoldfastError, TimeoutError):
-                return None
-            self._keeps = (now, keeps)
-        return self._keeps[1].get(region)
-
-    def verify_due(self) -> None:
-        """The newest point and an older one, once in `verification.every`, in the region whose turn it is."""
-        regions = self._regions()
-        now = self._clock.now()
-        # Those from the future are of a clock that was wrong, or forged: with them it would never be time.
-        newest = [
-            each.started_at
-            for region in regions
-            for each in verifications_in(region, self._database, newest=LOOKED_AT)
-            if each.started_at <= now
-        ]
-        if newest and now - max(newest) < self._declared.verification.every:
-            return
-        if not newest and not any(self.points(region).windows for region in regions):
-            return  # nothing was ever taken: that is told by what is missing, not by a restore that fails
-        LocalVerifications(self._process.tell_entry, self._clock).verify(
-            self._place, VerifyRequest(self._database), _quiet
-        )
-
-    def _regions(self) -> list[Region]:
-        return regions_of(self._estate, self._database, self._place.config)
-
-
 def _concerns(estate: Estate) -> Sequence[object]:
     """What of an estate the keepers go by."""
     return estate.databases, estate.backup, estate.agreements
-
-
-def _quiet(progress: Progress) -> None:
-    del progress

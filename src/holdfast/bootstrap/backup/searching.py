@@ -5,7 +5,7 @@ from pathlib import Path
 from holdfast.adapters.postgres.replication.probing import LocalStandbys
 from holdfast.backup.errors import SourceRefused
 from holdfast.backup.search.finding import Asked, Finder, Finding
-from holdfast.backup.search.searching import ASKING, Question
+from holdfast.backup.search.searching import ASKING, STEPS, Question
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.progress import Reported
 from holdfast.bootstrap.backup.taking import declared
@@ -28,7 +28,7 @@ class LocalSearches:
     def find(self, place: Place, request: FindRequest, report: Report) -> tuple[Finding, LeftCopy | None]:
         estate = read_estate(place.config)
         database = declared(estate, request.database)
-        regions = regions_of(estate, request.database, place.config)
+        regions = regions_of(estate, request.database, place.config, place.data_dir)
         region = regions[0]
         if request.region is not None:
             named = {each.name: each for each in regions}
@@ -48,7 +48,8 @@ class LocalSearches:
             _Counted(report),
         )
         question = Question(request.check, request.dbname or wanted.dbname or database.connection.dbname)
-        found = finder.find(Asked(question, request.since, request.until, request.tables))
+        steps = None if request.every_commit else STEPS
+        found = finder.find(Asked(question, request.since, request.until, request.tables, steps))
         if request.leave is None or found.target is None:
             return found, None
         restored = finder.leave(found, request.leave.absolute())

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
+from holdfast.backup import layout
 from holdfast.backup.errors import BackupError, RegionError, SourceRefused
 from holdfast.backup.model import Backup, BackupKind, Holdings
 from holdfast.backup.ports import Packer, Region
@@ -12,6 +14,8 @@ from holdfast.backup.recoverable.holdings import holdings_of, raw_object
 from holdfast.backup.take.parents import Choice, parent_for
 from holdfast.backup.take.sweeping import sweep
 from holdfast.backup.take.taking import Taken, Taker
+from holdfast.backup.verify.judging import judge_backup
+from holdfast.backup.verify.watching import Told
 from holdfast.bootstrap.backup.engines import engine_for, listed_by, taken_by
 from holdfast.bootstrap.backup.memory import give_back
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
@@ -35,19 +39,21 @@ T = TypeVar("T")
 
 
 class LocalBackups:
-    """Backups, from this machine, without a running Holdfast."""
+    """Backups, from this machine, without a running Holdfast. `told` gets the events."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, told: Told = lambda _: None) -> None:
         self._clock = clock or SystemClock()
+        self._told = told
 
     def now(self, place: Place, request: BackupRequest, report: Report) -> BackupOutcome:
         estate = read_estate(place.config)
         database = declared(estate, request.database)
         if database.engine != "native":
-            engine = engine_for(estate, request.database, place.config, self._clock, Reported(report))
+            progress = Reported(report)
+            engine = engine_for(estate, request.database, place.config, self._clock, progress, place.data_dir)
             return taken_by(engine, request, self._clock)
         source = source_for(database, place.config)
-        regions = regions_of(estate, request.database, place.config)
+        regions = regions_of(estate, request.database, place.config, place.data_dir)
         packer = packer_for(estate, place.config)
         progress = Reported(report)
         choice = Choice(None, why="it was asked for")
@@ -66,12 +72,21 @@ class LocalBackups:
             taken = taker.take(request.database, label=request.label, parent=parent, parent_manifest=manifest)
         finally:
             give_back()
-        return _outcome(taken, why, timedelta(seconds=self._clock.monotonic() - began))
+        outcome = _outcome(taken, why, timedelta(seconds=self._clock.monotonic() - began))
+        return replace(outcome, notes=(*outcome.notes, *self._judged(taken.backup, regions)))
+
+    def _judged(self, backup: Backup, regions: Sequence[Region]) -> Sequence[str]:
+        """What in it is not as it always was. The backup is there, whatever comes of looking at it."""
+        try:
+            return [f"suspicious: {each}" for each in judge_backup(backup, regions, self._clock, self._told)]
+        except BackupError as error:
+            return [f"it was not compared with those before it: {error}"]
 
     def listed(self, place: Place, database: str, region: str | None) -> BackupsListed:
         estate = read_estate(place.config)
         if declared(estate, database).engine != "native":
-            return listed_by(engine_for(estate, database, place.config, self._clock), region)
+            engine = engine_for(estate, database, place.config, self._clock, None, place.data_dir)
+            return listed_by(engine, region)
         regions = self._regions(place, database, region)
         held, away = self._held(regions, database)
         if not held:
@@ -86,7 +101,11 @@ class LocalBackups:
         self, place: Place, database: str, *, dry_run: bool
     ) -> tuple[Sequence[LeftoverShown], Mapping[str, str]]:
         regions = self._regions(place, database, None)
-        swept, away = _of_each(regions, lambda region: sweep(region, database, self._clock, dry_run=dry_run))
+        is_logical = declared(read_estate(place.config), database).engine == "logical"
+        prefix = layout.logical_prefix(database) if is_logical else layout.backups_prefix(database)
+        swept, away = _of_each(
+            regions, lambda region: sweep(region, database, self._clock, dry_run=dry_run, prefix=prefix)
+        )
         if not swept:
             raise _none_answers(away)
         shown = [
@@ -106,7 +125,7 @@ class LocalBackups:
     def _regions(self, place: Place, database: str, only: str | None) -> Sequence[Region]:
         estate = read_estate(place.config)
         declared(estate, database)
-        regions = regions_of(estate, database, place.config)
+        regions = regions_of(estate, database, place.config, place.data_dir)
         if only is None:
             return regions
         found = [each for each in regions if each.name == only]

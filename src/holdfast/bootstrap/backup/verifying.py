@@ -12,18 +12,18 @@ from holdfast.backup.records import utc
 from holdfast.backup.recoverable import marks
 from holdfast.backup.recoverable.chain import windows_of
 from holdfast.backup.recoverable.holdings import holdings_of
-from holdfast.backup.verify.looking import Wanted
 from holdfast.backup.verify.verification import Verification
 from holdfast.backup.verify.verified_points import NEWEST, Point, Which, older, seed_of
 from holdfast.backup.verify.verifying import Verifier
 from holdfast.backup.verify.watching import Raised, Told, Watch, new_id
 from holdfast.bootstrap.actors import command_line
+from holdfast.bootstrap.backup.engine_commands import verified_by
 from holdfast.bootstrap.backup.memory import give_back
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.progress import Reported
 from holdfast.bootstrap.backup.taking import declared
+from holdfast.bootstrap.backup.wanted import wanted_of
 from holdfast.bootstrap.estates import read_estate
-from holdfast.estate.backup import Database
 from holdfast.estate.model import Estate
 from holdfast.estate.suggest import did_you_mean
 from holdfast.interfaces.cli.ports import Place, Report
@@ -61,12 +61,6 @@ def verifier_for(
     )
 
 
-def wanted_of(database: Database) -> Wanted:
-    """What the estate says must be true of a copy."""
-    declared = database.verification
-    return Wanted(declared.dbname or database.connection.dbname, declared.checks, declared.newest)
-
-
 class LocalVerifications:
     """Verifications from this machine, without a running Holdfast. `told` gets the events."""
 
@@ -77,8 +71,10 @@ class LocalVerifications:
     def verify(self, place: Place, request: VerifyRequest, report: Report) -> Sequence[Verification]:
         estate = read_estate(place.config)
         database = declared(estate, request.database)
-        regions = regions_of(estate, request.database, place.config)
+        regions = regions_of(estate, request.database, place.config, place.data_dir)
         progress = Reported(report)
+        if database.engine != "native":
+            return verified_by(estate, place, request, self._clock, self._event(progress), progress)
         found: list[Verification] = []
         for region in _named(regions, request.region):
             verifier = verifier_for(
@@ -143,7 +139,7 @@ class LocalVerifications:
     def _regions(self, place: Place, database: str) -> Sequence[Region]:
         estate = read_estate(place.config)
         declared(estate, database)
-        return regions_of(estate, database, place.config)
+        return regions_of(estate, database, place.config, place.data_dir)
 
     def _backups(self, regions: Sequence[Region], database: str) -> list[Backup]:
         """Every backup that any region knows of; regions that are away keep theirs to themselves."""

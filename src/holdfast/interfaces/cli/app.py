@@ -105,7 +105,7 @@ def _add_estate(app: typer.Typer, commands: Callable[[], Commands]) -> None:
         ] = False,
         as_json: AsJson = False,
     ) -> None:
-        """Validate the estate file, then try every connection in it, read-only."""
+        """Validate the estate file, then try every connection in it. Only stores are given a small object."""
         with told(as_json=as_json), progress_shown(quiet=as_json) as report:
             checked = commands().check(place(config, data_dir), connect=not no_connect, report=report)
         if as_json:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from holdfast.interfaces.cli.ports import Commands, Place, Report
 
 Database = Annotated[str, typer.Argument(metavar="DB", help="A database's key in the estate.")]
+_UNREADABLE_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +221,10 @@ def _print_list(listed: BackupsListed) -> None:
             typer.echo(f"holdfast: {region} has {each.id} only in part: {why}", err=True)
     for region, why in listed.away.items():
         typer.echo(f"holdfast: {region} could not be looked at: {why}", err=True)
-    for key in listed.unreadable:
+    for key in listed.unreadable[:_UNREADABLE_SHOWN]:
         typer.echo(f"holdfast: {key} cannot be read", err=True)
+    if (more := len(listed.unreadable) - _UNREADABLE_SHOWN) > 0:
+        typer.echo(f"holdfast: nor can {more} more objects; --json names them", err=True)
 
 
 def _print_leftovers(leftovers: Sequence[LeftoverShown], away: Mapping[str, str]) -> None:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PartRequest:
-    """One table, or one database, to be loaded into a server that is in use. `into` is libpq's string."""
+    """One table, or one database, to be loaded into a server that is in use. `into` is libpq's string.
+
+    Without `name` it goes in the place of what is there.
+    """
 
     table: str | None
     database: str | None
@@ -49,6 +52,9 @@ class RestoreRequest:
     keys: Mapping[str, Path] = field(default_factory=dict)
     part: PartRequest | None = None
     warm: bool = False
+    whole: bool = False
+    """Fetch all files, also for a part."""
+    anyway: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,9 @@ class RestoreOutcome:
     last_commit: datetime | None = None
     at_target: bool | None = None
     promoted: bool = False
+    fetched_bytes: int | None = None
+    """Of the files' stored bytes; None when it was all. `stored_bytes`: what all would have been."""
+    stored_bytes: int | None = None
     loaded: str | None = None
     """What was loaded elsewhere, as a sentence."""
     running: str | None = None
@@ -117,6 +126,9 @@ def add_restore(app: typer.Typer, commands: Callable[[], Commands]) -> None:
         warm: Annotated[
             bool, typer.Option("--warm", help="Begin with a clone of the verified copy, where it serves.")
         ] = False,
+        anyway: Annotated[
+            bool, typer.Option("--anyway", help="Also when the programs lack what the database needs.")
+        ] = False,
         resume: Annotated[
             bool, typer.Option("--resume", help="Go on with a restore that was broken off.")
         ] = False,
@@ -147,20 +159,24 @@ def add_restore(app: typer.Typer, commands: Callable[[], Commands]) -> None:
             typer.Option("--database", metavar="NAME", help="Load it into --into; or where --table is."),
         ] = None,
         name: Annotated[
-            str | None, typer.Option("--as", help="The new name; of a table left out: in its own place.")
+            str | None, typer.Option("--as", help="The new name; left out: in its own place.")
         ] = None,
         into: Annotated[
             str | None,
             typer.Option("--into", metavar="CONNINFO", help="libpq's string, without a password."),
         ] = None,
-        yes: Annotated[bool, typer.Option("--yes", help="Replace a table's rows without asking.")] = False,
+        whole: Annotated[
+            bool,
+            typer.Option("--whole", help="For a part: restore all of it, and leave that in the folder."),
+        ] = False,
+        yes: Annotated[bool, typer.Option("--yes", help="Replace what is there without asking.")] = False,
         as_json: AsJson = False,
     ) -> None:
         """Restore a database to a moment. Done when the restored server has answered a query."""
         part = _part(table, part_of, name, into, as_json=as_json)
         asks = part is not None and part.name is None and not (yes or dry_run)
-        if asks and (as_json or not typer.confirm(f"replace all rows of {table} there?", err=True)):
-            fail("nothing was done", "--yes replaces the rows; --as loads under a name", as_json=as_json)
+        if asks and (as_json or not typer.confirm(_question(table, part_of), err=True)):
+            fail("nothing was done", "--yes replaces it; --as loads under a name", as_json=as_json)
         request = RestoreRequest(
             database,
             at,
@@ -173,12 +189,14 @@ def add_restore(app: typer.Typer, commands: Callable[[], Commands]) -> None:
             promote=promote,
             resume=resume,
             warm=warm,
+            anyway=anyway,
             delta=delta,
             tablespaces=_pairs(tablespace, "--tablespace", "16384=/srv/fast", as_json=as_json),
             bin_dir=bin_dir,
             store=from_store,
             keys=_pairs(key, "--key", "year-2026=backup-2026.key", as_json=as_json),
             part=part,
+            whole=whole,
         )
         with told(as_json=as_json), progress_shown(quiet=as_json) as report:
             outcome = commands().restores().restore(place(config, data_dir), request, report)
@@ -212,9 +230,13 @@ def _part(
         fail(
             "where it is to be loaded is missing", "--into 'host=db.example.com dbname=shop'", as_json=as_json
         )
-    if table is None and name is None:
-        fail("a whole database is loaded under a new name only", "--as NAME", as_json=as_json)
     return PartRequest(table, database, name, into)
+
+
+def _question(table: str | None, database: str | None) -> str:
+    if table is not None:
+        return f"replace all rows of {table} there?"
+    return f"let it take the name of {database} there, which is kept under another, and end its sessions?"
 
 
 def lines_of(outcome: RestoreOutcome) -> list[str]:
@@ -228,8 +250,12 @@ def lines_of(outcome: RestoreOutcome) -> list[str]:
             f"would restore {outcome.database} from {outcome.region}: {what},"
             f" {outcome.wal_segments} segments of WAL, at most {size} into {outcome.folder}"
         )
-        if outcome.expected_s is not None:
+        if outcome.expected_s is not None and outcome.fetched_bytes is not None:
+            lines.append(f"all of it would take about {outcome.expected_s:.0f} s")
+        elif outcome.expected_s is not None:
             lines.append(f"it would take about {outcome.expected_s:.0f} s")
+        elif outcome.region:
+            lines.append(f"how long it would take is unknown: no copy was verified from {outcome.region} yet")
     else:
         lines.append(f"restored {outcome.database} from {outcome.region} into {outcome.folder}: {what}")
         lines.append(
@@ -238,12 +264,17 @@ def lines_of(outcome: RestoreOutcome) -> list[str]:
         )
         last = "none" if outcome.last_commit is None else outcome.last_commit.isoformat()
         lines.append(f"last commit: {last}")
+    if outcome.fetched_bytes is not None:
+        size, of = size_text(outcome.fetched_bytes), size_text(outcome.stored_bytes or 0)
+        lines.append(f"files: {size} fetched of {of}, all others are left out")
     if outcome.loaded:
         lines.append(outcome.loaded)
     lines += [f"problem: {each}" for each in outcome.problems]
     lines += [f"note: {each}" for each in outcome.notes]
     if outcome.running:
         lines.append(f'it runs: psql "{outcome.running}"')
+    elif not outcome.dry_run and outcome.fetched_bytes is not None:
+        lines.append("these files are no copy of the server, and are removed")
     elif not outcome.dry_run and not outcome.promoted:
         lines.append("it is shut down; started, it ends recovery there and accepts writes. Archiving is off")
     elif outcome.promoted:

@@ -37,6 +37,7 @@ class FindRequest:
     region: str | None = None
     dbname: str | None = None
     leave: Path | None = None
+    every_commit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,12 @@ def add_find_good(app: typer.Typer, commands: Callable[[], Commands]) -> None:
         leave: Annotated[
             Path | None, typer.Option("--leave", help="Leave a copy running here, at the last good point.")
         ] = None,
+        every_commit: Annotated[
+            bool,
+            typer.Option(
+                "--every-commit", help="Ask at each commit, so that no change is missed. May take long."
+            ),
+        ] = False,
         as_json: AsJson = False,
     ) -> None:
         """Find the last commit at which a check was true, and the first one at which it was not."""
@@ -90,13 +97,14 @@ def add_find_good(app: typer.Typer, commands: Callable[[], Commands]) -> None:
             region,
             dbname,
             leave,
+            every_commit,
         )
         with told(as_json=as_json), progress_shown(quiet=as_json) as report:
             found, left = commands().searching().find(place(config, data_dir), request, report)
         if as_json:
             print_json(_as_json(found, left))
         else:
-            _print(found, left)
+            _print(found, left, every_commit=every_commit)
         if found.outcome.turn is None:
             raise typer.Exit(NOT_FOUND)
 
@@ -114,7 +122,7 @@ def _read(check: Path, *, as_json: bool) -> str:
     return text
 
 
-def _print(found: Finding, left: LeftCopy | None) -> None:
+def _print(found: Finding, left: LeftCopy | None, *, every_commit: bool) -> None:
     outcome, turn = found.outcome, found.outcome.turn
     typer.echo(
         f"{found.database} in {found.region}: {found.commits} commits from {_time(found.first_at)} to"
@@ -137,6 +145,8 @@ def _print(found: Finding, left: LeftCopy | None) -> None:
             typer.echo(f"then the check: {turn.after.answer.text}")
         if turn.unasked:
             typer.echo(f"{turn.unasked} commits between them could not be asked: a table was locked then")
+    for line in _passed_over(outcome.passed_over, every_commit=every_commit):
+        typer.echo(line)
     for line in _advice(found):
         typer.echo(line)
     if len(found.flips) > 1:
@@ -153,6 +163,16 @@ def _print(found: Finding, left: LeftCopy | None) -> None:
     if left is not None:
         typer.echo(f'a copy runs at the last good point, read-only: psql "{left.conninfo}"')
         typer.echo(f"  its files are in {left.folder}; end it with: pg_ctl stop -D {left.folder}")
+
+
+def _passed_over(count: int, *, every_commit: bool) -> list[str]:
+    """What the answer does not rest upon: two changes in there that undo each other are not seen."""
+    if not count:
+        return []
+    if every_commit:
+        return [f"{count} commits could not be asked at: a table was locked then"]
+    said = f"{count} commits between steps with the same answer were not looked at one by one"
+    return [f"{said}; --every-commit looks at each"]
 
 
 def _advice(found: Finding) -> list[str]:
@@ -227,6 +247,7 @@ def _as_json(found: Finding, left: LeftCopy | None) -> Mapping[str, Any]:
         "last_at": found.last_at,
         "candidates": outcome.candidates,
         "asked": outcome.asked,
+        "passed_over": outcome.passed_over,
         "at_the_beginning": {"verdict": outcome.first.verdict.value, "text": outcome.first.text},
         "at_the_end": {"verdict": outcome.last.verdict.value, "text": outcome.last.text},
         "last_good": None if turn is None else _found_json(turn.before),

@@ -186,6 +186,11 @@ def _print(record: Verification) -> None:
         if newest.age_s is not None:
             typer.echo(f"  newest row of {newest.key}: {newest.age_s:.0f} s before the end")
     typer.echo(f"  rows: {sum(each.rows for each in record.tables):,} in {len(record.tables)} tables")
+    for counts in record.wal:
+        typer.echo(
+            f"  in WAL {f'before {counts.backup}' if counts.backup else 'since the newest backup'}:"
+            f" {counts.deletes:,} rows deleted, {counts.drops:,} files dropped, {counts.truncates:,} emptied"
+        )
     if record.unlogged:
         typer.echo(f"  unlogged tables, empty after a restore: {', '.join(record.unlogged)}")
     for text in record.remarks:

@@ -241,6 +241,7 @@ def warm_standby(
                 binaries,
                 recovery=RecoverySettings(timeline=str(upstream.timeline), restore_command=""),
                 settings=_settings(sender),
+                is_ours=True,
             )
             standby = WarmStandby(copy, sender, question, sees_reads=sees_reads)
             try:

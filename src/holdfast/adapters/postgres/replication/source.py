@@ -10,8 +10,11 @@ from holdfast.adapters.postgres.replication.connection import Connection
 from holdfast.adapters.postgres.replication.wal_stream import open_stream
 from holdfast.backup.errors import SourceAway, SourceRefused
 from holdfast.backup.lsn import Lsn, Timeline, parse_lsn
+from holdfast.backup.model import TimelineHistory
 from holdfast.backup.ports import BackupEvent, Slot, SourceIdentity, WalStream
+from holdfast.backup.recoverable.lines import ancestors_of
 
+_SLOTS_TOLD_SINCE = 150_000
 _SLOT_NAME = re.compile(r"[a-z0-9_]{1,63}")
 _SIZE = re.compile(r"(\d+)\s*(B|kB|MB|GB)")
 _UNITS = {"B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
@@ -64,11 +67,11 @@ class PostgresSource:
             return (content or b"").decode(errors="replace")
 
     def slot(self, name: str) -> Slot | None:
-        with Connection(self._params) as connection:
+        with self._connected() as connection:
             return _slot(connection, name)
 
     def make_slot(self, name: str) -> Slot:
-        with Connection(self._params) as connection:
+        with self._connected() as connection:
             if (there := _slot(connection, name)) is not None:
                 return there
             try:
@@ -85,7 +88,7 @@ class PostgresSource:
 
     def drop_slot(self, name: str) -> None:
         """One that is gone already is no error. Raises SourceRefused while it is in use."""
-        with Connection(self._params) as connection:
+        with self._connected() as connection:
             if _slot(connection, name) is None:
                 return
             try:
@@ -93,6 +96,14 @@ class PostgresSource:
             except SourceRefused:
                 if _slot(connection, name) is not None:
                     raise
+
+    def _connected(self) -> Connection:
+        """Where slots can be asked for: PostgreSQL 14 tells of them by SQL alone."""
+        connection = Connection(self._params)
+        if connection.server_version >= _SLOTS_TOLD_SINCE:
+            return connection
+        connection.close()
+        return Connection(self._params, database=True)
 
     def beat(self) -> None:
         with Connection(self._params, application_name="holdfast heartbeat", database=True) as connection:
@@ -115,6 +126,8 @@ def _identity(connection: Connection, now: bytes | None) -> SourceIdentity:
 def _slot(connection: Connection, name: str) -> Slot | None:
     if not _SLOT_NAME.fullmatch(name):
         raise SourceRefused(f"{name!r} cannot be a slot's name", hint="lower-case letters, digits and _")
+    if connection.server_version < _SLOTS_TOLD_SINCE:
+        return _slot_by_sql(connection, name)
     ((kind, restart, timeline, *_), *_) = connection.ask(f'READ_REPLICATION_SLOT "{name}"')
     if kind is None:
         return None
@@ -123,6 +136,29 @@ def _slot(connection: Connection, name: str) -> Slot | None:
         None if restart is None else parse_lsn(restart.decode()),
         None if timeline is None else Timeline(int(timeline)),
     )
+
+
+def _slot_by_sql(connection: Connection, name: str) -> Slot | None:
+    """As READ_REPLICATION_SLOT: the timeline is that of the server's own history at the slot's place."""
+    found = connection.ask(
+        f"SELECT restart_lsn FROM pg_catalog.pg_replication_slots WHERE slot_name = '{name}'"  # noqa: S608  it has letters, digits and _ alone
+    )
+    if not found:
+        return None
+    if (place := found[0][0]) is None:
+        return Slot(name, None, None)
+    restart = parse_lsn(place.decode())
+    ((_, current, *_), *_) = connection.ask("IDENTIFY_SYSTEM")
+    timeline = Timeline(int(current or 0))
+    if timeline > 1:
+        ((_, content), *_) = connection.ask(f"TIMELINE_HISTORY {timeline}")
+        text = (content or b"").decode(errors="replace")
+        try:
+            ancestors = ancestors_of(TimelineHistory(timeline, text))
+        except ValueError as error:
+            raise SourceRefused(str(error), hint="the server's pg_wal holds a damaged history") from error
+        timeline = next((each for each, left in ancestors if restart < left), timeline)
+    return Slot(name, restart, timeline)
 
 
 def _bytes_of(text: str) -> int:

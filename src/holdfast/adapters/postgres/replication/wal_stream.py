@@ -14,8 +14,9 @@ far (`walsender.c`, WalSndKeepalive): it does not prove that nothing else was wr
 import os
 import select
 import struct
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
@@ -31,6 +32,8 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _DATA = struct.Struct("!cQQq")
 _ALIVE = struct.Struct("!cQq?")
 _STATUS = struct.Struct("!cQQQq?")
+_PRECISE_S, _MOST_OF_SELECT = 0.01, 1024
+"""select() fails for descriptors from there on."""
 
 
 def open_stream(
@@ -60,10 +63,16 @@ class PqWalStream:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._libpq = connection.libpq
+        self._turn = threading.Lock()
+        """Held around libpq, which is not made for several threads; never while waiting for the server."""
+        self._copying = False
         self._ended: TimelineEnds | None = None
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._woken, False)
         os.set_blocking(self._waker, False)
+        self._poll = select.poll()
+        self._poll.register(self._libpq.socket, select.POLLIN)
+        self._poll.register(self._woken, select.POLLIN)
 
     def begin(self, start: Lsn, timeline: Timeline, slot: str | None) -> None:
         """Ask for WAL from there on. Raises SourceAway, SourceRefused, WalGone."""
@@ -77,6 +86,8 @@ class PqWalStream:
             self._ended = _end_told_by(result)
         elif result is None or result.status != pq.ExecStatus.COPY_BOTH:
             raise SourceAway("the server did not begin to send WAL")
+        else:
+            self._copying = True
 
     def receive(self, timeout_s: float) -> WalEvent | None:
         if self._ended is not None:
@@ -84,25 +95,29 @@ class PqWalStream:
         deadline = time.monotonic() + timeout_s
         with _broken_off():
             while True:
-                size, message = self._libpq.get_copy_data(1)
+                with self._turn:
+                    size, message = self._libpq.get_copy_data(1)
+                    if size == 0:
+                        self._libpq.consume_input()
+                        size, message = self._libpq.get_copy_data(1)
+                    self._copying = size >= 0
                 if size > 0:
                     event = _event(message)
                     if event is not None:
                         return event
                 elif size < 0:
                     return self._end()
-                elif not self._wait(max(deadline - time.monotonic(), 0.0)):
+                elif timeout_s <= 0 or not self._wait(max(deadline - time.monotonic(), 0.0)):
                     return None
 
     def acknowledge(self, written: Lsn, flushed: Lsn, *, reply_wanted: bool = False) -> None:
-        if self._ended is not None:
-            return
         now = (datetime.now(UTC) - _EPOCH) // timedelta(microseconds=1)
         # Nothing is applied here: what is flushed counts, also for synchronous_commit = remote_apply.
         message = _STATUS.pack(b"r", written, flushed, flushed, now, reply_wanted)
-        with _broken_off():
-            self._libpq.put_copy_data(message)
-            self._libpq.flush()
+        with _broken_off(), self._turn:
+            if self._copying:
+                self._libpq.put_copy_data(message)
+                self._libpq.flush()
 
     def wake(self) -> None:
         # BlockingIOError: it is awake already. Any other: it is closed.
@@ -119,20 +134,26 @@ class PqWalStream:
 
     def _wait(self, timeout_s: float) -> bool:
         """Take in what the server has sent: False when nothing came in that time, or somebody woke us."""
-        # Not select(): it fails for descriptors above 1023.
-        waiting = select.poll()
-        unsent = self._libpq.flush()
-        waiting.register(self._libpq.socket, select.POLLIN | (select.POLLOUT if unsent else 0))
-        waiting.register(self._woken, select.POLLIN)
-        ready = [descriptor for descriptor, _ in waiting.poll(timeout_s * 1000)]
+        with self._turn:
+            unsent = self._libpq.flush()
+        ready = self._ready(timeout_s, unsent=bool(unsent))
         if self._woken in ready:
             with suppress(BlockingIOError):
                 while os.read(self._woken, 4096):
                     pass
-        if self._libpq.socket not in ready:
-            return False
-        self._libpq.consume_input()
-        return True
+        return self._libpq.socket in ready
+
+    def _ready(self, timeout_s: float, *, unsent: bool) -> Sequence[int]:
+        """The descriptors at which something happened."""
+        socket = self._libpq.socket
+        if timeout_s < _PRECISE_S and max(socket, self._woken) < _MOST_OF_SELECT:
+            # poll() counts in milliseconds, and one is longer than a flush.
+            readable, writable, _ = select.select(
+                [socket, self._woken], [socket] if unsent else [], [], timeout_s
+            )
+            return [*readable, *writable]
+        self._poll.modify(socket, select.POLLIN | (select.POLLOUT if unsent else 0))
+        return [descriptor for descriptor, _ in self._poll.poll(timeout_s * 1000)]
 
     def _end(self) -> WalEvent:
         """The server left the copy: the timeline ended, or it goes down, or it failed."""

@@ -19,15 +19,6 @@ def library_folder(binaries: Binaries) -> Path | None:
     return Path(ended.stdout.strip()) if ended.returncode == 0 and ended.stdout.strip() else None
 
 
-def configure_flags(binaries: Binaries) -> str:
-    """How these programs were built; empty when they do not tell."""
-    try:
-        ended = run([str(binaries.folder / "pg_config"), "--configure"])
-    except RestoreFailed:
-        return ""
-    return ended.stdout if ended.returncode == 0 else ""
-
-
 def has_library(binaries: Binaries, name: str) -> bool:
     if name.startswith("/"):
         return Path(name).exists() or Path(f"{name}.so").exists()

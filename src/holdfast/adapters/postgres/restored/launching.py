@@ -27,6 +27,7 @@ from holdfast.adapters.postgres.server.binaries import Binaries
 from holdfast.adapters.postgres.server.confinement import Confinement, find_confinement
 from holdfast.adapters.postgres.server.initialise import environment
 from holdfast.adapters.postgres.server.layout import fits_socket, prepare_socket_folder
+from holdfast.adapters.postgres.server.parenthood import ends_with_us
 from holdfast.backup.errors import NotFit, RestoreFailed
 from holdfast.backup.restore.recovery import RecoverySettings
 
@@ -54,10 +55,12 @@ class Launch:
     settings: Mapping[str, str]
     stalled_s: float
     """How long it may stand still before it answers."""
+    is_ours: bool = False
+    """It ends when this process ends, however that comes about."""
 
     @property
     def log(self) -> Path:
-        return ours(self.folder) / "server.log"
+        return log_of(self.folder)
 
     def room_needed(self) -> dict[str, str]:
         """What its control file asks for, now: it runs or not. Raises NotFit."""
@@ -80,7 +83,7 @@ class Launch:
             (folder / "recovery.signal").unlink(missing_ok=True)
             if self.recovery is not None:
                 _write(folder / "standby.signal", "", confinement)
-            command = _command(folder, binaries, confinement, arguments)
+            command = _command(folder, binaries, confinement, arguments, is_ours=self.is_ours)
             (folder / "postmaster.pid").unlink(missing_ok=True)
             pid = process.spawn(command, environment(), self.log, lock)
         finally:
@@ -91,6 +94,11 @@ class Launch:
 
 def ours(folder: Path) -> Path:
     return folder / OURS
+
+
+def log_of(folder: Path) -> Path:
+    """What the server that was started last on this folder has said."""
+    return ours(folder) / "server.log"
 
 
 LEAVING_S = 2.0
@@ -163,9 +171,15 @@ def _write(path: Path, content: str, confinement: Confinement) -> None:
 
 
 def _command(
-    folder: Path, binaries: Binaries, confinement: Confinement, arguments: Mapping[str, str]
+    folder: Path,
+    binaries: Binaries,
+    confinement: Confinement,
+    arguments: Mapping[str, str],
+    *,
+    is_ours: bool = False,
 ) -> list[str]:
-    command = [*confinement.prefix, binaries.postgres, "-D", str(folder)]
+    tied = ends_with_us() if is_ours else ()
+    command = [*confinement.prefix, *tied, binaries.postgres, "-D", str(folder)]
     for name, value in {"config_file": str(ours(folder) / "server.conf"), **arguments}.items():
         command += ["-c", f"{name}={value}"]
     return command

@@ -22,7 +22,7 @@ class LocalMachine:
     """The programs in `bin_dir`, or the packaged ones. Raises NotFit when there are none that run."""
 
     def __init__(self, bin_dir: Path | None = None, *, settings: Mapping[str, str] | None = None) -> None:
-        self._programs = Programs(bin_dir, settings=settings)
+        self._programs = Programs(bin_dir, settings=settings, is_ours=True)
 
     @property
     def postgres(self) -> Programs:

@@ -204,14 +204,16 @@ def start(
     recovery: RecoverySettings | None,
     settings: Mapping[str, str] | None = None,
     stalled_s: float = STALLED_S,
+    is_ours: bool = False,
 ) -> RestoredServer:
     """Start PostgreSQL on `folder`; returns once it answers. With `recovery` it stays in recovery.
 
     It answers from when it is consistent, and goes on replaying. `settings` win over ours. It outlives this
-    process unless it is stopped. Raises NotFit, and RestoreFailed with its last words when it ends, or when
-    it replays nothing for `stalled_s` seconds and is not consistent.
+    process unless it is stopped, or `is_ours`: then it ends with the thread that started it. Raises NotFit,
+    and RestoreFailed with its last words when it ends, or when it replays nothing for `stalled_s` seconds and
+    is not consistent.
     """
-    launch = Launch(folder.absolute(), binaries, recovery, dict(settings or {}), stalled_s)
+    launch = Launch(folder.absolute(), binaries, recovery, dict(settings or {}), stalled_s, is_ours)
     launched, user = _launched(launch)
     room = Room(launch, launched.room)
     return RestoredServer(launch.folder, launched.place, user, launched.pid, launched.notes, room)
