@@ -34,6 +34,7 @@ from holdfast.backup.recoverable.chain import plan_for
 from holdfast.backup.recoverable.holdings import holdings_of
 from holdfast.backup.restore.restoring import Restorer
 from holdfast.backup.take.taking import Taker
+from holdfast.backup.wal.spool_files import kept_in
 from holdfast.backup.wal.wal_records import RM_XACT, XACT_COMMIT, XACT_OPERATION, records
 from holdfast.kernel.clock import SystemClock
 
@@ -231,7 +232,8 @@ def spooled_end(spool: Path) -> int:
     newest = max((path for path in spool.iterdir() if len(path.name) == 24), default=None)
     if newest is None:
         return 0
-    return Segment.named(newest.name, SEGMENT_MB << 20).start + newest.stat().st_size
+    segment = Segment.named(newest.name, SEGMENT_MB << 20)
+    return segment.start + kept_in(newest, segment)
 
 
 def stored_end(region: Region) -> int:

@@ -10,6 +10,7 @@ import pytest
 from holdfast.backup.errors import Diverged, SpoolFull, SpoolTaken
 from holdfast.backup.lsn import Lsn, Segment, Timeline
 from holdfast.backup.wal.spool import Spool, Spooled
+from holdfast.backup.wal.spool_files import kept_in
 
 MIB = 1 << 20
 ONE, TWO = Timeline(1), Timeline(2)
@@ -64,14 +65,38 @@ def test_after_a_kill_it_goes_on_where_the_files_end(folder: Path) -> None:
         assert spool.read(Segment(ONE, 1, MIB), 0, 11) == b"b" * 10 + b"c"
 
 
-def test_zeros_that_a_power_cut_left_are_not_taken_for_wal(folder: Path) -> None:
+def test_zeros_at_the_end_of_what_came_are_wal_like_any_other(folder: Path) -> None:
     with opened(folder) as spool:
-        spool.append(ONE, Lsn(0), b"real")
+        spool.append(ONE, Lsn(0), b"real" + bytes(5000))
         spool.flush()
-    with (folder / Segment(ONE, 0, MIB).name).open("ab") as file:
-        file.write(bytes(5000))
     with opened(folder) as spool:
-        assert spool.end == (1, 8)
+        assert spool.end == (1, 5004)
+
+
+def test_a_file_of_another_length_is_none_of_the_spool(folder: Path) -> None:
+    opened(folder).close()
+    (folder / Segment(ONE, 0, MIB).name).write_bytes(b"x" * 100)
+    with pytest.raises(SpoolTaken, match="length of a segment"):
+        Spool(folder, MIB)
+
+
+def test_a_released_file_serves_another_segment_but_not_while_it_is_read(folder: Path) -> None:
+    with opened(folder) as spool:
+        spool.append(ONE, Lsn(0), b"a" * MIB + b"b" * 10)
+        spool.flush()
+        first = (folder / Segment(ONE, 0, MIB).name).stat().st_ino
+        assert spool.release(Spooled(Segment(ONE, 0, MIB), MIB))
+        spool.append(ONE, Lsn(MIB + 10), b"b" * (MIB - 10) + b"c" * 5)
+        spool.flush()
+        assert (folder / Segment(ONE, 2, MIB).name).stat().st_ino == first
+        assert spool.read(Segment(ONE, 2, MIB), 0, 5) == b"c" * 5
+        with pytest.raises(KeyError):
+            spool.read(Segment(ONE, 2, MIB), 0, 6)  # what the file had before is not what it has
+        spool._reading[Segment(ONE, 1, MIB)] += 1
+        assert spool.release(Spooled(Segment(ONE, 1, MIB), MIB))
+        assert not list(folder.glob("spare-*"))
+    with opened(folder) as spool:
+        assert spool.end == (1, 2 * MIB + 5)
 
 
 def test_the_same_bytes_again_are_fine_and_others_are_not(spool: Spool) -> None:
@@ -116,7 +141,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_write_leaves_what_was_there(spoo
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert spool.end == (1, 100)
-    assert (spool.folder / Segment(ONE, 0, MIB).name).stat().st_size == 100
+    assert kept_in(spool.folder / Segment(ONE, 0, MIB).name, Segment(ONE, 0, MIB)) == 100
     spool.append(ONE, Lsn(100), b"y" * 8192)
     assert spool.end == (1, 8292)
 

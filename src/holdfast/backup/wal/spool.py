@@ -1,22 +1,24 @@
 """WAL of one database on this machine's disk, until the regions have it.
 
     SPOOL/server.json                      which cluster it belongs to, and how long its segments are
-    SPOOL/000000010000000000000003         a segment, from its first byte to where it was received
+    SPOOL/000000010000000000000003         a segment, and up to where it is good (spool_files.py)
+    SPOOL/spare-1                          a file laid out for a segment to come
     SPOOL/00000002.history                 PostgreSQL's own
     SPOOL/lock                             held by the process that works here
 
 1. What `flush` returned from is on the disk: the files, and their names in the folder. The rest can be read.
-2. A file never has a hole: it begins with the segment's first byte, and its length tells how far it goes. So
-   after kill -9 the files themselves are the truth, and nothing beside them has to be kept in step.
+2. A segment never has a hole: what it has begins with its first byte. So after kill -9 the files themselves
+   are the truth, and nothing beside them has to be kept in step.
 3. Nothing is dropped for want of room: `append` raises SpoolFull, and keeps nothing of what it was given.
-4. After a write or an fsync that failed, the file is cut back to what is known to be on the disk: the kernel
-   may have thrown the pages away, and a second fsync would say nothing of it.
+4. After a write or an fsync that failed, what is not known to be on the disk is forgotten: the kernel may
+   have thrown the pages away, and a second fsync would say nothing of it.
 """
 
 import contextlib
 import fcntl
 import os
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +28,13 @@ import msgspec
 
 from holdfast.backup.errors import Damaged, Diverged, SpoolFull, SpoolTaken
 from holdfast.backup.lsn import Lsn, Segment, Timeline, format_lsn
+from holdfast.backup.wal.spool_files import MARKS_BYTES, SegmentFile, made
 
 HISTORY = ".history"
-ALIGNED = 8
-"""Bytes. Records end at multiples of it (MAXALIGN)."""
+SPARE = "spare-"
+MOST_SPARES = 2
+SEGMENT_NAME = 24
+"""Letters."""
 
 
 class ServerFile(msgspec.Struct, frozen=True):
@@ -56,15 +61,6 @@ class Spooled:
         return self.flushed == self.segment.size
 
 
-@dataclass(slots=True)
-class _File:
-    segment: Segment
-    path: Path
-    descriptor: int
-    written: int = 0
-    flushed: int = 0
-
-
 class Spool:
     """The spool in `folder`. One thread appends and flushes; any thread reads and releases."""
 
@@ -73,7 +69,9 @@ class Spool:
         self.folder = folder
         self.limit_bytes = limit_bytes
         self._turn = threading.Lock()
-        self._files: dict[Segment, _File] = {}
+        self._files: dict[Segment, SegmentFile] = {}
+        self._spares: list[Path] = []
+        self._reading: Counter[Segment] = Counter()
         self._histories: dict[Timeline, str] = {}
         self._names_unsynced = False
         try:
@@ -90,6 +88,11 @@ class Spool:
                 f"the spool in {folder} cannot be used: {error.strerror}",
                 hint="is the disk there, and may Holdfast write to it?",
             ) from error
+        except ValueError as error:
+            raise SpoolTaken(
+                f"the spool in {folder} holds what is none of it: {error}",
+                hint="move that file away; its WAL comes from the server again, or from a region",
+            ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +104,7 @@ class Spool:
         """Idempotent."""
         with self._turn:
             for file in self._files.values():
-                os.close(file.descriptor)
+                file.close()
             self._files.clear()
             if self._lock >= 0:
                 os.close(self._lock)
@@ -160,14 +163,17 @@ class Spool:
             if end > file.written:
                 raise KeyError(f"{segment.name} is there up to {file.written}, not {end}")
             descriptor = os.dup(file.descriptor)
+            self._reading[segment] += 1
         try:
             content = os.pread(descriptor, end - start, start)
         finally:
             os.close(descriptor)
+            with self._turn:
+                self._reading.subtract([segment])
         if len(content) != end - start:
-            if file.written < end:
-                raise KeyError(f"{segment.name} was cut back to {file.written}")
             raise Damaged(f"{segment.name} in {self.folder} was cut short by somebody")
+        if file.written < end:
+            raise KeyError(f"{segment.name} was cut back to {file.written}")
         return content
 
     def histories(self) -> Mapping[Timeline, str]:
@@ -193,7 +199,7 @@ class Spool:
                 while content:
                     segment = Segment.holding(timeline, place, size)
                     piece = content[: segment.end - place]
-                    self._write_piece(segment, place - segment.start, piece)
+                    self._file_for(segment).write(piece)
                     place, content = Lsn(place + len(piece)), content[len(piece) :]
             except OSError as error:
                 self._cut_back(before)
@@ -220,7 +226,7 @@ class Spool:
             raise SpoolFull(f"the spool in {self.folder} cannot be flushed: {error.strerror}") from error
         with self._turn:
             for segment, written in wanted.items():
-                self._files[segment].flushed = written
+                self._files[segment].was_flushed(written)
 
     def keep_history(self, timeline: Timeline, text: str) -> None:
         """Durable when it returns. Raises SpoolFull."""
@@ -245,15 +251,12 @@ class Spool:
                 return False
             if file.written != spooled.flushed or file.flushed != spooled.flushed:
                 return False
-            del self._files[spooled.segment]
-            os.close(file.descriptor)
-            with contextlib.suppress(FileNotFoundError):
-                file.path.unlink()
+            self._let_go(file)
             return True
 
     # --- within the turn
 
-    def _newest(self) -> _File | None:
+    def _newest(self) -> SegmentFile | None:
         return self._files[max(self._files)] if self._files else None
 
     def _known(self, timeline: Timeline, start: Lsn, content: bytes, size: int) -> int:
@@ -289,30 +292,40 @@ class Spool:
                 hint="a region must take them, or raise backup.spool_limit",
             )
 
-    def _write_piece(self, segment: Segment, offset: int, piece: bytes) -> None:
+    def _file_for(self, segment: Segment) -> SegmentFile:
         file = self._files.get(segment)
         if file is None:
-            path = self.folder / segment.name
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            file = self._files[segment] = _File(segment, path, descriptor)
+            if not self._spares:
+                spare = self.folder / f"{SPARE}1"
+                made(spare, segment.size)
+                self._spares.append(spare)
+            file = self._files[segment] = SegmentFile.claimed(segment, self.folder, self._spares.pop())
             self._names_unsynced = True
-        rest = memoryview(piece)
-        while rest:
-            done = os.pwrite(file.descriptor, rest, offset)
-            offset, rest = offset + done, rest[done:]
-        file.written = offset
+        return file
+
+    def _let_go(self, file: SegmentFile) -> None:
+        """Of a segment; its file is there for the next one, unless somebody still reads it."""
+        del self._files[file.segment]
+        file.close()
+        free = [path for path in self._spare_names() if path not in self._spares]
+        read_by = self._reading.pop(file.segment, 0)
+        with contextlib.suppress(OSError):
+            if free and not read_by:
+                file.path.rename(free[0])
+                self._spares.append(free[0])
+            else:
+                file.path.unlink()
+
+    def _spare_names(self) -> list[Path]:
+        return [self.folder / f"{SPARE}{number}" for number in range(1, MOST_SPARES + 1)]
 
     def _cut_back(self, lengths: Mapping[Segment, int]) -> None:
         for segment, file in list(self._files.items()):
             length = lengths.get(segment, 0)
-            with contextlib.suppress(OSError):
-                os.ftruncate(file.descriptor, length)
-            file.written = length
             if length == 0:
-                os.close(file.descriptor)
-                del self._files[segment]
-                with contextlib.suppress(OSError):
-                    file.path.unlink()
+                self._let_go(file)
+            else:
+                file.cut_back(length)
 
     # --- files
 
@@ -320,23 +333,17 @@ class Spool:
         for path in sorted(self.folder.iterdir()):
             if path.suffix == HISTORY:
                 self._histories[Timeline(int(path.stem, 16))] = path.read_text("utf-8")
-            elif self.server is not None and len(path.name) == 24:
+            elif self.server is not None and len(path.name) == SEGMENT_NAME:
                 segment = Segment.named(path.name, self.server.segment_bytes)
-                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-                size = min(os.fstat(descriptor).st_size, segment.size)
-                self._files[segment] = _File(segment, path, descriptor, size, size)
-        if (newest := self._newest()) is not None:
-            # After a power cut a file may end in zeros instead of what was not flushed. They hold nothing;
-            # where they are the log's own, the server sends them again.
-            newest.written = newest.flushed = _without_zeros(newest.descriptor, newest.written)
-        for file in self._files.values():
-            os.ftruncate(file.descriptor, file.written)
-            # The process before may have died between writing and flushing.
-            os.fdatasync(file.descriptor)
-        for segment in [each for each, file in self._files.items() if file.written == 0]:
-            file = self._files.pop(segment)
-            os.close(file.descriptor)
-            file.path.unlink()
+                self._files[segment] = SegmentFile.found(segment, path)
+            elif path.name.startswith(SPARE):
+                whole = self.server and path.stat().st_size == self.server.segment_bytes + MARKS_BYTES
+                if whole and path in self._spare_names():
+                    self._spares.append(path)
+                else:
+                    path.unlink()
+        for file in [file for file in self._files.values() if file.written == 0]:
+            self._let_go(file)
         sync_folder(self.folder)
 
     def _read_server(self) -> ServerFile | None:
@@ -363,18 +370,6 @@ class Spool:
             os.close(descriptor)
         fresh.replace(self.folder / name)
         sync_folder(self.folder)
-
-
-def _without_zeros(descriptor: int, size: int, step: int = 1 << 20) -> int:
-    """The length of a file without the zeros at its end, but for those that align its last record."""
-    end = size
-    while end > 0:
-        start = max(end - step, 0)
-        content = os.pread(descriptor, end - start, start).rstrip(b"\0")
-        if content:
-            return min(-(-(start + len(content)) // ALIGNED) * ALIGNED, size)
-        end = start
-    return 0
 
 
 def locked(path: Path) -> int:
