@@ -17,6 +17,7 @@ from tests.stores import Azurite, Place, S3Server, azurite, s3_server
 from tests.web_faults import Faulty, faulty_store
 
 from holdfast.adapters.memory.regions import MemoryRegion
+from holdfast.adapters.objectstore import regions
 from holdfast.adapters.objectstore.folder import UNFINISHED, FolderRegion
 from holdfast.adapters.objectstore.regions import open_region
 from holdfast.adapters.packing.authentic import AuthenticRegion
@@ -268,6 +269,18 @@ def test_a_full_store_is_refused_and_says_so(faulty: Faulty) -> None:
     with pytest.raises(RegionRefused) as refused:
         region.put("a", b"x")
     assert "room" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("told", "full"),
+    [
+        ("Error performing PUT in 1.170507ms - Server returned non-2xx status code: 503 Service", False),
+        ("Error performing PUT in 1.2ms - Server returned non-2xx status code: 507 Insufficient", True),
+        ("Client error with status 403: <Code>QuotaExceeded</Code>", True),
+    ],
+)
+def test_full_is_told_by_the_status_and_by_no_other_number(told: str, full: bool) -> None:
+    assert (regions._FULL.search(told) is not None) == full
 
 
 def test_nobody_at_the_address_is_away() -> None:

@@ -5,6 +5,7 @@ or not at all, and nothing ever overwrites. Each call is bounded in time: small 
 move a chunk to minutes. Whoever asks has its own, longer patience, and other regions to look after meanwhile.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ SMALL_BYTES = 1 << 20
 RETRY_WITHIN_S = 5.0
 _PAUSES_S = (0.05, 0.5)
 _PAGE = 1000
+_FULL = re.compile(r"XMinioStorageFull|QuotaExceeded|InsufficientStorage|status code: 507\b")
 _NO_RETRIES: "RetryConfig" = {"max_retries": 0, "retry_timeout": timedelta(0)}
 _CLIENT = ("allow_http", "proxy_url", "user_agent")
 """Options that are the HTTP client's, not the store's."""
@@ -289,4 +291,5 @@ def _opened(name: str, to: str, config: Mapping[str, str], client: Mapping[str, 
 
 
 def _is_full(told: str) -> bool:
-    return any(word in told for word in ("XMinioStorageFull", "QuotaExceeded", "InsufficientStorage", "507"))
+    # The number as a status alone: the library's words hold others too, such as how long it took.
+    return _FULL.search(told) is not None
