@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,20 @@ class Server:
         """Make about so many MiB of tables and indexes."""
         self.sql(_TABLES)
         self.rows = size_mb * 1024 * 1024 // _BYTES_PER_ROW
-        step = 100_000
-        for first in range(1, self.rows + 1, step):
-            last = min(first + step - 1, self.rows)
-            self.sql(_ACCOUNTS.format(first, last))
-            self.sql(_PAPERS.format(first, last))
+        with ThreadPoolExecutor() as both:
+            list(both.map(self._fill, (_ACCOUNTS, _PAPERS)))
         self.sql("VACUUM ANALYZE")
         self.settle()
+
+    def _fill(self, statement: str) -> None:
+        step = 100_000
+        for first in range(1, self.rows + 1, step):
+            self.sql(statement.format(first, min(first + step - 1, self.rows)))
+
+    def archive_by(self, command: str) -> None:
+        """From now on."""
+        self.sql(f"ALTER SYSTEM SET archive_command = {quoted(command)}")
+        self.sql("SELECT pg_reload_conf()")
 
     def change_clustered(self, share: float, number: int) -> None:
         """Change a share of the rows that lie side by side: another stretch for each number."""
