@@ -77,6 +77,8 @@ class Keeper:
         self._jobs = Jobs(database, tell)
         self._sight = Sight(database, self._regions, clock, self._jobs)
         self._stillness = Stillness(clock.monotonic, LONGEST_STILL_S)
+        self._marks = threading.Lock()
+        """Held while regions are told of each other's marks, and while old ones go: else these came back."""
         self._lockers = {each.name: Locker(each) for each in self._regions}
         self._catching_up = {
             each.name: CatchingUp(database, each, self._regions, tell, self._jobs.go_on)
@@ -290,7 +292,8 @@ class Keeper:
                 return STILL_AGAIN_S
             # A region that was away when a suspicion was raised must know of it before anything goes.
             answer = {each.region for each in self._sight.held()}
-            spread([each for each in self._regions if each.name in answer], self._database)
+            with self._marks:
+                spread([each for each in self._regions if each.name in answer], self._database)
             # Looked at anew: while a backup was taken, for hours, a suspicion may have been raised.
             held = holdings_of(region, self._database, self._clock)
             expiry = what_expires(region, held, keep, now, self._built_upon)
@@ -303,7 +306,8 @@ class Keeper:
 
     def _prune(self) -> float | None:
         """Let go of what is kept beside backups, and is old."""
-        pruned = prune(self._regions, self._database, self._clock)
+        with self._marks:
+            pruned = prune(self._regions, self._database, self._clock)
         if any(pruned.objects.values()):
             self._tell("backup.pruned", {"database": self._database, "objects": pruned.objects})
         return TIDY_EVERY_S if pruned.failed else None
