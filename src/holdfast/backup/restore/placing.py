@@ -249,6 +249,8 @@ class Placer:
                     break
                 file.header += piece[used : used + missing]
                 used = min(len(piece), used + missing)
+            # Whoever has the header's next piece waits for this one, and nobody else may come to wake it.
+            self._known.notify_all()
             if len(file.header) >= 12 and header_wanted(file.header, member.path) == len(file.header):
                 self._learn(file, read_header(file.header, member.path, member.size))
             return used
