@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.kept_estates import TWO_FOLDERS
 from tests.protected import LOGIN_PASSWORD, Protected
 from typer.testing import CliRunner
 
@@ -18,19 +19,9 @@ from holdfast.backup.records import encoded
 from holdfast.bootstrap.main import _commands
 from holdfast.interfaces.cli.app import build
 
-ESTATE = """\
-version: 1
-regions: {{eu: {{name: Europe}}, us: {{name: USA}}}}
-clusters:
-  print:
-    name: Print
-    region: eu
-    components:
-      web: {{name: Web, checks: {{page: {{url: "http://127.0.0.1:1/"}}}}}}
-backup:
-  stores:
-    eu: {{to: "file://{folder}/eu"}}
-    us: {{to: "file://{folder}/us"}}
+ESTATE = (
+    TWO_FOLDERS
+    + """\
 databases:
   main:
     name: Main
@@ -38,6 +29,7 @@ databases:
     connection: {{host: 127.0.0.1, port: {port}, tls: "off", password: "file:password"}}
     copies: {{eu: {{}}, us: {{}}}}
 """
+)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.kept_by_engines import Desk
+from tests.kept_estates import TWO_FOLDERS
 from tests.protected import LOGIN, LOGIN_PASSWORD, Protected
 
 from holdfast.adapters.objectstore.regions import open_region
@@ -32,19 +33,9 @@ from holdfast.interfaces.cli.ports import Place
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.journal import JournalEntry
 
-ESTATE = """\
-version: 1
-regions: {{eu: {{name: Europe}}, us: {{name: USA}}}}
-clusters:
-  print:
-    name: Print
-    region: eu
-    components:
-      web: {{name: Web, checks: {{page: {{url: "http://127.0.0.1:1/"}}}}}}
-backup:
-  stores:
-    eu: {{to: "file://{folder}/eu"}}
-    us: {{to: "file://{folder}/us"}}
+ESTATE = (
+    TWO_FOLDERS
+    + """\
 databases:
   main:
     name: Main
@@ -57,6 +48,7 @@ databases:
         orders-are-there: SELECT count(*) >= 2 FROM orders
         it-cannot-be-written-to: SELECT current_setting('transaction_read_only') = 'on'
 """
+)
 
 
 @dataclass

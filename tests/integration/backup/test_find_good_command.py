@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from tests.installation import PROGRAM
+from tests.kept_estates import TWO_FOLDERS
 from tests.protected import LOGIN_PASSWORD, Protected
 from tests.restorable import DATABASE, Restorable
 from typer.testing import CliRunner
@@ -23,19 +24,9 @@ from holdfast.bootstrap.main import _commands
 from holdfast.interfaces.cli.app import build
 
 PATIENCE_S = 120.0
-ESTATE = """\
-version: 1
-regions: {{eu: {{name: Europe}}, us: {{name: USA}}}}
-clusters:
-  print:
-    name: Print
-    region: eu
-    components:
-      web: {{name: Web, checks: {{page: {{url: "http://127.0.0.1:1/"}}}}}}
-backup:
-  stores:
-    eu: {{to: "file://{folder}/eu"}}
-    us: {{to: "file://{folder}/us"}}
+ESTATE = (
+    TWO_FOLDERS
+    + """\
 databases:
   shop:
     name: Shop
@@ -43,6 +34,7 @@ databases:
     connection: {{host: 127.0.0.1, port: {port}, tls: "off", password: "file:password"}}
     copies: {{eu: {{}}, us: {{}}}}
 """
+)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.kept_by_engines import Desk
+from tests.kept_estates import TWO_FOLDERS
 from tests.protected import DEBIAN_15, OWNER, OWNER_PASSWORD, Protected
 
 from holdfast.adapters.objectstore.regions import open_region
@@ -23,19 +24,9 @@ from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.journal import JournalEntry
 
 STANZA = "orders"
-ESTATE = """\
-version: 1
-regions: {{eu: {{name: Europe}}, us: {{name: USA}}}}
-clusters:
-  print:
-    name: Print
-    region: eu
-    components:
-      web: {{name: Web, checks: {{page: {{url: "http://127.0.0.1:1/"}}}}}}
-backup:
-  stores:
-    eu: {{to: "file://{folder}/eu"}}
-    us: {{to: "file://{folder}/us"}}
+ESTATE = (
+    TWO_FOLDERS
+    + """\
 databases:
   main:
     name: Main
@@ -50,6 +41,7 @@ databases:
         orders-are-there: SELECT count(*) >= 100 FROM orders
         it-is-in-recovery: SELECT pg_is_in_recovery()
 """
+)
 
 
 class KeptStanza:

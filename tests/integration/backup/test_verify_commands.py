@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.installation import PROGRAM
+from tests.kept_estates import TWO_FOLDERS
 from tests.protected import LOGIN_PASSWORD, Protected
 from tests.restorable import Restorable
 from typer.testing import CliRunner
@@ -19,19 +20,9 @@ from holdfast.bootstrap.main import _commands
 from holdfast.interfaces.cli.app import build
 
 PATIENCE_S = 120.0
-ESTATE = """\
-version: 1
-regions: {{eu: {{name: Europe}}, us: {{name: USA}}}}
-clusters:
-  print:
-    name: Print
-    region: eu
-    components:
-      web: {{name: Web, checks: {{page: {{url: "http://127.0.0.1:1/"}}}}}}
-backup:
-  stores:
-    eu: {{to: "file://{folder}/eu"}}
-    us: {{to: "file://{folder}/us"}}
+ESTATE = (
+    TWO_FOLDERS
+    + """\
 databases:
   shop:
     name: Shop
@@ -42,6 +33,7 @@ databases:
       checks: {{orders: "SELECT count(*) > 0 FROM orders"}}
       newest: {{orders: "SELECT max(at) FROM orders"}}
 """
+)
 
 
 @dataclass(frozen=True)
