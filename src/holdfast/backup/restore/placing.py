@@ -16,6 +16,7 @@ from holdfast.backup.errors import Damaged
 from holdfast.backup.index import chunks_of
 from holdfast.backup.model import Backup, Member, StoredObject
 from holdfast.backup.restore.fetching import GivenUp
+from holdfast.backup.restore.flushing import begin_flush
 from holdfast.backup.restore.increments import (
     BLOCK,
     PREFIX,
@@ -294,9 +295,11 @@ class Placer:
 
 
 def _write_all(descriptor: int, content: memoryview, to: int) -> None:
+    begun, size = to, len(content)
     while content:
         written = os.pwrite(descriptor, content, to)
         content, to = content[written:], to + written
+    begin_flush(descriptor, begun, size)
 
 
 def _remove(place: str) -> None:

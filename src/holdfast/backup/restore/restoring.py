@@ -14,10 +14,11 @@ from holdfast.backup.model import Member, RestorePlan, TargetKind
 from holdfast.backup.ports import Copy, Packer, Progress, Region
 from holdfast.backup.restore.chosen import Chosen, Share
 from holdfast.backup.restore.fetching import Fetcher
+from holdfast.backup.restore.flushing import synced
 from holdfast.backup.restore.journal import Marker, Step, advance, read_marker, this_boot, write_marker
 from holdfast.backup.restore.preflight import Build, Place, Preflight, Way, inspect
 from holdfast.backup.restore.recovery import RecoverySettings, recovery_of
-from holdfast.backup.restore.unpacking import WAL, Silent, Unpacker, synced, wal_wanted, write_histories
+from holdfast.backup.restore.unpacking import WAL, Silent, Unpacker, wal_wanted, write_histories
 from holdfast.kernel.clock import Clock
 
 LOOK_EVERY_S = 0.02

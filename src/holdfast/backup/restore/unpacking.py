@@ -1,6 +1,5 @@
 """Lays a chain of backups out in a folder, with WAL: fetched in parallel, and written straight in place."""
 
-import ctypes
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -16,6 +15,7 @@ from holdfast.backup.ports import Progress
 from holdfast.backup.restore import existing
 from holdfast.backup.restore.chosen import Chosen, Share, complete, share_of, sign_in
 from holdfast.backup.restore.fetching import Fetcher, Wanted
+from holdfast.backup.restore.flushing import begin_flush, synced
 from holdfast.backup.restore.increments import label_of_whole
 from holdfast.backup.restore.journal import Journal, OpenJournal
 from holdfast.backup.restore.placing import (
@@ -282,22 +282,10 @@ def _write_piece(folder: Path, piece: WalPiece, content: memoryview) -> None:
     try:
         # A segment has its full size also where only its beginning is known: the rest is zeros.
         os.ftruncate(descriptor, piece.segment.size)
-        at = piece.start
+        at, size = piece.start, len(content)
         while content:
             written = os.pwrite(descriptor, content, at)
             content, at = content[written:], at + written
+        begin_flush(descriptor, piece.start, size)
     finally:
         os.close(descriptor)
-
-
-def synced(folders: Iterable[Path]) -> None:
-    """Make all that was written below these folders durable. Raises OSError when it could not be written."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    for folder in folders:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            if libc.syncfs(descriptor) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number), str(folder))
-        finally:
-            os.close(descriptor)
