@@ -1,11 +1,12 @@
 """Backups and restores of one database beside pgBackRest, Barman and `cp -r`, taking turns.
 
 Every round changes the database and lets each side take its turn, in another order each time.
-HOLDFAST_BENCH_MB is the database's size (2048, or 256 with --quick); HOLDFAST_BENCH_DIR a folder with a short
-path and room for ten times that. With HOLDFAST_BENCH_LARGE=1 it is one round of full, restore and increments
-beside pgBackRest and `cp -r` alone, with room for four times the size. PGBACKREST and BARMAN name the peers'
-programs, when they are not in PATH. One that does not know PostgreSQL 18 is measured on PostgreSQL 15,
-which has no increments.
+HOLDFAST_BENCH_MB is the database's size (2048, or 256 with --quick); HOLDFAST_BENCH_DIR a folder with a
+short path and room for ten times that. With HOLDFAST_BENCH_LARGE=1 it is three rounds of full, restore and
+increments beside pgBackRest and `cp -r` alone, with room for four times the size.
+
+PGBACKREST and BARMAN name the peers' programs, when they are not in PATH. One that does not know
+PostgreSQL 18 is measured on PostgreSQL 15, which has no increments.
 """
 
 import os
@@ -21,12 +22,14 @@ from typing import Any
 
 from bench.backup_server import Server
 from bench.backup_sides import Barman, Copy, Holdfast, PgBackRest, found_program, knows_18
+from bench.machine import backed_memory, settled_disk
 from bench.subjects import FOLDER, Options
 from bench.table import Measurement, Target, at_most, not_measured
 
 FULL, CLUSTERED, SCATTERED = "full", "incremental, 1 % side by side", "incremental, 0.1 % scattered"
 RESTORE, PITR, WARM = "restore", "to a moment: full + heavy incremental + WAL", "warm copy to a later moment"
 MEMORY_MB = 300.0
+LARGE_ROUNDS = 3
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 _HEAVY, _WAL = 0.3, 0.1
 _RATIOS = {
@@ -50,6 +53,8 @@ class Arena:
     copy: Copy
     large: bool
     """Whether room is short."""
+    memory_bytes: int = 0
+    """What a turn may fill the cache of files with."""
     took: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
     @property
@@ -57,11 +62,13 @@ class Arena:
         return self.server.binaries.major >= 17
 
     def turn(self, what: str, number: int, work: Iterable[tuple[str, Callable[[], float]]]) -> None:
-        """Let each work in its turn; another begins in every round."""
+        """Let each work in its turn; in every round another begins, and each comes behind another one."""
         order = list(work)
         at = number % len(order)
-        for name, each in order[at:] + order[:at]:
-            os.sync()  # nobody's turn pays for what another one wrote
+        order = order[at:] + order[:at]
+        for name, each in reversed(order) if number % 2 else order:
+            settled_disk()  # nobody's turn pays for what another one wrote or removed
+            backed_memory(self.memory_bytes)
             seconds = each()
             self.took.setdefault((what, name), []).append(seconds)
             print(f"  {what}: {name} {seconds:.2f} s", file=sys.stderr, flush=True)
@@ -70,7 +77,7 @@ class Arena:
 def measure(options: Options) -> Sequence[Measurement]:
     size_mb = int(os.environ.get("HOLDFAST_BENCH_MB", "256" if options.quick else "2048"))
     large = bool(os.environ.get("HOLDFAST_BENCH_LARGE"))
-    runs = 1 if large else options.runs_beside_peers
+    runs = LARGE_ROUNDS if large else options.runs_beside_peers
     with arena(size_mb, large=large) as found:
         actual = found.server.size_mb()
         for number in range(runs):
@@ -177,7 +184,8 @@ def arena(size_mb: int, *, large: bool) -> Iterator[Arena]:
                 server.archive_by(" && ".join(commands))
             server.archived()
             holdfast = Holdfast(server, folder / "holdfast")
-            yield Arena(folder, server, holdfast, peers, Copy(server, folder / "copy"), large)
+            copy = Copy(server, folder / "copy")
+            yield Arena(folder, server, holdfast, peers, copy, large, 2 * size_mb * 1024 * 1024)
         finally:
             if holdfast is not None:
                 holdfast.close()

@@ -108,6 +108,10 @@ class Packer(Protocol):
         """What was packed. Raises Damaged for anything else, and for more than `raw_bytes`; KeyMissing."""
         ...
 
+    def unpack_into(self, stored: bytes, sealed_with: str, room: memoryview) -> int:
+        """The same into `room`, where it may be shorter than that. Returns how many bytes it is."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:

@@ -71,6 +71,9 @@ def test_no_more_chunks_are_held_than_are_packed_and_filled() -> None:
         def unpack(self, stored: bytes, sealed_with: str, raw_bytes: int | None = None) -> bytes:
             raise NotImplementedError
 
+        def unpack_into(self, stored: bytes, sealed_with: str, room: memoryview) -> int:
+            raise NotImplementedError
+
     packer, region = Holding(), MemoryRegion("one")
     taken: list[int] = []
     with fan_over(region) as fan, Cutter(packer, fan, CHUNK) as cutter:

@@ -13,6 +13,7 @@ LONGEST_RAW = 1 << 30
 
 
 _AT_ONCE = 1 << 20
+_RLE_BLOCK = 1
 
 
 class _Threads(threading.local):
@@ -46,6 +47,38 @@ class ZstdPacker:
         return self._seals[self._key].close(packed) if self._key else packed
 
     def unpack(self, stored: bytes, sealed_with: str, raw_bytes: int | None = None) -> bytes:
+        opened = self._opened(stored, sealed_with)
+        return self._decompressed(opened, LONGEST_RAW if raw_bytes is None else min(raw_bytes, LONGEST_RAW))
+
+    def unpack_into(self, stored: bytes, sealed_with: str, room: memoryview) -> int:
+        opened = self._opened(stored, sealed_with)
+        try:
+            declared = zstandard.get_frame_parameters(opened).content_size
+            if declared == zstandard.CONTENTSIZE_UNKNOWN:
+                content = self._bounded(opened, len(room))
+                room[: len(content)] = content
+                return len(content)
+            if declared > len(room):
+                raise Damaged(f"it would unpack to {declared} bytes, and has {len(room)} at most")
+            return self._read_into(opened, room[:declared])
+        except (zstandard.ZstdError, MemoryError) as error:
+            raise Damaged(f"it does not unpack: {error}") from error
+
+    def _read_into(self, packed: bytes, room: memoryview) -> int:
+        """A frame whose content has just that room."""
+        # The reader takes a frame that was cut off for a whole one, and ignores what follows it.
+        if _frame_bytes(packed) != len(packed):
+            raise Damaged("it does not unpack: it was cut off, or something follows it")
+        done = 0
+        with self._threads.decompressor.stream_reader(packed, read_across_frames=False) as reader:
+            while done < len(room) and (read := reader.readinto(room[done:])):
+                done += read
+            # Once more behind the last byte: only then is the checksum looked at for certain.
+            if done != len(room) or reader.read(1):
+                raise Damaged("it does not unpack to as much as it says")
+        return done
+
+    def _opened(self, stored: bytes, sealed_with: str) -> bytes:
         if sealed_with:
             seal = self._seals.get(sealed_with)
             if seal is None:
@@ -53,10 +86,10 @@ class ZstdPacker:
                 raise KeyMissing(
                     f"it was sealed with the key `{sealed_with}`, which is not declared", hint=hint
                 )
-            stored = seal.open(stored)
-        elif stored.startswith(MAGIC):
+            return seal.open(stored)
+        if stored.startswith(MAGIC):
             raise Damaged("it is sealed, and its name tells no key")
-        return self._decompressed(stored, LONGEST_RAW if raw_bytes is None else min(raw_bytes, LONGEST_RAW))
+        return stored
 
     def _decompressed(self, packed: bytes, most: int) -> bytes:
         try:
@@ -84,3 +117,17 @@ class ZstdPacker:
         if not frame.eof or frame.unused_data:
             raise Damaged("it does not unpack: it was cut off, or something follows it")
         return content
+
+
+def _frame_bytes(packed: bytes) -> int:
+    """Where the frame that begins there ends, by its blocks' headers (RFC 8878, section 3.1.1).
+
+    More than there is when it was cut off.
+    """
+    at, last = zstandard.frame_header_size(packed), False
+    while not last and at < len(packed):
+        header = int.from_bytes(packed[at : at + 3], "little")
+        last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
+        at += 3 + (1 if kind == _RLE_BLOCK else size)
+    checksum = 4 if zstandard.get_frame_parameters(packed).has_checksum else 0
+    return at + checksum if last else len(packed) + 1

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from holdfast.backup.errors import Damaged, RegionError
 from holdfast.backup.model import StoredObject
 from holdfast.backup.ports import Packer, Region
+from holdfast.backup.restore.rooms import Rooms
 
 WORKERS = 4
 STORED_LIMIT = 52 * 1024 * 1024
@@ -94,7 +95,7 @@ class Fetcher:
 
     def run(self, wanted: Sequence[Wanted], *, give_up: Callable[[], None] = lambda: None) -> None:
         """Fetch all, and have each used. The first error ends it, after `give_up` was called."""
-        stored_left, raw_left = _Budget(STORED_LIMIT), _Budget(RAW_LIMIT)
+        stored_left, raw_left, rooms = _Budget(STORED_LIMIT), _Budget(RAW_LIMIT), Rooms(RAW_LIMIT)
         turns = iter(range(len(wanted)))
         lock = threading.Lock()
         failures: list[BaseException] = []
@@ -106,7 +107,7 @@ class Fetcher:
                         turn = next(turns, None)
                     if turn is None:
                         return
-                    self._one(turn, wanted[turn], stored_left, raw_left)
+                    self._one(turn, wanted[turn], stored_left, raw_left, rooms)
             except GivenUp:
                 pass
             except BaseException as error:  # noqa: BLE001  told by `run`, whatever it is
@@ -121,21 +122,20 @@ class Fetcher:
         if failures:
             raise failures[0]
 
-    def _one(self, turn: int, wanted: Wanted, stored_left: _Budget, raw_left: _Budget) -> None:
+    def _one(self, turn: int, wanted: Wanted, stored_left: _Budget, raw_left: _Budget, rooms: Rooms) -> None:
         stored = wanted.stored
         # What is sealed is there twice for a moment: as it was fetched, and opened.
         fetched_bytes = stored.stored_bytes * (2 if stored.sealed_with else 1)
         stored_left.take(turn, fetched_bytes)
         packed: bytes | None = self._fetched(stored)
         raw_left.take(turn, stored.raw_bytes)
-        raw = self._packer.unpack(packed or b"", stored.sealed_with, stored.raw_bytes)
-        packed = None
-        stored_left.give(fetched_bytes)
-        if len(raw) != stored.raw_bytes:
-            raise Damaged(f"{stored.key} holds {len(raw)} bytes, and should hold {stored.raw_bytes}")
-        with memoryview(raw) as content:
+        with rooms.of(stored.raw_bytes) as content:
+            unpacked = self._packer.unpack_into(packed or b"", stored.sealed_with, content)
+            packed = None
+            stored_left.give(fetched_bytes)
+            if unpacked != stored.raw_bytes:
+                raise Damaged(f"{stored.key} holds {unpacked} bytes, and should hold {stored.raw_bytes}")
             wanted.use(content)
-        del raw
         raw_left.give(stored.raw_bytes)
 
     def _fetched(self, stored: StoredObject) -> bytes:
