@@ -15,7 +15,7 @@ from holdfast.backup.ports import Progress
 from holdfast.backup.restore import existing
 from holdfast.backup.restore.chosen import Chosen, Share, complete, share_of, sign_in
 from holdfast.backup.restore.fetching import Fetcher, Wanted
-from holdfast.backup.restore.flushing import begin_flush, synced
+from holdfast.backup.restore.flushing import synced
 from holdfast.backup.restore.increments import label_of_whole
 from holdfast.backup.restore.journal import Journal, OpenJournal
 from holdfast.backup.restore.placing import (
@@ -26,6 +26,7 @@ from holdfast.backup.restore.placing import (
     Placer,
     assembled,
     chunks_to_fetch,
+    write_all,
 )
 
 MANIFEST, LABEL, WAL = "backup_manifest", "backup_label", "pg_wal"
@@ -282,10 +283,6 @@ def _write_piece(folder: Path, piece: WalPiece, content: memoryview) -> None:
     try:
         # A segment has its full size also where only its beginning is known: the rest is zeros.
         os.ftruncate(descriptor, piece.segment.size)
-        at, size = piece.start, len(content)
-        while content:
-            written = os.pwrite(descriptor, content, at)
-            content, at = content[written:], at + written
-        begin_flush(descriptor, piece.start, size)
+        write_all(descriptor, content, piece.start)
     finally:
         os.close(descriptor)
