@@ -59,7 +59,7 @@ class TileName:
 
 
 def widths(size: int) -> list[tuple[int, int]]:
-    """Per level, from 0: how many full tiles a tree of so many leaves has, and the width of the partial one."""
+    """Per level, from 0: the full tiles of a tree of so many leaves, and the width of the partial one."""
     found = []
     while size:
         found.append(divmod(size, TILE_WIDTH))

@@ -1,0 +1,51 @@
+"""The canonical form of a record (RFC 8785), which is the log's leaf, and its reading back.
+
+`msgspec` writes it: fields stand in the order of their names (model.py), dictionaries are sorted, no blank
+is written, strings are escaped as RFC 8785 section 3.2.2.2 asks, and there are only integers. Its names and
+keys are ASCII, so that the order of UTF-16 code units, which RFC 8785 means, is the order of bytes.
+"""
+
+from datetime import UTC
+
+import msgspec
+
+from holdfast.ledger.errors import LogDamaged, RecordRefused
+from holdfast.ledger.model import Conflict, Record
+
+MOST_LEAF_BYTES = 16 * 1024
+"""A C2SP entry bundle holds entries below 64 KiB; ours have no content that would need a quarter of it."""
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_RECORD = msgspec.json.Decoder(Record)
+_CONFLICT = msgspec.json.Decoder(Conflict)
+
+
+def leaf_of(entry: Record | Conflict) -> bytes:
+    """The canonical bytes. Raises RecordRefused for what could not be read back everywhere."""
+    if isinstance(entry, Record):
+        entry = _in_utc(entry)
+    leaf = _ENCODER.encode(entry)
+    if len(leaf) > MOST_LEAF_BYTES:
+        raise RecordRefused(f"{len(leaf):,} bytes are more than the {MOST_LEAF_BYTES:,} of a record")
+    if b"\\u0000" in leaf and "\x00" in str(msgspec.json.decode(leaf)):
+        raise RecordRefused("a text holds the character U+0000, which no database stores")
+    return leaf
+
+
+def entry_of(leaf: bytes) -> Record | Conflict:
+    """What a leaf holds. Raises LogDamaged when it is neither."""
+    try:
+        return _CONFLICT.decode(leaf) if b'"what":"conflict"' in leaf else _RECORD.decode(leaf)
+    except msgspec.MsgspecError as error:
+        raise LogDamaged(f"a leaf cannot be read: {error}") from error
+
+
+def _in_utc(record: Record) -> Record:
+    reported = record.reported_at
+    if record.occurred_at.tzinfo is not UTC or (reported and reported.tzinfo is not UTC):
+        record = msgspec.structs.replace(
+            record,
+            occurred_at=record.occurred_at.astimezone(UTC),
+            reported_at=reported.astimezone(UTC) if reported else reported,
+        )
+    return record

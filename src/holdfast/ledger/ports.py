@@ -1,0 +1,140 @@
+"""What the ledger needs from outside."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from holdfast.ledger.log.notes import Signature
+from holdfast.ledger.log.tiles import FullTile
+from holdfast.ledger.log.tree import Edge
+from holdfast.ledger.log.witness import Addition
+from holdfast.ledger.sequences import Numbers, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a tenant's log stands: all that appending to it needs."""
+
+    log_id: int
+    origin: str
+    edge: Edge
+    known: Mapping[tuple[str, int], Numbers]
+    """What each source has sent, by (source, epoch)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictKept:
+    """A conflict entry: the key, the leaf that holds it, and the leaf hash of the record that came second."""
+
+    source: str
+    epoch: int
+    seq: int
+    came: bytes
+    leaf: int
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What one batch adds to one log: [from_size, to_size), its checkpoint, and everything under it."""
+
+    log_id: int
+    from_size: int
+    to_size: int
+    root: bytes
+    note: str
+    """The signed checkpoint's text, not cosigned yet and not published."""
+    entries: bytes
+    """The leaves as an entry bundle (log/tiles.py), compressed."""
+    tiles: Sequence[FullTile]
+    runs: Sequence[Run]
+    """`leaf` counts from the log's beginning."""
+    conflicts: Sequence[ConflictKept]
+
+
+class LogStore(Protocol):
+    """The logs. Nothing in it is ever changed; a growth is in it wholly or not at all."""
+
+    async def head(self, tenant: str) -> Head | None:
+        """None for a tenant without a log. The edge is read from tiles and segments, not from a cache."""
+        ...
+
+    async def create(self, tenant: str, origin: str) -> Head:
+        """An empty log; the one that is there when there is one."""
+        ...
+
+    async def append(self, growths: Sequence[Growth]) -> int:
+        """All of them in one transaction. Returns the commit's LSN.
+
+        Raises Overtaken when somebody else has appended to one of the logs since its head was read.
+        """
+        ...
+
+    async def leaf_of(self, log_id: int, source: str, epoch: int, seq: int) -> int | None:
+        """Under which leaf a key stands."""
+        ...
+
+    async def conflict_of(self, log_id: int, source: str, epoch: int, seq: int, came: bytes) -> int | None:
+        """Under which leaf the same conflict stands already."""
+        ...
+
+    async def hashes(self, log_id: int, level: int, first: int, count: int) -> bytes:
+        """Hashes of a tile level, never across a tile's border; of partial tiles as well."""
+        ...
+
+    async def entries(self, log_id: int, first: int, count: int) -> Sequence[bytes]:
+        """Leaves in order. Raises LogDamaged when they are not there, EntriesPruned when retention took them."""
+        ...
+
+    async def grown_to(self, log_id: int, at_least: int) -> tuple[int, bytes, str] | None:
+        """The newest growth's (size, root, note) when the log has at least that size."""
+        ...
+
+
+class Published(Protocol):
+    """The checkpoints that were handed out. One is handed out only once it is in two regions and cosigned."""
+
+    async def newest(self, log_id: int) -> str | None: ...
+
+    async def publish(self, log_id: int, size: int, note: str) -> None:
+        """Keeps it. Raises Fork when another one of that size was published."""
+        ...
+
+
+class SecondRegion(Protocol):
+    """What of the database is on the second region's disk."""
+
+    async def flushed(self, lsn: int, within_s: float) -> bool:
+        """True once it is; False when it is not known to be after so long."""
+        ...
+
+
+class Witness(Protocol):
+    """Has its own key, elsewhere, and cosigns what continues what it has seen."""
+
+    async def cosign(self, addition: Addition) -> Signature | int:
+        """Its signature, or the size at which it stands (another one than the addition's old size).
+
+        Raises WitnessAway, or Fork when it knows a checkpoint that cannot be continued by this one.
+        """
+        ...
+
+
+class Packs(Protocol):
+    """Compresses and decompresses segments."""
+
+    def pack(self, content: bytes) -> bytes: ...
+
+    def unpack(self, content: bytes, most: int) -> bytes:
+        """Raises LogDamaged for what it did not pack, or what would be longer than `most`."""
+        ...
+
+
+class PersonKeys(Protocol):
+    """Keys of persons. Kept where no backup of the entries goes: a restore must not bring an erased one back."""
+
+    async def key_of(self, tenant: str, user: str, *, make: bool) -> bytes | None: ...
+
+    async def destroy(self, tenant: str, user: str, at: datetime) -> bool:
+        """For ever. True when there was one."""
+        ...
