@@ -12,8 +12,9 @@ import msgspec
 from holdfast.ledger.errors import LogDamaged, RecordRefused
 from holdfast.ledger.model import Conflict, Record
 
-MOST_LEAF_BYTES = 16 * 1024
-"""A C2SP entry bundle holds entries below 64 KiB; ours have no content that would need a quarter of it."""
+MOST_LEAF_BYTES = 8 * 1024
+"""Of a record. A C2SP entry bundle holds entries below 64 KiB, and a conflict entry holds a whole record in a
+text, where escaping makes at most two bytes of one."""
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _RECORD = msgspec.json.Decoder(Record)
@@ -25,7 +26,7 @@ def leaf_of(entry: Record | Conflict) -> bytes:
     if isinstance(entry, Record):
         entry = _in_utc(entry)
     leaf = _ENCODER.encode(entry)
-    if len(leaf) > MOST_LEAF_BYTES:
+    if isinstance(entry, Record) and len(leaf) > MOST_LEAF_BYTES:
         raise RecordRefused(f"{len(leaf):,} bytes are more than the {MOST_LEAF_BYTES:,} of a record")
     if b"\\u0000" in leaf and "\x00" in str(msgspec.json.decode(leaf)):
         raise RecordRefused("a text holds the character U+0000, which no database stores")

@@ -6,6 +6,7 @@ HoldfastError
     ├── BatchRefused       a whole request: too large, too deep, not readable
     ├── SourceRefused      a source that may not post this
     ├── LogDamaged         stored entries, tiles or checkpoints do not fit together
+    ├── EntriesPruned      retention took these entries; their hashes and proofs stay
     ├── ProofRefused       a proof, note or checkpoint does not hold
     │   └── Fork               two checkpoints of one log that cannot both be true
     ├── Overtaken          another sequencer has appended to this log: read it again    transient
@@ -38,6 +39,10 @@ class LogDamaged(LedgerError):  # noqa: N818
     """What is stored does not fit together."""
 
     remedy = Remedy.NEEDS_OPERATOR
+
+
+class EntriesPruned(LedgerError):  # noqa: N818
+    """Retention took them; their hashes and proofs stay."""
 
 
 class ProofRefused(LedgerError):  # noqa: N818

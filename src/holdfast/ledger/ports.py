@@ -3,13 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from holdfast.ledger.log.notes import Signature
 from holdfast.ledger.log.tiles import FullTile
 from holdfast.ledger.log.tree import Edge
 from holdfast.ledger.log.witness import Addition
 from holdfast.ledger.sequences import Numbers, Run
+
+
+class Key(NamedTuple):
+    """What makes a record the same one, within its tenant."""
+
+    source: str
+    epoch: int
+    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +33,9 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class ConflictKept:
-    """A conflict entry: the key, the leaf that holds it, and the leaf hash of the record that came second."""
+    """A conflict entry, the leaf `leaf`, and the leaf hash of the record that came second."""
 
-    source: str
-    epoch: int
-    seq: int
+    key: Key
     came: bytes
     leaf: int
 
@@ -70,12 +76,20 @@ class LogStore(Protocol):
         """
         ...
 
-    async def leaf_of(self, log_id: int, source: str, epoch: int, seq: int) -> int | None:
-        """Under which leaf a key stands."""
+    async def lsn(self) -> int:
+        """A place in the database's WAL that is behind everything committed so far."""
         ...
 
-    async def conflict_of(self, log_id: int, source: str, epoch: int, seq: int, came: bytes) -> int | None:
-        """Under which leaf the same conflict stands already."""
+    async def placed(self, log_id: int, keys: Sequence[Key]) -> Sequence[int]:
+        """Under which leaf each key stands; all of them do. Raises LogDamaged otherwise."""
+        ...
+
+    async def conflicts_of(self, log_id: int, keys: Sequence[Key]) -> Sequence[ConflictKept]:
+        """The conflict entries that these keys have already."""
+        ...
+
+    async def leaf_hashes(self, log_id: int, leaves: Sequence[int]) -> Sequence[bytes]:
+        """Of leaves in full tiles."""
         ...
 
     async def hashes(self, log_id: int, level: int, first: int, count: int) -> bytes:
@@ -83,7 +97,7 @@ class LogStore(Protocol):
         ...
 
     async def entries(self, log_id: int, first: int, count: int) -> Sequence[bytes]:
-        """Leaves in order. Raises LogDamaged when they are not there, EntriesPruned when retention took them."""
+        """Leaves in order. Raises EntriesPruned for what retention took, LogDamaged for what is not there."""
         ...
 
     async def grown_to(self, log_id: int, at_least: int) -> tuple[int, bytes, str] | None:
@@ -131,7 +145,7 @@ class Packs(Protocol):
 
 
 class PersonKeys(Protocol):
-    """Keys of persons. Kept where no backup of the entries goes: a restore must not bring an erased one back."""
+    """Keys of persons, kept where no backup of the entries goes: a restore must bring no erased one back."""
 
     async def key_of(self, tenant: str, user: str, *, make: bool) -> bytes | None: ...
 

@@ -30,6 +30,7 @@ CREATE TABLE ledger.segment (
     entries bytea STORAGE EXTERNAL NOT NULL,
     PRIMARY KEY (log_id, first, at)
 ) PARTITION BY RANGE (at);
+CREATE TABLE ledger.segment_beyond PARTITION OF ledger.segment DEFAULT;
 COMMENT ON COLUMN ledger.segment.entries IS 'A C2SP entry bundle of the leaves, compressed with zstd.';
 
 CREATE TABLE ledger.tile (

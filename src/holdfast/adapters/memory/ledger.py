@@ -1,0 +1,107 @@
+"""The logs in memory, for tests and simulation. Everything ends with the process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from holdfast.ledger.errors import LogDamaged, Overtaken
+from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, unbundled
+from holdfast.ledger.log.tree import Edge, leaf_hashes, perfect_root
+from holdfast.ledger.ports import ConflictKept, Growth, Head, Key, Packs
+from holdfast.ledger.sequences import Numbers, Run
+
+_MOST_BYTES = 1 << 28
+
+
+@dataclass
+class _Log:
+    id: int
+    origin: str
+    entries: list[bytes] = field(default_factory=list)
+    growths: list[tuple[int, bytes, str]] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    conflicts: list[ConflictKept] = field(default_factory=list)
+
+
+class MemoryLogs:
+    """LogStore over lists. It keeps leaves alone, and reckons every hash anew."""
+
+    def __init__(self, packs: Packs) -> None:
+        self._packs = packs
+        self._logs: dict[str, _Log] = {}
+        self._commits = 0
+
+    async def head(self, tenant: str) -> Head | None:
+        log = self._logs.get(tenant)
+        if log is None:
+            return None
+        known = dict[tuple[str, int], Numbers]()
+        for run in log.runs:
+            known.setdefault((run.source, run.epoch), Numbers()).add(run.first, run.last)
+        edge, _ = Edge().grown(leaf_hashes(log.entries))
+        return Head(log.id, log.origin, edge, known)
+
+    async def create(self, tenant: str, origin: str) -> Head:
+        if any(each.origin == origin and key != tenant for key, each in self._logs.items()):
+            raise LogDamaged(f"the origin {origin!r} is that of another tenant's log")
+        log = self._logs.setdefault(tenant, _Log(len(self._logs) + 1, origin))
+        return await self.head(tenant) or Head(log.id, log.origin, Edge(), {})
+
+    async def append(self, growths: Sequence[Growth]) -> int:
+        logs = [self._log(growth.log_id) for growth in growths]
+        if any(len(log.entries) != growth.from_size for log, growth in zip(logs, growths, strict=True)):
+            raise Overtaken("another sequencer has appended to this log")
+        for log, growth in zip(logs, growths, strict=True):
+            log.entries += unbundled(self._packs.unpack(growth.entries, _MOST_BYTES))
+            log.growths.append((growth.to_size, growth.root, growth.note))
+            log.runs += growth.runs
+            log.conflicts += growth.conflicts
+        self._commits += 1
+        return self._commits
+
+    async def lsn(self) -> int:
+        return self._commits
+
+    async def placed(self, log_id: int, keys: Sequence[Key]) -> Sequence[int]:
+        found = {
+            Key(run.source, run.epoch, run.first + at): run.leaf + at
+            for run in self._log(log_id).runs
+            for at in range(run.last - run.first + 1)
+        }
+        if missing := [key for key in keys if key not in found]:
+            raise LogDamaged(f"{len(missing)} keys that were taken stand nowhere")
+        return [found[key] for key in keys]
+
+    async def conflicts_of(self, log_id: int, keys: Sequence[Key]) -> Sequence[ConflictKept]:
+        return [each for each in self._log(log_id).conflicts if each.key in keys]
+
+    async def leaf_hashes(self, log_id: int, leaves: Sequence[int]) -> Sequence[bytes]:
+        entries = self._log(log_id).entries
+        full = len(entries) - len(entries) % TILE_WIDTH
+        if any(leaf >= full for leaf in leaves):
+            raise LogDamaged("tiles are missing")
+        return [leaf_hashes([entries[leaf]]) for leaf in leaves]
+
+    async def hashes(self, log_id: int, level: int, first: int, count: int) -> bytes:
+        found = leaf_hashes(self._log(log_id).entries)
+        for _ in range(level):
+            span = TILE_WIDTH * HASH_BYTES
+            found = b"".join(
+                perfect_root(found[at : at + span]) for at in range(0, len(found) - span + 1, span)
+            )
+        found = found[first * HASH_BYTES : (first + count) * HASH_BYTES]
+        if len(found) != count * HASH_BYTES:
+            raise LogDamaged(f"hashes of level {level} from {first:,} on are missing")
+        return found
+
+    async def entries(self, log_id: int, first: int, count: int) -> Sequence[bytes]:
+        found = self._log(log_id).entries[first : first + count]
+        if len(found) != count:
+            raise LogDamaged(f"leaves from {first:,} on are missing")
+        return found
+
+    async def grown_to(self, log_id: int, at_least: int) -> tuple[int, bytes, str] | None:
+        growths = self._log(log_id).growths
+        return growths[-1] if growths and growths[-1][0] >= at_least else None
+
+    def _log(self, log_id: int) -> _Log:
+        return next(log for log in self._logs.values() if log.id == log_id)
