@@ -1,0 +1,1 @@
+"""What sources post: read, checked and made canonical, record by record."""
