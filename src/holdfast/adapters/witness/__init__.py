@@ -1,0 +1,1 @@
+"""The witness's own memory of what it has cosigned."""
