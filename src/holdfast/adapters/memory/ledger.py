@@ -20,6 +20,19 @@ class _Log:
     growths: list[tuple[int, bytes, str]] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     conflicts: list[ConflictKept] = field(default_factory=list)
+    _levels: tuple[int, list[bytes]] = (0, [])
+
+    def level(self, level: int) -> bytes:
+        """All hashes of a tile level, reckoned from the leaves; once for each size."""
+        if self._levels[0] != len(self.entries):
+            hashes, span = leaf_hashes(self.entries), TILE_WIDTH * HASH_BYTES
+            levels = [hashes]
+            while len(hashes) >= span:
+                full = range(0, len(hashes) - span + 1, span)
+                hashes = b"".join([perfect_root(hashes[at : at + span]) for at in full])
+                levels.append(hashes)
+            self._levels = len(self.entries), levels
+        return self._levels[1][level] if level < len(self._levels[1]) else b""
 
 
 class MemoryLogs:
@@ -82,12 +95,7 @@ class MemoryLogs:
         return [leaf_hashes([entries[leaf]]) for leaf in leaves]
 
     async def hashes(self, log_id: int, level: int, first: int, count: int) -> bytes:
-        found = leaf_hashes(self._log(log_id).entries)
-        for _ in range(level):
-            span = TILE_WIDTH * HASH_BYTES
-            found = b"".join(
-                perfect_root(found[at : at + span]) for at in range(0, len(found) - span + 1, span)
-            )
+        found = self._log(log_id).level(level)
         found = found[first * HASH_BYTES : (first + count) * HASH_BYTES]
         if len(found) != count * HASH_BYTES:
             raise LogDamaged(f"hashes of level {level} from {first:,} on are missing")
