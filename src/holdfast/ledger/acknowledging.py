@@ -25,10 +25,10 @@ class WhenAway(StrEnum):
 
 @dataclass(slots=True)
 class Gate:
-    """Waits for the second region, for everybody who appended. `on_event` hears when it goes and comes back."""
+    """Waits for the second region, for everybody who appended. `on_event` hears when it goes and is back."""
 
     second: SecondRegion | None
-    """None when the database itself waits (`synchronous_commit = on`): then it is in both when it is committed."""
+    """None when the database itself waits (`synchronous_commit = on`): what is committed is in both then."""
     policy: WhenAway
     within_s: float
     on_event: Callable[[str, Mapping[str, object]], None]

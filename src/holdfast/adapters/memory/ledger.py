@@ -1,11 +1,15 @@
 """The logs in memory, for tests and simulation. Everything ends with the process."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from holdfast.ledger.errors import LogDamaged, Overtaken
+from holdfast.kernel.clock import Clock
+from holdfast.ledger.errors import Fork, LogDamaged, Overtaken, WitnessAway
+from holdfast.ledger.log.checkpoint import Checkpoint, cosigned
+from holdfast.ledger.log.notes import Note, Signature, Signer, VerifierKey, Verifies
 from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, unbundled
 from holdfast.ledger.log.tree import Edge, leaf_hashes, perfect_root
+from holdfast.ledger.log.witness import Addition, Refused, judged, origin_of
 from holdfast.ledger.ports import ConflictKept, Growth, Head, Key, Packs
 from holdfast.ledger.sequences import Numbers, Run
 
@@ -113,3 +117,58 @@ class MemoryLogs:
 
     def _log(self, log_id: int) -> _Log:
         return next(log for log in self._logs.values() if log.id == log_id)
+
+
+class MemoryPublished:
+    """Published over a dictionary."""
+
+    def __init__(self) -> None:
+        self._notes: dict[int, dict[int, str]] = {}
+
+    async def newest(self, log_id: int) -> str | None:
+        notes = self._notes.get(log_id)
+        return notes[max(notes)] if notes else None
+
+    async def publish(self, log_id: int, size: int, note: str) -> None:
+        kept = self._notes.setdefault(log_id, {}).setdefault(size, note)
+        if Note.parsed(kept).body != Note.parsed(note).body:
+            raise Fork(f"another checkpoint of {size:,} leaves was published")
+
+
+class MemorySecondRegion:
+    """SecondRegion up to a place that the test moves."""
+
+    def __init__(self) -> None:
+        self.up_to = 1 << 62
+        self.asked = 0
+
+    async def flushed(self, lsn: int, within_s: float) -> bool:
+        del within_s
+        self.asked += 1
+        return lsn <= self.up_to
+
+
+class MemoryWitness:
+    """Witness that decides as any witness does, and forgets with the process. `away`: it does not answer."""
+
+    def __init__(
+        self, signer: Signer, logs: Mapping[str, VerifierKey], verifies: Verifies, clock: Clock
+    ) -> None:
+        self.away = False
+        self._signer = signer
+        self._logs = logs
+        self._verifies = verifies
+        self._clock = clock
+        self._known: dict[str, Checkpoint] = {}
+
+    async def cosign(self, addition: Addition) -> Signature | int:
+        if self.away:
+            raise WitnessAway("the witness does not answer")
+        origin = origin_of(addition.checkpoint)
+        answer = judged(addition, self._known.get(origin), self._logs.get(origin), self._verifies)
+        if isinstance(answer, Refused):
+            if answer.size is not None:
+                return answer.size
+            raise Fork(f"the witness refuses: {answer.reason}")
+        self._known[origin] = answer.checkpoint
+        return cosigned(answer.note, self._signer, self._clock.now())
