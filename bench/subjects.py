@@ -52,5 +52,9 @@ SUBJECTS = (
     Subject("findgood", "the wrong commit among 40,000, found by holdfast find-good"),
     Subject("backups", "backups and restores of 2 GB beside pgBackRest, Barman and cp -r"),
     Subject("syncing", "commits per second with a receiver of WAL, beside none and pg_receivewal"),
+    Subject("ledger", "the ledger's intake beside raw COPY of the same records; what it keeps on disk"),
+    Subject("ledger_regions", "the ledger's intake with a second region at 60 ms"),
+    Subject("ledger_reports", "reports over 10 million records, from roll-ups and from raw rows"),
+    Subject("ledger_proofs", "inclusion proofs out of 10 million leaves, nothing in memory"),
     Subject("mailing", "an incident to 10,000 subscribers by mail, the sender killed twice"),
 )

@@ -13,6 +13,7 @@ from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
 from holdfast.availability.reading import Reader
 from holdfast.bootstrap.communication import directory_in, incident_desk
 from holdfast.bootstrap.following import FollowedEstate
+from holdfast.bootstrap.ledger.jobs import jobs_desk, tracer
 from holdfast.bootstrap.maintenance import maintenance_desk
 from holdfast.communication.directory import Directory
 from holdfast.identity.desk import IdentityDesk
@@ -60,5 +61,7 @@ def rest_api(
         lambda: inventory().estate,
         directory,
         clock,
+        jobs_desk(pool),
+        tracer(pool, lambda: inventory().estate),
     )
     return create_api(services, gate=gate)

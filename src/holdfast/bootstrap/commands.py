@@ -27,6 +27,7 @@ from holdfast.bootstrap.at_work import UsageError, run, with_database
 from holdfast.bootstrap.backup.commands import DatabaseCommands
 from holdfast.bootstrap.connections import try_connections, warnings_of
 from holdfast.bootstrap.estates import read_estate
+from holdfast.bootstrap.ledger.commands import LedgerCommands
 from holdfast.bootstrap.logs import configure_logs
 from holdfast.bootstrap.statements import statement_of
 from holdfast.bootstrap.telling_commands import TellingCommands
@@ -62,7 +63,7 @@ STATUS_DAYS = 30
 NEWEST_ALERTS = 100
 
 
-class LocalCommands(TellingCommands, DatabaseCommands):
+class LocalCommands(TellingCommands, DatabaseCommands, LedgerCommands):
     """Commands on this machine."""
 
     def write_template(self, path: Path, *, overwrite: bool) -> None:

@@ -57,6 +57,10 @@ async def try_connections(estate: Estate, place: Place, report: Report) -> Seque
         from holdfast.bootstrap.backup.checking import backup_findings  # noqa: PLC0415  all of backup
 
         findings += await backup_findings(estate, place, report)
+    if estate.ledger is not None:
+        from holdfast.bootstrap.ledger.trying import ledger_findings  # noqa: PLC0415  its adapters
+
+        findings += await ledger_findings(estate.ledger, place)
     probes = Probes(resolve_secret=partial(secret_of, config))
     gate = asyncio.Semaphore(AT_ONCE)
     checks = [

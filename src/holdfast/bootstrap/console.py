@@ -21,6 +21,7 @@ from holdfast.bootstrap.api import rest_api
 from holdfast.bootstrap.desks import desk_pages
 from holdfast.bootstrap.estates import secret_of
 from holdfast.bootstrap.following import FollowedEstate
+from holdfast.bootstrap.ledger.completeness import completeness_figures
 from holdfast.bootstrap.serving import bound, serve_until_stopped
 from holdfast.bootstrap.signals import Signals
 from holdfast.bootstrap.vault import vault_for
@@ -65,7 +66,12 @@ async def run_console(
             pages=desk_pages(pool, clock, inventory),
             mounts=_mounts(pool, clock, inventory, identity),
             ready=lambda: _is_ready(pool),
-            metrics=create_metrics(PostgresBackupStatus(pool).statuses, identity, clock),
+            metrics=create_metrics(
+                PostgresBackupStatus(pool).statuses,
+                identity,
+                clock,
+                more=lambda: completeness_figures(pool, clock, inventory.estate),
+            ),
         )
         beside = [
             asyncio.create_task(inventory.follow(PostgresChanges(conninfo), signals)),

@@ -32,6 +32,7 @@ LOGINS = {
     "console": Role.CONSOLE,
     "sender": Role.SENDER,
     "backup": Role.BACKUP,
+    "ledger": Role.LEDGER,
 }
 CONSOLE_WITHIN_S = 20.0
 
@@ -122,6 +123,10 @@ async def _run_role(
         from holdfast.bootstrap.backup.role import run_backup  # noqa: PLC0415
 
         await run_backup(estate, Place(place.config.absolute(), place.data_dir.absolute()), conninfo, signals)
+    elif role == "ledger":
+        from holdfast.bootstrap.ledger.role import run_ledger  # noqa: PLC0415
+
+        await run_ledger(estate, Place(place.config.absolute(), place.data_dir.absolute()), conninfo, signals)
     else:
         from holdfast.bootstrap.controller import run_controller  # noqa: PLC0415
 
@@ -141,16 +146,20 @@ async def serve_agent(request: AgentRequest) -> None:
 def role_processes(server: Server, place: Place, estate: Estate) -> Sequence[RoleProcess]:
     """The roles that `up` runs, each with the login that it needs and no more.
 
-    Who declares no database has no process that keeps them. The first one is declared before `up` begins.
+    Who declares no database has no process that keeps them, and who declares no ledger none that serves it.
+    What is declared first while `up` runs waits for the next one.
     """
     arguments = (
         *("--config", str(place.config.absolute())),
         *("--data-dir", str(place.data_dir.absolute())),
     )
+    unwanted = {"backup"} if not estate.databases else set[str]()
+    if estate.ledger is None:
+        unwanted.add("ledger")
     return [
         RoleProcess(name, server.conninfo(login), arguments)
         for name, login in LOGINS.items()
-        if name != "backup" or estate.databases
+        if name not in unwanted
     ]
 
 

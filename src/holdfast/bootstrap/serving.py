@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import uvicorn
 
@@ -41,8 +42,11 @@ async def serve_until_stopped(
     *,
     listening: socket.socket | None = None,
     most_connections: int = 2000,
+    tls: tuple[Path, Path] | None = None,
 ) -> None:
     """Answer on `listen`, or on the socket that is there already, until `signals.stop`.
+
+    `tls`: a certificate (with its chain) and its key, in PEM files. Raises OSError for ones that are none.
 
     Nothing is logged of requests: their addresses may hold secrets.
     """
@@ -59,6 +63,8 @@ async def serve_until_stopped(
             timeout_graceful_shutdown=2,
             limit_concurrency=most_connections,
             h11_max_incomplete_event_size=16_384,
+            ssl_certfile=tls and tls[0],
+            ssl_keyfile=tls and tls[1],
         )
     )
     async with _stopped(server, signals):

@@ -17,6 +17,7 @@ from pydantic import (
 from holdfast.estate.backup import Backup, Database, Keep
 from holdfast.estate.checks import Check, _default_check_type
 from holdfast.estate.communication import Communication, Console, Mail, Publish
+from holdfast.estate.ledger import Ledger
 from holdfast.estate.values import (
     PATTERN_PATTERN,
     Colour,
@@ -241,6 +242,7 @@ class Estate(Declared):
     console: Console = Console()
     backup: Backup = Backup()
     databases: dict[Key, Database] = Field(default_factory=dict)
+    ledger: Ledger | None = None
 
 
 def zone(name: TimeZone) -> ZoneInfo:

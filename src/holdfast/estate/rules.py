@@ -13,6 +13,7 @@ from holdfast.estate.checks import Check, HeartbeatCheck
 from holdfast.estate.communication_rules import communication_rules
 from holdfast.estate.dependency_rules import dependency_rules
 from holdfast.estate.findings import Finding
+from holdfast.estate.ledger_rules import ledger_rules
 from holdfast.estate.model import Agreement, Cluster, Component, Estate, Metric
 from holdfast.estate.scope import declared, matching
 from holdfast.estate.source import Path
@@ -80,6 +81,7 @@ def _rules(estate: Estate, check_condition: ConditionCheck) -> Iterator[Iterator
     yield from communication_rules(estate, _nearest_pattern)
     yield from dependency_rules(estate, _nearest_pattern)
     yield from backup_rules(estate)
+    yield from ledger_rules(estate)
 
 
 def _component_rules(

@@ -31,6 +31,7 @@ class Right(StrEnum):
     INCIDENTS = "incidents:write"
     MAINTENANCE = "maintenance:write"
     SUBSCRIBERS = "subscribers:read"
+    LEDGER = "ledger:read"
     AUDIT = "audit:read"
     OPERATE = "operate"
     COMMAND = "command"
@@ -42,6 +43,7 @@ NEEDS: Mapping[Right, Role] = {
     Right.INCIDENTS: Role.COMMUNICATOR,
     Right.MAINTENANCE: Role.COMMUNICATOR,
     Right.SUBSCRIBERS: Role.OPERATOR,
+    Right.LEDGER: Role.VIEWER,
     Right.AUDIT: Role.ADMIN,
     Right.OPERATE: Role.OPERATOR,
     Right.COMMAND: Role.COMMANDER,

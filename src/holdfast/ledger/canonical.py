@@ -5,6 +5,7 @@ is written, strings are escaped as RFC 8785 section 3.2.2.2 asks, and there are 
 keys are ASCII, so that the order of UTF-16 code units, which RFC 8785 means, is the order of bytes.
 """
 
+from collections.abc import Sequence
 from datetime import UTC
 
 import msgspec
@@ -33,20 +34,39 @@ def leaf_of(entry: Record | Conflict) -> bytes:
     return leaf
 
 
+def leaves_of(records: Sequence[Record]) -> list[bytes] | None:
+    """`leaf_of` each, at once; None when one of them must be refused."""
+    zones = {record.occurred_at.tzinfo for record in records}
+    zones |= {record.reported_at.tzinfo for record in records if record.reported_at}
+    if zones - {UTC}:
+        try:
+            records = [_in_utc(record) for record in records]
+        except RecordRefused:
+            return None
+    lines = _ENCODER.encode_lines(records)  # no line break stands within one: it is escaped
+    leaves = lines.split(b"\n")[:-1]
+    if (b"\\" in lines and b"\\u0000" in lines) or max(map(len, leaves), default=0) > MOST_LEAF_BYTES:
+        return None
+    return leaves
+
+
 def entry_of(leaf: bytes) -> Record | Conflict:
     """What a leaf holds. Raises LogDamaged when it is neither."""
     try:
         return _CONFLICT.decode(leaf) if b'"what":"conflict"' in leaf else _RECORD.decode(leaf)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise LogDamaged(f"a leaf cannot be read: {error}") from error
 
 
 def _in_utc(record: Record) -> Record:
     reported = record.reported_at
     if record.occurred_at.tzinfo is not UTC or (reported and reported.tzinfo is not UTC):
-        record = msgspec.structs.replace(
-            record,
-            occurred_at=record.occurred_at.astimezone(UTC),
-            reported_at=reported.astimezone(UTC) if reported else reported,
-        )
+        try:
+            record = msgspec.structs.replace(
+                record,
+                occurred_at=record.occurred_at.astimezone(UTC),
+                reported_at=reported.astimezone(UTC) if reported else reported,
+            )
+        except OverflowError as error:
+            raise RecordRefused("a time is outside of the years 1 to 9999 in UTC") from error
     return record

@@ -4,14 +4,24 @@ HoldfastError
 └── LedgerError
     ├── RecordRefused      a posted record is malformed: its line and reason, the others go in
     ├── BatchRefused       a whole request: too large, too deep, not readable
+    │   └── TooLarge           more bytes than a request may have
+    ├── Overloaded         too much waits already                                       transient
+    ├── NoLedger           the estate declares none                                     needs the operator
+    ├── KeyRefused         a key that is none, or not the one that was declared         needs the operator
     ├── SourceRefused      a source that may not post this
+    ├── NotThere           a tenant, source, token or entry that is asked for
+    ├── Unsuitable         a key, name, time zone or correction that cannot be
     ├── LogDamaged         stored entries, tiles or checkpoints do not fit together
     ├── EntriesPruned      retention took these entries; their hashes and proofs stay
     ├── ProofRefused       a proof, note or checkpoint does not hold
     │   └── Fork               two checkpoints of one log that cannot both be true
+    ├── OnHold             a legal hold stands in the way                               needs the operator
+    ├── PersonsNotKept     a record tells of a person, and no pseudonym key is declared needs the operator
+    ├── KeysAway           a store of persons' keys cannot be reached                   transient
     ├── Overtaken          another sequencer has appended to this log: read it again    transient
     ├── NotFlushed         the second region has not flushed it in time                 transient
-    └── WitnessAway        no cosignature now                                           transient
+    ├── WitnessAway        no cosignature now                                           transient
+    └── WitnessRefused     the witness does not trust this log                          needs the operator
 """
 
 from holdfast.kernel.errors import HoldfastError, Remedy
@@ -29,8 +39,38 @@ class BatchRefused(LedgerError):  # noqa: N818
     """Nothing of a request can be read."""
 
 
+class TooLarge(BatchRefused):
+    """It has more bytes than a request may have."""
+
+
+class Overloaded(LedgerError):  # noqa: N818
+    """Too much waits already; nothing of this was looked at."""
+
+    remedy = Remedy.TRANSIENT
+
+
 class SourceRefused(LedgerError):  # noqa: N818
     """The source may not post this."""
+
+    remedy = Remedy.NEEDS_OPERATOR
+
+
+class NotThere(LedgerError):  # noqa: N818
+    """There is none that is in force."""
+
+
+class Unsuitable(LedgerError):  # noqa: N818
+    """It cannot be so."""
+
+
+class NoLedger(LedgerError):  # noqa: N818
+    """The estate declares none."""
+
+    remedy = Remedy.NEEDS_OPERATOR
+
+
+class KeyRefused(LedgerError):  # noqa: N818
+    """It is no key, or not the one that is meant."""
 
     remedy = Remedy.NEEDS_OPERATOR
 
@@ -71,3 +111,27 @@ class WitnessAway(LedgerError):  # noqa: N818
     """The witness did not cosign now."""
 
     remedy = Remedy.TRANSIENT
+
+
+class OnHold(LedgerError):  # noqa: N818
+    """Nothing of this tenant goes while the hold stands."""
+
+    remedy = Remedy.NEEDS_OPERATOR
+
+
+class PersonsNotKept(LedgerError):  # noqa: N818
+    """Without a pseudonym key nobody's data can be taken in."""
+
+    remedy = Remedy.NEEDS_OPERATOR
+
+
+class KeysAway(LedgerError):  # noqa: N818
+    """A store of persons' keys does not answer, or is not the one that was there."""
+
+    remedy = Remedy.TRANSIENT
+
+
+class WitnessRefused(LedgerError):  # noqa: N818
+    """The witness does not trust this log, or cannot read what it was asked."""
+
+    remedy = Remedy.NEEDS_OPERATOR

@@ -15,7 +15,7 @@ canonical form is: that decides whether a repeated (source, epoch, seq) is absor
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -128,6 +128,13 @@ class Conflict(Struct, frozen=True, forbid_unknown_fields=True, gc=False, tag="c
     tenant: Word
 
 
+class Piece(NamedTuple):
+    """So many leaves as an entry bundle (log/tiles.py), compressed."""
+
+    leaves: int
+    packed: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """Records of one tenant, canonical and hashed, ready to be appended: item n of a field is record n's."""
@@ -139,6 +146,8 @@ class Prepared:
     sources: list[str]
     epochs: list[int]
     seqs: list[int]
+    pieces: tuple[Piece, ...] = ()
+    """The leaves, where whoever prepared them has packed them; `leaves` is empty then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +165,28 @@ class Reach(StrEnum):
     ONE_REGION = "one region"
 
 
+class Stretch(NamedTuple):
+    """Lines [first, last] of a request are the leaves from `leaf` on."""
+
+    first: int
+    last: int
+    leaf: int
+
+
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """What became of a request. `taken` and `repeated` are (line, leaf)."""
+    """What became of a request: each line that held a record is in one of the first four."""
 
-    taken: tuple[tuple[int, int], ...]
-    repeated: tuple[tuple[int, int], ...]
-    conflicts: tuple[tuple[int, int], ...]
+    taken: tuple[Stretch, ...]
+    repeated: tuple[Stretch, ...]
+    conflicts: tuple[Stretch, ...]
+    """`leaf` is the conflict entry's."""
     refused: tuple[Refusal, ...]
     reach: Reach
+    size: int
+    """Of the log, with all of it in it; 0 when nothing was."""
     checkpoint: str
-    """The log's newest checkpoint that holds all of it; empty while no witness has cosigned one yet."""
+    """The log's newest checkpoint, when it holds all of it. Empty while none does: soon one will."""
 
 
 @dataclass(frozen=True, slots=True)

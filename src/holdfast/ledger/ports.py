@@ -96,6 +96,10 @@ class LogStore(Protocol):
         """Hashes of a tile level, never across a tile's border; of partial tiles as well."""
         ...
 
+    async def many_hashes(self, log_id: int, asked: Sequence[tuple[int, int, int]]) -> Sequence[bytes]:
+        """`hashes` of each (level, first, count), together."""
+        ...
+
     async def entries(self, log_id: int, first: int, count: int) -> Sequence[bytes]:
         """Leaves in order. Raises EntriesPruned for what retention took, LogDamaged for what is not there."""
         ...
@@ -105,8 +109,34 @@ class LogStore(Protocol):
         ...
 
 
+class Pending(NamedTuple):
+    """A log that has grown beyond what was handed out (`published`, 0 for nothing yet)."""
+
+    log_id: int
+    tenant: str
+    origin: str
+    size: int
+    published: int
+
+
 class Published(Protocol):
     """The checkpoints that were handed out. One is handed out only once it is in two regions and cosigned."""
+
+    async def pending(self) -> Sequence[Pending]:
+        """What there is to publish, the longest waiting first."""
+        ...
+
+    async def handed(self, tenant: str) -> tuple[int, str | None] | None:
+        """A tenant's log and its newest; None for a tenant without a log."""
+        ...
+
+    async def listed(self, log_id: int, origin: str, below: int) -> int | None:
+        """The newest leaf of the log over all, below a size, that is a checkpoint of this origin."""
+        ...
+
+    async def newest_of_all(self) -> Sequence[tuple[int, str]]:
+        """Each tenant's log and its newest, where there is one; the log over all logs is not among them."""
+        ...
 
     async def newest(self, log_id: int) -> str | None: ...
 
@@ -129,7 +159,8 @@ class Witness(Protocol):
     async def cosign(self, addition: Addition) -> Signature | int:
         """Its signature, or the size at which it stands (another one than the addition's old size).
 
-        Raises WitnessAway, or Fork when it knows a checkpoint that cannot be continued by this one.
+        Raises WitnessAway, WitnessRefused when it does not trust this log's key, or Fork when it knows a
+        checkpoint that cannot be continued by this one.
         """
         ...
 

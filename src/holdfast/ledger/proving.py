@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from holdfast.ledger.log.proof import Proof
-from holdfast.ledger.log.tiles import HASH_BYTES
+from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH
 from holdfast.ledger.log.tree import Tree
 from holdfast.ledger.ports import LogStore
 
@@ -26,13 +26,21 @@ async def root(store: LogStore, log_id: int, size: int) -> bytes:
 
 
 async def _made(store: LogStore, log_id: int, size: int, make: Callable[[Tree], list[bytes]]) -> list[bytes]:
-    asked = dict[tuple[int, int, int], bytes]()
+    asked = dict[tuple[int, int], list[tuple[int, int]]]()
+    """By tile, the hashes [first, end) that are wanted of it."""
 
     def note(level: int, first: int, count: int) -> bytes:
-        asked[level, first, count] = b""
+        asked.setdefault((level, first // TILE_WIDTH), []).append((first, first + count))
         return bytes(count * HASH_BYTES)
 
     make(Tree(size, note))
-    for each in asked:
-        asked[each] = await store.hashes(log_id, *each)
-    return make(Tree(size, lambda level, first, count: asked[level, first, count]))
+    begins = {tile: min(first for first, _ in parts) for tile, parts in asked.items()}
+    wanted = [(tile[0], begins[tile], max(end for _, end in asked[tile]) - begins[tile]) for tile in asked]
+    found = dict(zip(asked, await store.many_hashes(log_id, wanted) if wanted else [], strict=True))
+
+    def told(level: int, first: int, count: int) -> bytes:
+        tile = level, first // TILE_WIDTH
+        at = (first - begins[tile]) * HASH_BYTES
+        return found[tile][at : at + count * HASH_BYTES]
+
+    return make(Tree(size, told))

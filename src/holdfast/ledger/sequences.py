@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 
@@ -40,6 +41,18 @@ class Numbers:
         """Whether any of the numbers [first, last] is there."""
         at = bisect_right(self.ranges, (last, float("inf"))) - 1
         return at >= 0 and self.ranges[at][1] >= first
+
+    def parts(self, first: int, last: int) -> Iterator[tuple[int, int, bool]]:
+        """[first, last] in stretches, in order: every number of one is there, or none of it is."""
+        at = max(bisect_right(self.ranges, (first, float("inf"))) - 1, 0)
+        while first <= last:
+            while at < len(self.ranges) and self.ranges[at][1] < first:
+                at += 1
+            begin, end = self.ranges[at] if at < len(self.ranges) else (last + 1, last + 1)
+            there = begin <= first
+            upto = min(last, end if there else begin - 1)
+            yield first, upto, there
+            first = upto + 1
 
     def add(self, first: int, last: int) -> None:
         """Numbers that are there already may be among them."""
@@ -98,15 +111,14 @@ def sort(
     found = Sorted([], [], [])
     for start, end in _stretches(sources, epochs, seqs):
         key = (sources[start], epochs[start])
-        before, here = known.get(key, _NOTHING), fresh[key]
-        if before.touches(seqs[start], seqs[end - 1]) or here.touches(seqs[start], seqs[end - 1]):
-            for place in range(start, end):
-                if seqs[place] in before or seqs[place] in here:
-                    found.known.append(place)
+        before, here, offset = known.get(key, _NOTHING), fresh[key], start - seqs[start]
+        for first, last, came in before.parts(seqs[start], seqs[end - 1]):
+            for begin, upto, again in [(first, last, True)] if came else list(here.parts(first, last)):
+                places = range(begin + offset, upto + offset + 1)
+                if again:
+                    found.known.extend(places)
                 else:
-                    _take(found, key, seqs, here, range(place, place + 1))
-        else:
-            _take(found, key, seqs, here, range(start, end))
+                    _take(found, key, seqs, here, places)
     return found
 
 
@@ -125,14 +137,12 @@ def _stretches(
     sources: Sequence[str], epochs: Sequence[int], seqs: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
     """Places [start, end) of one source and epoch, with numbers that go up by one."""
+    ends = [place for place, (one, two) in enumerate(pairwise(seqs), 1) if two - one != 1]
+    if len(set(sources)) > 1:
+        ends += [place for place, (one, two) in enumerate(pairwise(sources), 1) if one != two]
+    if len(set(epochs)) > 1:
+        ends += [place for place, (one, two) in enumerate(pairwise(epochs), 1) if one != two]
     start = 0
-    for place in range(1, len(seqs)):
-        if (
-            seqs[place] != seqs[place - 1] + 1
-            or sources[place] != sources[start]
-            or epochs[place] != epochs[start]
-        ):
-            yield start, place
-            start = place
-    if seqs:
-        yield start, len(seqs)
+    for end in sorted({*ends, len(seqs)} - {0}):
+        yield start, end
+        start = end

@@ -128,6 +128,7 @@ async def test_one_login_takes_on_each_role(database: Database) -> None:
         "holdfast_console",
         "holdfast_sender",
         "holdfast_backup",
+        "holdfast_ledger",
     ]
     await external.stop()
     assert await who_is(external, Role.OWNER) == "holdfast"

@@ -1,7 +1,9 @@
-// Verifies a log that stands in a folder as C2SP tlog-tiles lays it out, with the Go project's own
-// golang.org/x/mod/sumdb packages: nothing of Holdfast takes part in it.
+// Verifies a log that stands in a folder, or at an address, as C2SP tlog-tiles lays it out, with the Go project's
+// own golang.org/x/mod/sumdb packages: nothing of Holdfast takes part in it.
 //
-//	verify_log FOLDER VERIFIER_KEY OLD_CHECKPOINT STEP
+//	verify_log FOLDER|URL VERIFIER_KEY OLD_CHECKPOINT STEP
+//
+// LOG_TOKEN in the environment is the bearer token for an address.
 //
 // Proves that the log begins with the old checkpoint's, and every STEPth entry. Prints how many entries it found,
 // and ends with 1 at the first thing that does not hold.
@@ -10,6 +12,8 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -43,17 +47,36 @@ func (f folder) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 func (f folder) read(tile tlog.Tile) ([]byte, error) {
 	path := strings.Replace(tile.Path(), "tile/8/", "tile/", 1)
 	path = strings.Replace(path, "tile/data/", "tile/entries/", 1)
-	return os.ReadFile(filepath.Join(string(f), path))
+	return f.open(path)
 }
 
-func checkpoint(path string, key note.Verifier) tlog.Tree {
-	text, err := os.ReadFile(path)
+func (f folder) open(path string) ([]byte, error) {
+	if !strings.HasPrefix(string(f), "http") {
+		return os.ReadFile(filepath.Join(string(f), path))
+	}
+	request, err := http.NewRequest("GET", string(f)+"/"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+os.Getenv("LOG_TOKEN"))
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", path, answer.Status)
+	}
+	return io.ReadAll(answer.Body)
+}
+
+func checkpoint(text []byte, err error, key note.Verifier) tlog.Tree {
 	must(err)
 	opened, err := note.Open(text, note.VerifierList(key))
 	must(err)
 	lines := strings.Split(opened.Text, "\n")
 	if len(lines) != 4 || lines[0] != key.Name() {
-		must(fmt.Errorf("%s is no checkpoint of %s", path, key.Name()))
+		must(fmt.Errorf("that is no checkpoint of %s", key.Name()))
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
 	must(err)
@@ -66,14 +89,16 @@ func main() {
 	base := folder(os.Args[1])
 	key, err := note.NewVerifier(os.Args[2])
 	must(err)
-	tree := checkpoint(filepath.Join(string(base), "checkpoint"), key)
+	text, err := base.open("checkpoint")
+	tree := checkpoint(text, err, key)
 	reader := tlog.TileHashReader(tree, base)
 	root, err := tlog.TreeHash(tree.N, reader)
 	must(err)
 	if root != tree.Hash {
 		must(fmt.Errorf("the tiles lead to another root"))
 	}
-	old := checkpoint(os.Args[3], key)
+	text, err = os.ReadFile(os.Args[3])
+	old := checkpoint(text, err, key)
 	consistency, err := tlog.ProveTree(tree.N, old.N, reader)
 	must(err)
 	must(tlog.CheckTree(consistency, tree.N, tree.Hash, old.N, old.Hash))

@@ -199,7 +199,15 @@ class Served:
         return httpx.AsyncClient(transport=transport, base_url="http://console.example.com", headers=headers)
 
 
-ALL = (Right.READ, Right.INCIDENTS, Right.MAINTENANCE, Right.SUBSCRIBERS, Right.AUDIT, Right.OPERATE)
+ALL = (
+    Right.READ,
+    Right.INCIDENTS,
+    Right.MAINTENANCE,
+    Right.SUBSCRIBERS,
+    Right.AUDIT,
+    Right.OPERATE,
+    Right.LEDGER,
+)
 DECLARED = {
     "title": "The API is down",
     "body": "We are **looking** into it.",

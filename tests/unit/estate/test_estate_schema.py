@@ -10,7 +10,7 @@ from estate_files import VALID, edited, load, problems
 from pydantic import BaseModel
 
 from holdfast.availability.conditions import validate
-from holdfast.estate import backup, checks, communication, model, values
+from holdfast.estate import backup, checks, communication, ledger, model, values
 from holdfast.estate.loader import parse_estate
 from holdfast.estate.schema import estate_schema
 from holdfast.estate.source import plain, read_tree
@@ -181,13 +181,14 @@ def test_what_the_template_says_about_readers_is_right() -> None:
     text, rest = template[:begin], template[begin:]
     section, _, after = rest.partition("# How long each resolution")
     text += re.sub(
-        r"^# (?=communication:|mail:|console:|backup:|databases:| )", "", section, flags=re.MULTILINE
+        r"^# (?=communication:|mail:|console:|backup:|databases:|ledger:| )", "", section, flags=re.MULTILINE
     )
     estate = parse_estate(f"{text}# {after}".encode(), Path("holdfast.yaml"), validate)
     assert estate.communication.rules["outages"].template == "outage"
     assert estate.mail is not None
     assert estate.console.url == "https://console.example.com"
     assert set(estate.databases["main"].copies) == set(estate.backup.stores)
+    assert estate.ledger is not None
 
 
 SECTIONS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
@@ -240,6 +241,10 @@ SECTIONS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
     "What a commit waits for": (backup.Sync, None),
     "When backups are taken": (backup.Schedule, None),
     "What must be true of a copy": (backup.Verification, None),
+    "`ledger`": (ledger.Ledger, None),
+    "The second region": (ledger.LedgerRegion, None),
+    "The witness": (ledger.LedgerWitness, None),
+    "What is unusual": (ledger.Unusual, None),
 }
 
 

@@ -88,7 +88,7 @@ def test_it_is_blind_rather_than_forgetful(tmp_path: Path) -> None:
     ("asked", "status"),
     [
         (addition(10, entries(12, fork_at=5)), 422),
-        (addition(10, entries(10, fork_at=9)), 422),
+        (addition(10, entries(10, fork_at=9)), 409),
         (addition(0, entries(12)), 409),
         (addition(8, entries(12)), 409),
         (Addition(10, (), checkpoint(entries(9))), 400),

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from holdfast.kernel.clock import Clock
 from holdfast.ledger.errors import Fork, LogDamaged, Overtaken, WitnessAway
 from holdfast.ledger.log.checkpoint import Checkpoint, cosigned
-from holdfast.ledger.log.notes import Note, Signature, Signer, VerifierKey, Verifies
+from holdfast.ledger.log.keys import KnownLogs
+from holdfast.ledger.log.notes import Note, Signature, Signer, Verifies
 from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, unbundled
 from holdfast.ledger.log.tree import Edge, leaf_hashes, perfect_root
 from holdfast.ledger.log.witness import Addition, Refused, judged, origin_of
-from holdfast.ledger.ports import ConflictKept, Growth, Head, Key, Packs
+from holdfast.ledger.ports import ConflictKept, Growth, Head, Key, Packs, Pending
 from holdfast.ledger.sequences import Numbers, Run
 
 _MOST_BYTES = 1 << 28
@@ -64,7 +65,7 @@ class MemoryLogs:
         return await self.head(tenant) or Head(log.id, log.origin, Edge(), {})
 
     async def append(self, growths: Sequence[Growth]) -> int:
-        logs = [self._log(growth.log_id) for growth in growths]
+        logs = [self.log(growth.log_id) for growth in growths]
         if any(len(log.entries) != growth.from_size for log, growth in zip(logs, growths, strict=True)):
             raise Overtaken("another sequencer has appended to this log")
         for log, growth in zip(logs, growths, strict=True):
@@ -81,7 +82,7 @@ class MemoryLogs:
     async def placed(self, log_id: int, keys: Sequence[Key]) -> Sequence[int]:
         found = {
             Key(run.source, run.epoch, run.first + at): run.leaf + at
-            for run in self._log(log_id).runs
+            for run in self.log(log_id).runs
             for at in range(run.last - run.first + 1)
         }
         if missing := [key for key in keys if key not in found]:
@@ -89,41 +90,82 @@ class MemoryLogs:
         return [found[key] for key in keys]
 
     async def conflicts_of(self, log_id: int, keys: Sequence[Key]) -> Sequence[ConflictKept]:
-        return [each for each in self._log(log_id).conflicts if each.key in keys]
+        return [each for each in self.log(log_id).conflicts if each.key in keys]
 
     async def leaf_hashes(self, log_id: int, leaves: Sequence[int]) -> Sequence[bytes]:
-        entries = self._log(log_id).entries
+        entries = self.log(log_id).entries
         full = len(entries) - len(entries) % TILE_WIDTH
         if any(leaf >= full for leaf in leaves):
             raise LogDamaged("tiles are missing")
         return [leaf_hashes([entries[leaf]]) for leaf in leaves]
 
     async def hashes(self, log_id: int, level: int, first: int, count: int) -> bytes:
-        found = self._log(log_id).level(level)
+        found = self.log(log_id).level(level)
         found = found[first * HASH_BYTES : (first + count) * HASH_BYTES]
         if len(found) != count * HASH_BYTES:
             raise LogDamaged(f"hashes of level {level} from {first:,} on are missing")
         return found
 
+    async def many_hashes(self, log_id: int, asked: Sequence[tuple[int, int, int]]) -> Sequence[bytes]:
+        return [await self.hashes(log_id, *each) for each in asked]
+
     async def entries(self, log_id: int, first: int, count: int) -> Sequence[bytes]:
-        found = self._log(log_id).entries[first : first + count]
+        found = self.log(log_id).entries[first : first + count]
         if len(found) != count:
             raise LogDamaged(f"leaves from {first:,} on are missing")
         return found
 
     async def grown_to(self, log_id: int, at_least: int) -> tuple[int, bytes, str] | None:
-        growths = self._log(log_id).growths
+        growths = self.log(log_id).growths
         return growths[-1] if growths and growths[-1][0] >= at_least else None
 
-    def _log(self, log_id: int) -> _Log:
+    @property
+    def all(self) -> Mapping[str, _Log]:
+        """By tenant, for who looks at what is stored."""
+        return self._logs
+
+    def log(self, log_id: int) -> _Log:
         return next(log for log in self._logs.values() if log.id == log_id)
 
 
 class MemoryPublished:
-    """Published over a dictionary."""
+    """Published over a dictionary. It knows what is pending of these logs."""
 
-    def __init__(self) -> None:
+    def __init__(self, logs: MemoryLogs | None = None) -> None:
+        self._logs = logs
         self._notes: dict[int, dict[int, str]] = {}
+
+    def of(self, log_id: int) -> Mapping[int, str]:
+        """By size."""
+        return self._notes.get(log_id, {})
+
+    async def pending(self) -> Sequence[Pending]:
+        logs = self._logs.all if self._logs else {}
+        found = [
+            Pending(log.id, tenant, log.origin, len(log.entries), max(self.of(log.id), default=0))
+            for tenant, log in logs.items()
+        ]
+        return [each for each in found if each.size > each.published]
+
+    async def handed(self, tenant: str) -> tuple[int, str | None] | None:
+        log = self._logs.all.get(tenant) if self._logs else None
+        return None if log is None else (log.id, await self.newest(log.id))
+
+    async def listed(self, log_id: int, origin: str, below: int) -> int | None:
+        runs = self._logs.log(log_id).runs if self._logs else []
+        leaves = [
+            leaf
+            for run in runs
+            if run.source == origin
+            for leaf in range(run.leaf, run.leaf + run.last - run.first + 1)
+            if leaf < below
+        ]
+        return max(leaves, default=None)
+
+    async def newest_of_all(self) -> Sequence[tuple[int, str]]:
+        logs = self._logs.all.items() if self._logs else []
+        notes = [(log.id, await self.newest(log.id)) for tenant, log in logs if tenant]
+        return [(log_id, note) for log_id, note in notes if note is not None]
 
     async def newest(self, log_id: int) -> str | None:
         notes = self._notes.get(log_id)
@@ -151,9 +193,7 @@ class MemorySecondRegion:
 class MemoryWitness:
     """Witness that decides as any witness does, and forgets with the process. `away`: it does not answer."""
 
-    def __init__(
-        self, signer: Signer, logs: Mapping[str, VerifierKey], verifies: Verifies, clock: Clock
-    ) -> None:
+    def __init__(self, signer: Signer, logs: KnownLogs, verifies: Verifies, clock: Clock) -> None:
         self.away = False
         self._signer = signer
         self._logs = logs

@@ -23,6 +23,7 @@ STATEMENT_TIMEOUT: Mapping[Role, timedelta] = {
     Role.CONSOLE: timedelta(seconds=30),
     Role.SENDER: timedelta(seconds=60),
     Role.BACKUP: timedelta(seconds=60),
+    Role.LEDGER: timedelta(seconds=60),
 }
 IDLE_IN_TRANSACTION = timedelta(seconds=60)
 SEARCH_PATH = "holdfast"

@@ -18,6 +18,7 @@ class Role(Enum):
     CONSOLE = "holdfast_console"
     SENDER = "holdfast_sender"
     BACKUP = "holdfast_backup"
+    LEDGER = "holdfast_ledger"
 
 
 @dataclass(frozen=True, slots=True)

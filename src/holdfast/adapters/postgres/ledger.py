@@ -8,8 +8,9 @@ from psycopg.errors import UniqueViolation
 from holdfast.adapters.postgres.connect import Connection, Pool, borrowed
 from holdfast.adapters.postgres.queries import Queries, Query
 from holdfast.ledger.errors import EntriesPruned, LogDamaged, Overtaken
-from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, unbundled, widths
+from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, widths
 from holdfast.ledger.log.tree import Edge, leaf_hashes
+from holdfast.ledger.pieces import cut_out
 from holdfast.ledger.ports import ConflictKept, Growth, Head, Key, Packs
 from holdfast.ledger.sequences import Numbers
 
@@ -30,8 +31,7 @@ class LedgerQueries(Queries):
     placed: Query
     conflicts_of: Query
     leaf_hashes: Query
-    tile: Query
-    roots: Query
+    hashes: Query
     segments: Query
     grown_to: Query
 
@@ -105,33 +105,35 @@ class PostgresLogs:
         return [hash_ for (hash_,) in rows]
 
     async def hashes(self, log_id: int, level: int, first: int, count: int) -> bytes:
-        index, inside = divmod(first, TILE_WIDTH)
+        return (await self.many_hashes(log_id, [(level, first, count)]))[0]
+
+    async def many_hashes(self, log_id: int, asked: Sequence[tuple[int, int, int]]) -> Sequence[bytes]:
+        levels, firsts, counts = (list(each) for each in zip(*asked, strict=True))
+        given = {"log_id": log_id, "levels": levels, "firsts": firsts, "counts": counts}
         async with borrowed(self._pool) as connection:
-            asked = {"log_id": log_id, "level": level, "index": index, "first": inside, "count": count}
-            rows = await _rows(connection, SQL.tile, **asked)
-            if not rows and level:
-                below = {"log_id": log_id, "level": level - 1, "first": first, "count": count}
-                rows = await _rows(connection, SQL.roots, **below)
-        found = b"".join(hash_ for (hash_,) in rows)
-        if not rows and not level:
-            found = leaf_hashes(await self.entries(log_id, first, count))
-        if len(found) != count * HASH_BYTES:
-            raise LogDamaged(f"hashes of level {level} from {first:,} on are missing")
+            found = [hashes or b"" for (hashes,) in await _rows(connection, SQL.hashes, **given)]
+            for at, (level, first, count) in enumerate(asked):
+                if not found[at] and not level:  # of a tile that is not full yet
+                    found[at] = leaf_hashes(await self._entries(connection, log_id, first, count))
+                if len(found[at]) != count * HASH_BYTES:
+                    raise LogDamaged(f"hashes of level {level} from {first:,} on are missing")
         return found
 
     async def entries(self, log_id: int, first: int, count: int) -> Sequence[bytes]:
         async with borrowed(self._pool) as connection:
-            rows = await _rows(connection, SQL.segments, log_id=log_id, first=first, count=count)
-        found = list[bytes]()
-        expected = rows[0][0] if rows else first
-        for start, packed in rows:
+            return await self._entries(connection, log_id, first, count)
+
+    async def _entries(self, connection: Connection, log_id: int, first: int, count: int) -> list[bytes]:
+        rows = await _rows(connection, SQL.segments, log_id=log_id, first=first, count=count)
+        found, expected = list[bytes](), rows[0][0] if rows else first
+        for start, end, packed in rows:
             if packed is None:
                 raise EntriesPruned(f"the entries from leaf {start:,} on are no longer kept")
-            leaves = unbundled(self._packs.unpack(packed, MOST_SEGMENT_BYTES))
             if start != expected:
                 raise LogDamaged(f"the leaves from {expected:,} on are missing")
-            expected = start + len(leaves)
-            found += leaves[max(first - start, 0) : first + count - start]
+            span = max(first - start, 0), min(first + count, end) - start
+            found += cut_out(packed, end - start, *span, self._packs, MOST_SEGMENT_BYTES)
+            expected = end
         if len(found) != count:
             raise LogDamaged(f"leaves from {first:,} on are missing")
         return found
@@ -142,11 +144,10 @@ class PostgresLogs:
         return cast("tuple[int, bytes, str]", rows[0]) if rows else None
 
     async def _edge(self, log_id: int, size: int) -> Edge:
-        partial = [
-            await self.hashes(log_id, level, full * TILE_WIDTH, width) if width else b""
-            for level, (full, width) in enumerate(widths(size))
-        ]
-        return Edge(size, tuple(partial))
+        asked = [(level, full * TILE_WIDTH, width) for level, (full, width) in enumerate(widths(size))]
+        wanted = [each for each in asked if each[2]]
+        found = iter(await self.many_hashes(log_id, wanted) if wanted else ())
+        return Edge(size, tuple(next(found) if width else b"" for _, _, width in asked))
 
 
 async def _append(connection: Connection, growth: Growth) -> None:

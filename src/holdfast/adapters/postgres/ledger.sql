@@ -90,22 +90,23 @@ SELECT substring(tile.hashes FROM (asked.leaf %% 256 * 32)::integer + 1 FOR 32)
   JOIN ledger.tile ON log_id = %(log_id)s AND level = 0 AND index = asked.leaf / 256
  ORDER BY asked.n
 
--- name: tile
--- A part of a full tile.
-SELECT substring(hashes FROM %(first)s::integer * 32 + 1 FOR %(count)s::integer * 32)
-  FROM ledger.tile
- WHERE log_id = %(log_id)s AND level = %(level)s AND index = %(index)s
-
--- name: roots
--- The roots over tiles, which are the hashes of the level above.
-SELECT root
-  FROM ledger.tile
- WHERE log_id = %(log_id)s AND level = %(level)s AND index >= %(first)s AND index < %(first)s + %(count)s
- ORDER BY index
+-- name: hashes
+-- Parts of tiles: of full ones; of others on higher levels, the roots over the tiles below. NULL for neither.
+SELECT coalesce(
+       (SELECT substring(hashes FROM (asked.first %% 256 * 32)::integer + 1 FOR asked.count * 32)
+          FROM ledger.tile
+         WHERE log_id = %(log_id)s AND level = asked.level AND index = asked.first / 256),
+       (SELECT string_agg(root, ''::bytea ORDER BY index)
+          FROM ledger.tile
+         WHERE log_id = %(log_id)s AND level = asked.level - 1
+           AND index >= asked.first AND index < asked.first + asked.count))
+  FROM unnest(%(levels)s::smallint[], %(firsts)s::bigint[], %(counts)s::integer[])
+       WITH ORDINALITY AS asked (level, first, count, n)
+ ORDER BY asked.n
 
 -- name: segments
 -- The segments that hold leaves [first, first + count), in order; without entries where retention took them.
-SELECT g.from_size, s.entries
+SELECT g.from_size, g.to_size, s.entries
   FROM ledger.growth AS g
   LEFT JOIN ledger.segment AS s ON s.log_id = g.log_id AND s.first = g.from_size AND s.at = g.at
  WHERE g.log_id = %(log_id)s

@@ -1,8 +1,11 @@
 """Ed25519 (RFC 8032) by `cryptography`: signers for notes, and the check of a bare signature."""
 
+import os
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from holdfast.ledger.log.keys import SEED_BYTES, PrivateKey
 from holdfast.ledger.log.notes import ED25519, VerifierKey
 
 
@@ -15,6 +18,16 @@ class Ed25519Signer:
 
     def sign(self, message: bytes) -> bytes:
         return self._private.sign(message)
+
+
+def signer_of(key: PrivateKey) -> Ed25519Signer:
+    """Signs under the name and for the purpose that the key was made for."""
+    return Ed25519Signer(key.name, key.seed, key.kind)
+
+
+def new_key(name: str, kind: int = ED25519) -> PrivateKey:
+    """Of the system's randomness."""
+    return PrivateKey(name, os.urandom(SEED_BYTES), kind)
 
 
 def verifies(public: bytes, signature: bytes, message: bytes) -> bool:

@@ -5,14 +5,14 @@ A cosignature leaves only when the checkpoint it is for is on the disk. One proc
 
 import fcntl
 import os
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
 from holdfast.kernel.clock import Clock
 from holdfast.ledger.errors import LogDamaged, WitnessAway
 from holdfast.ledger.log.checkpoint import Checkpoint, cosigned
-from holdfast.ledger.log.notes import Signature, Signer, VerifierKey, Verifies
+from holdfast.ledger.log.keys import KnownLogs
+from holdfast.ledger.log.notes import Signature, Signer, Verifies
 from holdfast.ledger.log.witness import Addition, Refused, judged, origin_of
 
 
@@ -23,7 +23,7 @@ class FolderWitness:
         self,
         folder: Path,
         signer: Signer,
-        logs: Mapping[str, VerifierKey],
+        logs: KnownLogs,
         verifies: Verifies,
         clock: Clock,
     ) -> None:

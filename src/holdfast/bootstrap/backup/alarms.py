@@ -104,16 +104,19 @@ class Alarms:
         """Take up an event."""
         database = self._estate.databases.get(str(entry.facts.get("database", "")))
         alarm = alarm_of(entry, database.name if database else "")
-        if alarm is None:
-            return
+        if alarm is not None:
+            self.take(alarm, goes_on=alarm.sameness[0] in OVER.values())
+
+    def take(self, alarm: Alarm, *, goes_on: bool) -> None:
+        """Tell it, unless that was done within the hour; with `goes_on` again each hour until it is over."""
         if alarm.is_over:
             self._standing.pop(alarm.sameness, None)
             # Only of what was told: nobody wonders whether anything else is over.
-            if alarm.sameness in self._said and self._enqueue(alarm.message):
+            if alarm.sameness in self._said and self.send(alarm.message):
                 self._said.discard(alarm.sameness)
                 self._told[alarm.sameness] = self._monotonic() - AGAIN_AFTER_S + CALM_S
             return
-        if alarm.sameness[0] in OVER.values():
+        if goes_on:
             self._standing[alarm.sameness] = alarm.message
         self._tell(alarm.sameness, alarm.message)
 
@@ -133,17 +136,18 @@ class Alarms:
             channels = list(self._estate.alerts.channels)
             outcomes = await asyncio.gather(*(self._notifier.send(each, message) for each in channels))
             for channel, outcome in zip(channels, outcomes, strict=True):
-                log.info("backup_alarm_sent", channel=channel, title=message.title, outcome=str(outcome))
+                log.info("alarm_sent", channel=channel, title=message.title, outcome=str(outcome))
 
     def _tell(self, sameness: tuple[str, ...], message: Message) -> None:
         now = self._monotonic()
         if now - self._told.get(sameness, -AGAIN_AFTER_S + now) < AGAIN_AFTER_S:
             return
-        if self._enqueue(message):
+        if self.send(message):
             self._told[sameness] = now
             self._said.add(sameness)
 
-    def _enqueue(self, message: Message) -> bool:
+    def send(self, message: Message) -> bool:
+        """Whether there was room for it among what waits to be sent."""
         try:
             self._waiting.put_nowait(message)
         except asyncio.QueueFull:

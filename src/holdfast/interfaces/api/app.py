@@ -19,6 +19,7 @@ from holdfast import __version__
 from holdfast.interfaces.api import (
     agreements,
     incidents,
+    ledger_jobs,
     maintenances,
     series,
     status,
@@ -43,7 +44,7 @@ from holdfast.interfaces.api.services import Services
 from holdfast.kernel.errors import HoldfastError
 
 _DESCRIPTION = (
-    "Incidents, maintenance, subscribers, status and agreements, for programs.\n\n"
+    "Incidents, maintenance, subscribers, status, agreements and the ledger, for programs.\n\n"
     "Every call carries a token with the scopes that the operation names: "
     "`Authorization: Bearer hf_...`. Tokens are made with `holdfast token create` or in the console.\n\n"
     "Times are RFC 3339 with an offset in requests, and in UTC in answers. Texts are Markdown. Components "
@@ -60,6 +61,7 @@ ROUTERS = (
     status.router,
     agreements.router,
     subscribers.router,
+    ledger_jobs.router,
 )
 
 

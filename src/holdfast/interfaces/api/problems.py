@@ -20,6 +20,7 @@ from starlette.routing import Match, Route
 from holdfast.communication import errors as communication
 from holdfast.identity import errors as identity
 from holdfast.kernel.errors import HoldfastError, Remedy
+from holdfast.ledger import errors as ledger
 
 ROOT = "/api/v1"
 MEDIA_TYPE = "application/problem+json"
@@ -194,8 +195,10 @@ def problem_of(error: HoldfastError) -> Problem:
     """What an error of ours is to whoever calls."""
     text, hint = str(error), error.hint
     match error:
-        case communication.NotThere() | identity.NotThere():
+        case communication.NotThere() | identity.NotThere() | ledger.NotThere() | ledger.EntriesPruned():
             return Problem(NOT_FOUND, text, hint=hint)
+        case ledger.Unsuitable():
+            return Problem(INVALID, text, hint=hint)
         case communication.ChangedMeanwhile():
             return Problem(CHANGED_MEANWHILE, text, hint=hint)
         case communication.NotPossible():

@@ -17,6 +17,8 @@ from holdfast.interfaces.api.overviews import Overviews
 from holdfast.interfaces.site.ports import StatusReader
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.journal import Journal
+from holdfast.ledger.jobs import JobsDesk
+from holdfast.ledger.tracing import Tracer
 
 
 class Bearers(Protocol):
@@ -55,6 +57,9 @@ class Services:
     estate: Callable[[], Estate]
     directory: Callable[[], Directory]
     clock: Clock
+    jobs: JobsDesk | None = None
+    """None where no ledger is declared; then there is no tracer either."""
+    tracer: Tracer | None = None
     overviews: Overviews = field(init=False)
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from holdfast.interfaces.cli import (
     subscribers,
     wal,
 )
+from holdfast.interfaces.cli.ledger import group as ledger
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
 from holdfast.interfaces.cli.ports import AgentRequest, Commands, RoleName, Running
@@ -61,6 +62,7 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     app.add_typer(api.build(), name="api")
     app.add_typer(backup.build(commands), name="backup")
     app.add_typer(wal.build(commands), name="wal")
+    app.add_typer(ledger.build(commands), name="ledger")
     app.add_typer(interchange.build_import(commands), name="import")
     app.add_typer(interchange.build_export(commands), name="export")
     app.callback()(_version_option)
@@ -177,7 +179,7 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
 
     @app.command()
     def serve(
-        role: Annotated[str, typer.Argument(help="controller, site, console, sender, backup or agent")],
+        role: Annotated[str, typer.Argument(help="controller, site, console, sender, backup, ledger or agent")],
         config: Config,
         data_dir: DataDir,
         controller: Annotated[
@@ -199,12 +201,13 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
             "console": "console",
             "sender": "sender",
             "backup": "backup",
+            "ledger": "ledger",
         }
         if role == "agent":
             _serve_agent(commands, controller, token_file, ca_file, data_dir)
             return
         if role not in known:
-            fail(f"there is no role {role!r}", "there are: controller, site, console, sender, backup, agent")
+            fail(f"there is no role {role!r}", "there are: controller, site, console, sender, backup, ledger, agent")
         with told(as_json=False):
             commands().serve(known[role], place(config, data_dir), supervised=supervised)
 

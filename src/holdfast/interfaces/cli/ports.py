@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from holdfast.interfaces.cli.ledger.ports import LedgerCommands
+
 if TYPE_CHECKING:
     from holdfast.availability.alerting.model import Alert, Outcome, Silence, Waiting
     from holdfast.availability.months import Verified
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from holdfast.interfaces.staticsite.exporting import Exported as SiteExported
 
 
-RoleName = Literal["controller", "site", "console", "sender", "backup"]
+RoleName = Literal["controller", "site", "console", "sender", "backup", "ledger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ class Exported:
     remarks: Sequence[Remark] = ()
 
 
-class Commands(Protocol):
+class Commands(LedgerCommands, Protocol):
     """Every method raises HoldfastError for what a user can put right."""
 
     def write_template(self, path: Path, *, overwrite: bool) -> None: ...

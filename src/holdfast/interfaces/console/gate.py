@@ -29,6 +29,7 @@ from holdfast.interfaces.console.shell import (
     shell_of,
 )
 from holdfast.kernel.errors import HoldfastError, Remedy
+from holdfast.ledger import errors as ledger
 
 _NEVER_SHOWN_AGAIN = ("password", "code", "sealed", CSRF)
 
@@ -119,6 +120,8 @@ def status_of(error: HoldfastError) -> int:
         identity.LockedOut: 429,
         identity.NotThere: 404,
         communication.NotThere: 404,
+        ledger.NotThere: 404,
+        ledger.EntriesPruned: 404,
         communication.ChangedMeanwhile: 409,
     }
     for kind, status in kinds.items():

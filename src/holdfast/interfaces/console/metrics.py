@@ -28,9 +28,15 @@ class Bearers(Protocol):
 
 
 def create_metrics(
-    statuses: Callable[[], Awaitable[Sequence[Reported]]], bearers: Bearers, clock: Clock
+    statuses: Callable[[], Awaitable[Sequence[Reported]]],
+    bearers: Bearers,
+    clock: Clock,
+    more: Callable[[], Awaitable[Sequence[str]]] | None = None,
 ) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint for `/metrics`: 401 without a token that may read, 503 while the database is away."""
+    """The endpoint for `/metrics`: 401 without a token that may read, 503 while the database is away.
+
+    `more` are further lines.
+    """
     calls = RateLimit(per_second=1, burst=30)
 
     async def answer(request: Request) -> Response:
@@ -49,7 +55,7 @@ def create_metrics(
         if not actor.may(Right.READ):
             return PlainTextResponse("this token lacks the scope read\n", 403)
         try:
-            lines = [*exposition(await statuses()), "# EOF\n"]
+            lines = [*exposition(await statuses()), *(await more() if more else ()), "# EOF\n"]
         except HoldfastError:
             return PlainTextResponse("the database is away\n", 503)
         return Response("\n".join(lines), media_type=CONTENT_TYPE, headers={"cache-control": "no-store"})

@@ -19,11 +19,12 @@ from holdfast.ledger.errors import ProofRefused
 
 ED25519 = 0x01
 COSIGNATURE_V1 = 0x04
+KINDS = frozenset({ED25519, COSIGNATURE_V1})
 MOST_BYTES = 1_000_000
 MOST_SIGNATURES = 100
 _KEY_ID_BYTES = 4
 _DASH = "\u2014 "
-_NAME = re.compile(r"[^\s+]+")
+NAME = re.compile(r"[^\s+]+")
 
 
 class Signer(Protocol):
@@ -59,15 +60,15 @@ class VerifierKey:
     @property
     def text(self) -> str:
         """As it is handed to whoever verifies: `name+id+key`."""
-        return f"{self.name}+{self.id.hex()}+{_base64(bytes([self.kind]) + self.public)}"
+        return f"{self.name}+{self.id.hex()}+{canonical_base64(bytes([self.kind]) + self.public)}"
 
     @classmethod
     def parsed(cls, text: str) -> "VerifierKey":
         """Raises ProofRefused for anything else than a verifier key."""
         name, _, rest = text.strip().partition("+")
         identity, _, encoded = rest.partition("+")
-        content = _unbase64(encoded)
-        if _NAME.fullmatch(name) and len(content) == 33 and content[0] in {ED25519, COSIGNATURE_V1}:
+        content = from_canonical_base64(encoded)
+        if NAME.fullmatch(name) and len(content) == 33 and content[0] in KINDS:
             key = cls(name, content[1:], content[0])
             if key.id.hex() == identity:
                 return key
@@ -84,7 +85,7 @@ class Signature:
 
     @property
     def line(self) -> str:
-        return f"{_DASH}{self.name} {_base64(self.key_id + self.content)}\n"
+        return f"{_DASH}{self.name} {canonical_base64(self.key_id + self.content)}\n"
 
     def is_by(self, key: VerifierKey) -> bool:
         """Whether it claims to be that key's. A signature of an unknown key is ignored, never trusted."""
@@ -133,20 +134,20 @@ def parse_signatures(lines: str) -> tuple[Signature, ...]:
 
 def _signature(line: str) -> Signature:
     name, _, encoded = line.removeprefix(_DASH).partition(" ")
-    content = _unbase64(encoded)
-    if not line.startswith(_DASH) or not _NAME.fullmatch(name) or len(content) <= _KEY_ID_BYTES:
+    content = from_canonical_base64(encoded)
+    if not line.startswith(_DASH) or not NAME.fullmatch(name) or len(content) <= _KEY_ID_BYTES:
         raise ProofRefused("the note's signatures cannot be read")
     return Signature(name, content[:_KEY_ID_BYTES], content[_KEY_ID_BYTES:])
 
 
-def _base64(content: bytes) -> str:
+def canonical_base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _unbase64(text: str) -> bytes:
+def from_canonical_base64(text: str) -> bytes:
     """Empty for what is not base64 in its one canonical form."""
     try:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return b""
-    return content if _base64(content) == text else b""
+    return content if canonical_base64(content) == text else b""

@@ -4,14 +4,13 @@ Source: C2SP tlog-proof.
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from holdfast.ledger.errors import ProofRefused
 from holdfast.ledger.log.checkpoint import Signed, verified
-from holdfast.ledger.log.notes import VerifierKey, Verifies
+from holdfast.ledger.log.notes import VerifierKey, Verifies, from_canonical_base64
 from holdfast.ledger.log.tiles import HASH_BYTES
 from holdfast.ledger.log.tree import leaf_hash, verify_inclusion
 
@@ -63,10 +62,7 @@ class Proof:
 
 
 def _hash(line: str) -> bytes:
-    try:
-        content = base64.b64decode(line, validate=True)
-    except (binascii.Error, ValueError):
-        content = b""
+    content = from_canonical_base64(line)
     if len(content) != HASH_BYTES:
         raise ProofRefused("a line of the proof is no hash")
     return content

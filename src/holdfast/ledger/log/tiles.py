@@ -5,6 +5,7 @@ Level 0 holds leaf hashes; each hash of a higher level is the root over a full t
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 
 from holdfast.ledger.errors import ProofRefused
 
@@ -14,6 +15,7 @@ TILE_WIDTH = 1 << TILE_HEIGHT
 TILE_BYTES = TILE_WIDTH * HASH_BYTES
 MOST_LEVELS = 8
 """Enough for every size below 2**64."""
+_PREFIXES = [length.to_bytes(2, "big") for length in range(1 << 16)]
 _PATH = re.compile(r"(0|[1-9][0-9]?|entries)((?:/x[0-9]{3})*/[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 
 
@@ -81,7 +83,8 @@ def names_of(size: int) -> list[TileName]:
 
 def bundle(entries: list[bytes]) -> bytes:
     """Entries as C2SP entry bundles hold them. Each is below 64 KiB."""
-    return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
+    prefixes = map(_PREFIXES.__getitem__, map(len, entries))
+    return b"".join(chain.from_iterable(zip(prefixes, entries, strict=True)))
 
 
 def unbundled(content: bytes) -> list[bytes]:

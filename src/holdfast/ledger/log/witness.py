@@ -5,18 +5,19 @@ step, and has it on disk before the cosignature leaves: else two answers could r
 """
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass
 
 from holdfast.ledger.errors import Fork, ProofRefused
 from holdfast.ledger.log.checkpoint import Checkpoint, verified
-from holdfast.ledger.log.notes import Note, VerifierKey, Verifies
+from holdfast.ledger.log.notes import Note, VerifierKey, Verifies, from_canonical_base64
 from holdfast.ledger.log.tiles import HASH_BYTES
 from holdfast.ledger.log.tree import EMPTY_ROOT, verify_consistency
 
 MOST_HASHES = 63
 MOST_REQUEST_BYTES = 64 * 1024
+SIZE_TYPE = "text/x.tlog.size"
+"""What a witness says with 409: where it stands."""
 _OLD = re.compile(r"old (0|[1-9][0-9]{0,18})")
 
 
@@ -41,10 +42,7 @@ class Addition:
         old = _OLD.fullmatch(first)
         if not old or not checkpoint or len(hashes) > MOST_HASHES or len(text) > MOST_REQUEST_BYTES:
             raise ProofRefused("that is no request to cosign")
-        try:
-            proof = tuple(base64.b64decode(each, validate=True) for each in hashes)
-        except (binascii.Error, ValueError) as error:
-            raise ProofRefused("a line of the proof is no hash") from error
+        proof = tuple(from_canonical_base64(each) for each in hashes)
         if any(len(each) != HASH_BYTES for each in proof):
             raise ProofRefused("a line of the proof is no hash")
         return cls(int(old[1]), proof, checkpoint)
@@ -82,6 +80,8 @@ def judged(
         return Refused(400, "the old size is beyond the checkpoint's")
     if addition.old_size != (known.size if known else 0):
         return Refused(409, "the witness stands elsewhere", known.size if known else 0)
+    if known and new.size == known.size and new.root != known.root:
+        return Refused(409, "the witness has cosigned another root of that size", known.size)
     old_root = known.root if known else EMPTY_ROOT
     if not new.size and new.root != EMPTY_ROOT:
         return Refused(422, "an empty log has one root only")

@@ -1,0 +1,150 @@
+"""The ledger's intake beside raw COPY of the same records into a table of typed rows, taking turns.
+
+R is what COPY needs for a batch of 10,000 records, from text that is ready, over one connection, committed.
+In every round each takes its turn, another one first:
+
+- the sequencer: batches that are prepared become signed, durable commits;
+- end to end: JSON becomes signed commits, prepared by two processes, as `holdfast serve ledger` does;
+- the sequencer once more, where one record in a hundred was there already, of any batch of the run.
+
+Beside them how much the tables hold for each record. The server flushes to disk.
+"""
+
+import asyncio
+import random
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+from tests.protected import Protected
+
+from bench.ledger_line import AT_ONCE, Line, opened, server, streamed
+from bench.ledger_records import BATCH, RAW_COPY, RAW_TABLE, SOURCE, TENANT, Records, copied
+from bench.subjects import Options
+from bench.table import Measurement, at_least, at_most
+from holdfast.ledger.intake.reading import Form, Sender, read
+from holdfast.ledger.model import Prepared
+
+RAW, SEQUENCED, END_TO_END, REPEATING = "raw COPY", "sequencer", "JSON to signed commit", "1 % repeated"
+REPEATED_TENANT, STREAMED_TENANT = "repeated", "streamed"
+_SIZES = """
+SELECT sum(pg_total_relation_size(c.oid))
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = 'ledger' AND c.relkind = 'r'
+   AND c.relname ~ '^(segment.*|tile|run|growth|published|conflict)$'
+"""
+
+
+@dataclass(slots=True)
+class Arena:
+    """The server, and seconds for each batch, by who and round."""
+
+    server: Protected
+    connection: "psycopg.Connection[tuple[object, ...]]"
+    line: Line
+    took: dict[str, list[float]] = field(default_factory=dict)
+
+    def raw(self, texts: Sequence[bytes]) -> list[float]:
+        return [timed(lambda text=text: self._copy(text)) for text in texts]  # type: ignore[misc]
+
+    def _copy(self, text: bytes) -> None:
+        with self.connection.transaction(), self.connection.cursor().copy(RAW_COPY) as copy:
+            copy.write(text)
+
+    async def sequenced(self, batches: Sequence[Prepared]) -> list[float]:
+        seconds = list[float]()
+        for batch in batches:
+            began = time.perf_counter()
+            await self.line.sequencer.append([batch])
+            seconds.append(time.perf_counter() - began)
+        return seconds
+
+    async def streamed(self, bodies: Sequence[bytes]) -> list[float]:
+        return [await streamed(self.line, STREAMED_TENANT, bodies)]
+
+
+def measure(options: Options) -> Sequence[Measurement]:
+    rounds, batches = (3, 4) if options.quick else (options.runs_beside_peers, 16)
+    return asyncio.run(_measure(rounds, batches))
+
+
+async def _measure(rounds: int, batches: int) -> list[Measurement]:
+    with server() as found:
+        async with opened(found) as line:
+            with found.connect() as connection:
+                connection.execute(RAW_TABLE)
+                arena = Arena(found, connection, line)
+                await played(arena, rounds, batches)
+                rows, kept = sizes(arena)
+    return list(measurements(arena.took, rows, kept))
+
+
+async def played(arena: Arena, rounds: int, batches: int) -> None:
+    """Each in its turn; what they need is made before. The first round, of one batch each, is not counted."""
+    packs, dice = arena.line.packs, random.Random(7)
+    plain, ahead = Records(1), Records(2, tenant=STREAMED_TENANT)
+    repeating, kept = Records(3, tenant=REPEATED_TENANT), list[bytes]()
+    await arena.streamed([ahead.batch() for _ in range(AT_ONCE)])
+    for number in range(rounds + 1):
+        bodies = [plain.batch() for _ in range(batches if number else 1)]
+        texts = [copied(body) for body in bodies]
+        prepared = [read(body, Form.NDJSON, Sender(TENANT, SOURCE), packs).prepared for body in bodies]
+        json = [ahead.batch() for _ in bodies]
+        mixed = list[Prepared]()
+        for _ in bodies:
+            again = [dice.choice(kept) for _ in range(BATCH // 100 if kept else 0)]
+            fresh = repeating.batch(BATCH - len(again)).split(b"\n")
+            body = b"\n".join([*fresh, *again])
+            mixed.append(read(body, Form.NDJSON, Sender(REPEATED_TENANT, SOURCE), packs).prepared)
+            kept += fresh[::50]
+
+        async def raw(texts: Sequence[bytes] = texts) -> list[float]:
+            return arena.raw(texts)
+
+        turns: list[tuple[str, Callable[[], Awaitable[list[float]]]]] = [
+            (RAW, raw),
+            (SEQUENCED, lambda given=prepared: arena.sequenced(given)),  # type: ignore[misc]
+            (END_TO_END, lambda given=json: arena.streamed(given)),  # type: ignore[misc]
+            (REPEATING, lambda given=mixed: arena.sequenced(given)),  # type: ignore[misc]
+        ]
+        at = number % len(turns)
+        for name, turn in turns[at:] + turns[:at]:
+            arena.server.sql("CHECKPOINT")
+            seconds = statistics.median(await turn())
+            if number:
+                arena.took.setdefault(name, []).append(seconds)
+                print(f"  {name}: {seconds * 1000:.1f} ms a batch", file=sys.stderr, flush=True)
+
+
+def sizes(arena: Arena) -> tuple[float, float]:
+    """Bytes for each record: of the typed rows, and of the logs with their proofs."""
+    arena.server.sql("VACUUM")
+    rows = arena.server.value("SELECT pg_total_relation_size('raw')::float / count(*) FROM raw")
+    leaves = arena.server.value("SELECT sum(leaves) FROM ledger.segment")
+    return float(rows), float(arena.server.value(_SIZES)) / float(leaves)
+
+
+def measurements(took: dict[str, list[float]], rows: float, kept: float) -> Iterator[Measurement]:
+    """Ratios are those of the same round. Pure."""
+    raw = took[RAW]
+    told = {name: [seconds * 1000 for seconds in values] for name, values in took.items()}
+    yield Measurement("raw COPY of 10,000 records, a typed table with its key (R)", "ms", told[RAW])
+    for name, bound in ((SEQUENCED, 1.0), (END_TO_END, 0.9)):
+        yield Measurement(f"{name}, 10,000 records", "ms", told[name])
+        ratios = [other / mine for mine, other in zip(took[name], raw, strict=True)]
+        yield Measurement("  its throughput to that of raw COPY", "R", ratios, at_least(bound))
+    yield Measurement(f"{SEQUENCED}, {REPEATING}", "ms", told[REPEATING])
+    dearer = [(mine / other - 1) * 100 for mine, other in zip(took[REPEATING], took[SEQUENCED], strict=True)]
+    yield Measurement("  dearer than without", "%", dearer, at_most(2.0))
+    yield Measurement("a typed row, with its key", "bytes", [rows])
+    yield Measurement("an entry, with all of its proof", "bytes", [kept])
+    yield Measurement("  of the typed row", "x", [kept / rows], at_most(0.6))
+
+
+def timed(work: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

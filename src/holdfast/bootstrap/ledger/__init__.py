@@ -1,0 +1,1 @@
+"""The ledger, wired: its process, and the commands that work on it."""

@@ -1,0 +1,1 @@
+"""`holdfast ledger`: a module per subject, put together in group.py."""
