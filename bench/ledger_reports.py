@@ -97,7 +97,7 @@ async def _measure(records: int, rounds: int) -> list[Measurement]:
                     report = await reports.report(question.asked)
                     seconds = time.perf_counter() - began
                     began = time.perf_counter()
-                    rows = found.sql(_by_raw(question))
+                    rows = found.sql(by_raw(question))
                     raw = time.perf_counter() - began
                     compare(question, report, rows)
                     if number:  # the first round warms up
@@ -157,7 +157,7 @@ def measurements(took: Took, records: int) -> Iterator[Measurement]:
         )
 
 
-def _by_raw(question: Question) -> str:
+def by_raw(question: Question) -> str:
     return _statements()["by_raw"].format(
         time=question.time, member=question.member, since=question.asked.since, until=question.asked.until
     )

@@ -1,11 +1,12 @@
 """The primary of a ledger is killed under load, the line to the other region cut just before.
 
-python -m tests.chaos.ledger_loss 50 [--acknowledged "at once"] [--handed-out "at once"] [--seed 7]
+python -m tests.chaos.ledger_loss 50 [--process] [--acknowledged "at once"] [--handed-out "at once"]
 
 Sources post to what serves the ledger, keep what was not acknowledged, and post it again to whoever took
-over, as real ones do; at times an answer is lost on its way, and they post what is there already. The log
-goes on from round to round, over all failovers. In the end every acknowledged record must be in it once,
-under the leaf that was told, and every checkpoint that was ever handed out must be one of this log.
+over, as real ones do; at times an answer is lost on its way, and they post what is there already. At times
+the primary lives on behind the cut line while the other region has taken over. The log goes on from round to
+round, over all failovers. In the end every acknowledged record must be in it once, under the leaf that was
+told, and every checkpoint that was ever handed out must be one of this log.
 
 Control runs acknowledge at once, as asynchronous replication does, or hand checkpoints out at once: the ones
 must lose records, and the others lead to a log that its witness refuses. Else the line was never cut in time,
@@ -24,7 +25,8 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.ledger_serving import ORIGIN, TENANT, Away, Serving, Third, serving
+from tests.chaos.ledger_process_serving import ProcessThird
+from tests.chaos.ledger_serving import ORIGIN, TENANT, Away, Place, Served, Third
 from tests.chaos.ledger_whole import Whole, whole_log
 from tests.link import BACK, THERE
 from tests.standby import Regions, two_regions
@@ -41,6 +43,11 @@ MOST_RECORDS = 40
 LOST_ANSWERS = 0.05
 """The share of answers that never arrive at the source."""
 AGAIN_WITHIN_S = 60.0
+AGAIN_IN_S = 0.05
+LEAST = 50
+"""Records that are acknowledged before anything happens, in each round."""
+ISOLATED = 0.25
+"""The share of rounds in which the other region takes over before this one dies."""
 WHOLE_EVERY = 10
 _CLOCK = SystemClock()
 
@@ -51,13 +58,16 @@ class How:
 
     acknowledged: str = WHEN_FLUSHED
     handed_out: str = WHEN_FLUSHED
+    process: bool = False
+    """Served by `holdfast serve ledger` over HTTP, with `holdfast ledger witness`; else by their parts."""
 
     @property
     def safe(self) -> bool:
-        return self == How()
+        return (self.acknowledged, self.handed_out) == (WHEN_FLUSHED, WHEN_FLUSHED)
 
     def __str__(self) -> str:
-        return f"acknowledged {self.acknowledged}, handed out {self.handed_out}"
+        by = "served by its process" if self.process else "served by its parts"
+        return f"{by}, acknowledged {self.acknowledged}, handed out {self.handed_out}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +99,16 @@ class Source:
     """In this round: the leaf that was told, and the record."""
     repeated: int = 0
 
-    async def post(self, serving: Serving) -> None:
+    async def post(self, serving: Served) -> None:
         """For as long as it is served."""
-        with suppress(Away):
-            while True:
-                self._print()
+        while True:
+            self._print()
+            try:
                 await self._posted(serving, list(self.kept.items()))
+            except Away:
+                await asyncio.sleep(AGAIN_IN_S)
 
-    async def settle(self, serving: Serving) -> None:
+    async def settle(self, serving: Served) -> None:
         """Post what is still kept, once more, until it is acknowledged."""
         deadline = time.monotonic() + AGAIN_WITHIN_S
         while self.kept:
@@ -120,7 +132,7 @@ class Source:
             )
             self.kept[self.seq] = leaf_of(record)
 
-    async def _posted(self, serving: Serving, records: list[tuple[int, bytes]]) -> None:
+    async def _posted(self, serving: Served, records: list[tuple[int, bytes]]) -> None:
         self.dice.shuffle(records)  # in any order
         told = await serving.post(self.name, [record for _, record in records])
         self.repeated += told.repeated
@@ -136,7 +148,7 @@ class Rounds:
     """Failovers of one ledger, one after the other."""
 
     regions: Regions
-    third: Third
+    third: Place
     """Where the witness is."""
     how: How
     seed: int
@@ -158,31 +170,41 @@ class Rounds:
         async with self._serving() as served:
             posting = [asyncio.create_task(source.post(served)) for source in self._sources]
             publishing = asyncio.create_task(self._publish(served))
-            await asyncio.sleep(dice.uniform(0.1, 0.5))
+            await asyncio.sleep(dice.uniform(0.1, self.third.load_s))
+            while self._acknowledged < LEAST and not any(task.done() for task in posting):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
             await asyncio.to_thread(self._disturb, dice)
             # What is meant to be lost needs time to be acknowledged.
             lead_s = dice.choice([0.0, dice.uniform(0.0, 0.15)]) if self.how.safe else dice.uniform(0.2, 0.5)
             await asyncio.sleep(lead_s)
-            await asyncio.to_thread(self.regions.lose_primary)
-            served.end()
+            await asyncio.to_thread(self._lose, dice)
+            await asyncio.to_thread(served.end)
             for task in (*posting, publishing):
                 task.cancel()
-            await asyncio.wait(posting)
+            for ended in await asyncio.gather(*posting, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    raise ended
             refused = await _end_of(publishing)
-        await asyncio.to_thread(self._fail_over)
+        await asyncio.to_thread(self.regions.follow_again)
         async with self._serving() as served:
             for source in self._sources:
                 await source.settle(served)
-            refused = refused or await self._published(served)
+            told = [leaf for source in self._sources for leaf, _ in source.acknowledged]
+            text, stopped = ("", refused) if refused else await served.handed_out(max(told, default=-1) + 1)
+            self.handed_out |= {text} - {""}
             lost = await self._lost(served)
         return Outcome(
-            acknowledged=sum(len(source.acknowledged) for source in self._sources),
+            acknowledged=self._acknowledged,
             lost=lost,
             repeated=sum(source.repeated for source in self._sources),
             handed_out=len(self.handed_out) - seen_before,
-            refused=refused,
+            refused=stopped,
             took_s=time.monotonic() - began,
         )
+
+    @property
+    def _acknowledged(self) -> int:
+        return sum(len(source.acknowledged) for source in self._sources)
 
     async def whole(self) -> Whole:
         """The whole log as it stands now, read and reckoned anew."""
@@ -193,7 +215,7 @@ class Rounds:
         """What was ever said of the log and is not so."""
         found = list(whole.breaches)
         said = [Checkpoint.parsed(Note.parsed(text).body) for text in self.handed_out]
-        witnessed = self.third.witness.newest(ORIGIN)
+        witnessed = self.third.newest(ORIGIN)
         found += [
             f"the checkpoint of {checkpoint.size:,} leaves is that of another log"
             for checkpoint in [*said, *([witnessed] if witnessed else [])]
@@ -203,9 +225,9 @@ class Rounds:
             found.append("a checkpoint was handed out that the witness has not seen")
         return found
 
-    def _serving(self) -> AbstractAsyncContextManager[Serving]:
+    def _serving(self) -> AbstractAsyncContextManager[Served]:
         gates = self.how.acknowledged == WHEN_FLUSHED, self.how.handed_out == WHEN_FLUSHED
-        return serving(self.regions.primary, self.third, *gates)
+        return self.third.serving(self.regions.primary, *gates)
 
     def _disturb(self, dice: random.Random) -> None:
         """The line goes, in one of the ways in which lines go."""
@@ -217,11 +239,19 @@ class Rounds:
             case direction:
                 self.regions.link.deafen(direction)
 
-    def _fail_over(self) -> None:
-        self.regions.take_over()
-        self.regions.follow_again()
+    def _lose(self, dice: random.Random) -> None:
+        """The other region takes over: from one that is dead, or from one that lives on behind a line that is
+        cut, and believes for a while that it is the one.
+        """
+        if self.how.safe and dice.random() < ISOLATED:
+            self.regions.link.cut()
+            self.regions.take_over()
+            time.sleep(dice.uniform(0.0, 0.3))
+            self.regions.standby.kill9()
+        else:
+            self.regions.fail_over()
 
-    async def _publish(self, served: Serving) -> str:
+    async def _publish(self, served: Served) -> str:
         """Hand out what grows, until it ends; why it can never go on, if that is so."""
         while True:
             refused = await self._published(served)
@@ -229,13 +259,13 @@ class Rounds:
                 return refused
             await asyncio.sleep(0.02)
 
-    async def _published(self, served: Serving) -> str:
+    async def _published(self, served: Served) -> str:
         handed, refused = await served.publish()
         if handed:
             self.handed_out.add(handed)
         return refused
 
-    async def _lost(self, served: Serving) -> int:
+    async def _lost(self, served: Served) -> int:
         told = [each for source in self._sources for each in source.acknowledged]
         there = await served.entries_from(min((leaf for leaf, _ in told), default=0))
         return sum(there.get(leaf) != record for leaf, record in told)
@@ -258,8 +288,10 @@ async def _rounds(
     count: int, folder: Path, how: How, seed: int, tell: bool
 ) -> tuple[list[Outcome], list[str]]:
     outcomes, breaches = list[Outcome](), list[str]()
-    with two_regions(folder) as regions, Third(folder / "witness") as third:
-        await third.prepare(regions.primary)
+    place = (ProcessThird if how.process else Third)(folder / "third")
+    with two_regions(folder) as regions, place as third:
+        await third.prepare(regions.primary, [f"s{n}" for n in range(SOURCES)])
+        regions.until_caught_up()
         ledger = Rounds(regions, third, how, seed)
         for number in range(1, count + 1):
             outcomes.append(await ledger.round())
@@ -289,10 +321,11 @@ def main() -> int:
     parser.add_argument("rounds", type=int)
     for each in ("--acknowledged", "--handed-out"):
         parser.add_argument(each, choices=(WHEN_FLUSHED, AT_ONCE), default=WHEN_FLUSHED)
+    parser.add_argument("--process", action="store_true", help="with the real processes")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     given = parser.parse_args()
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it tells of each connection to a killed server
-    how = How(given.acknowledged, given.handed_out)
+    how = How(given.acknowledged, given.handed_out, given.process)
     with tempfile.TemporaryDirectory(prefix="hf-loss-") as name:
         outcomes, breaches = rounds(given.rounds, Path(name), how, seed=given.seed, tell=True)
     told = f"{len(outcomes)} rounds, {how}: {figures(outcomes)} (seed {given.seed})"

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
+from tests.ledger_process import SEED
 from tests.protected import OWNER_PASSWORD, Protected
 from tests.standby import STANDBY
 
@@ -26,6 +27,7 @@ from holdfast.kernel.clock import SystemClock
 from holdfast.ledger.acknowledging import Gate, WhenAway
 from holdfast.ledger.errors import Fork, LedgerError, NotFlushed, WitnessAway
 from holdfast.ledger.intake.reading import Form, Sender, read
+from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.notes import COSIGNATURE_V1, Signature, VerifierKey
 from holdfast.ledger.log.witness import Addition, Refused
 from holdfast.ledger.publishing import Publisher
@@ -33,7 +35,7 @@ from holdfast.ledger.sequencing import Sequencer
 
 TENANT, ORIGIN = "acme", "ledger.example/acme"
 WITHIN_S = 2.0
-_LOG = Ed25519Signer(ORIGIN, b"l" * 32)
+_LOG = Ed25519Signer(ORIGIN, SEED)
 _WITNESS = Ed25519Signer("witness.example", b"w" * 32, COSIGNATURE_V1)
 
 
@@ -49,8 +51,58 @@ class Told:
     repeated: int
 
 
+class Served(Protocol):
+    """What serves at one primary, until it is killed."""
+
+    store: PostgresLogs
+    log_key: VerifierKey
+
+    def end(self) -> None:
+        """It is killed."""
+        ...
+
+    async def post(self, source: str, records: list[bytes]) -> Told:
+        """Raises Away when there is no acknowledgement."""
+        ...
+
+    async def publish(self) -> tuple[str, str]:
+        """A checkpoint that anybody may see now, and why there never can be another one, if so."""
+        ...
+
+    async def handed_out(self, size: int) -> tuple[str, str]:
+        """The same, once it holds so many leaves."""
+        ...
+
+    async def entries_from(self, first: int) -> dict[int, bytes]:
+        """By leaf, all there is from there on."""
+        ...
+
+
+class Place(Protocol):
+    """The third place, which outlives every primary: the witness."""
+
+    load_s: float
+    """For so long a primary is under load, at most."""
+
+    async def prepare(self, server: Protected, sources: list[str]) -> None:
+        """Make the ledger's tables, and let these sources post."""
+        ...
+
+    def serving(
+        self, server: Protected, gates_answers: bool, gates_checkpoints: bool
+    ) -> AbstractAsyncContextManager[Served]:
+        """What serves at this server. Others may do so at the same time elsewhere, as after a failover."""
+        ...
+
+    def newest(self, origin: str) -> Checkpoint | None:
+        """What the witness has cosigned last."""
+        ...
+
+
 class Third:
-    """The third place: the witness, which outlives every primary."""
+    """With a witness in this process, for what serves in this process."""
+
+    load_s = 0.5
 
     def __init__(self, folder: Path) -> None:
         self.witness = FolderWitness(folder, _WITNESS, {ORIGIN: _LOG.key}, verifies, SystemClock())
@@ -61,9 +113,19 @@ class Third:
     def __exit__(self, *_: object) -> None:
         self.witness.close()
 
-    async def prepare(self, server: Protected) -> None:
-        """Make the ledger's tables."""
+    async def prepare(self, server: Protected, sources: list[str]) -> None:
+        del sources
         await migrate(conninfo(server))
+
+    @asynccontextmanager
+    async def serving(
+        self, server: Protected, gates_answers: bool, gates_checkpoints: bool
+    ) -> AsyncIterator["Serving"]:
+        async with open_pool(conninfo(server), "chaos", max_size=8, wait=timedelta(seconds=2)) as pool:
+            yield Serving(pool, self, gates_answers, gates_checkpoints)
+
+    def newest(self, origin: str) -> Checkpoint | None:
+        return self.witness.newest(origin)
 
     async def cosign(self, addition: Addition) -> Signature | int:
         answer = await asyncio.to_thread(self.witness.add, addition)
@@ -96,11 +158,9 @@ class Serving:
         self._ended = asyncio.Event()
 
     def end(self) -> None:
-        """The process is killed: nobody gets an answer any more."""
         self._ended.set()
 
     async def post(self, source: str, records: list[bytes]) -> Told:
-        """Raises Away when there is no acknowledgement."""
         found = read(b"\n".join(records), Form.NDJSON, Sender(TENANT, source))
         assert not found.refused
         try:
@@ -117,7 +177,6 @@ class Serving:
         return Told([by_line[line] for line in range(1, len(records) + 1)], len(placed.repeated))
 
     async def publish(self) -> tuple[str, str]:
-        """A new checkpoint that may be seen, and why there never can be one any more, if so."""
         head = await self._head()
         if head is None:
             return "", ""
@@ -129,8 +188,11 @@ class Serving:
             return "", str(error)
         return (handed.text if handed else ""), ""
 
+    async def handed_out(self, size: int) -> tuple[str, str]:
+        del size
+        return await self.publish()
+
     async def entries_from(self, first: int) -> dict[int, bytes]:
-        """By leaf, all there is from there on."""
         head = await self.store.head(TENANT)
         if head is None or head.edge.size <= first:
             return {}
@@ -143,15 +205,6 @@ class Serving:
         except (DatabaseError, LedgerError):
             return None
         return head.log_id if head else None
-
-
-@asynccontextmanager
-async def serving(
-    server: Protected, third: Third, gates_answers: bool, gates_checkpoints: bool
-) -> AsyncIterator[Serving]:
-    """What serves at this server. Another one may serve at the same time elsewhere, as after a failover."""
-    async with open_pool(conninfo(server), "chaos", max_size=8, wait=timedelta(seconds=2)) as pool:
-        yield Serving(pool, third, gates_answers, gates_checkpoints)
 
 
 def conninfo(server: Protected) -> Conninfo:

@@ -23,11 +23,11 @@ from holdfast.adapters.postgres.ledger_published import PostgresPublished
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
 from holdfast.kernel.clock import SystemClock
 from holdfast.ledger.access import Act, Caller, Reading, Way
-from holdfast.ledger.canonical import leaf_of
+from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.errors import NotThere, Overtaken, Unsuitable
-from holdfast.ledger.finding import BLOCK, Dimension, Filter, What, lines_of
+from holdfast.ledger.finding import BLOCK, Dimension, Filter, Mention, What, indexed, lines_of
 from holdfast.ledger.following import Follower, Following
-from holdfast.ledger.indexing import FindingFold
+from holdfast.ledger.indexing import Compared, FindingFold, compared
 from holdfast.ledger.jobs import Job, JobsDesk, Room, Rooms
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import Correction, Kind, Prepared, Record, Status
@@ -54,6 +54,7 @@ class House:
     published: Published
     rooms: Rooms
     database: "Database | None"
+    owner: Findings | None = None
 
     def __post_init__(self) -> None:
         self.line = Sequencer(
@@ -122,6 +123,7 @@ async def house(database: "Database | None") -> AsyncIterator[House]:
     async with (
         open_pool(database.conninfo(Role.LEDGER), "test") as pool,
         open_pool(database.conninfo(Role.CONSOLE), "test") as reading,
+        open_pool(database.conninfo(), "test") as owning,
     ):
         yield House(
             PostgresLogs(pool, packs),
@@ -130,6 +132,7 @@ async def house(database: "Database | None") -> AsyncIterator[House]:
             PostgresPublished(pool),
             rooms_in(reading, packs),
             database,
+            PostgresFindings(owning),
         )
 
 
@@ -186,9 +189,6 @@ async def test_the_index_is_the_same_however_it_was_folded(house: House) -> None
     assert seen is not None
     rows = await house.index.looks(seen.log_id, 0, 9, lines)
     assert sorted(row.block for row in rows) == [0, 1, 2]
-    from holdfast.ledger.canonical import entry_of  # noqa: PLC0415
-    from holdfast.ledger.finding import indexed  # noqa: PLC0415
-
     for row in rows:
         leaves = await house.store.entries(seen.log_id, row.block * BLOCK, BLOCK)
         anew = indexed([entry_of(leaf) for leaf in leaves])
@@ -400,6 +400,38 @@ async def test_a_correction_of_what_is_not_there_is_void_and_breaks_nothing(hous
     assert [job.void for job in await house.all_of(Filter())] == [True, True]
     trace = await house.tracer.trace(ANN, "acme", 0)
     assert {each.job.leaf for each in trace.entries} >= {0}
+
+
+async def test_the_index_is_compared_with_the_log_and_folded_anew(house: House) -> None:
+    await filled(house, 2.2)
+    correction = Correction(actor="x", leaf=3, reason="y")
+    await house.post(house.record(corrects=correction), house.record(corrects=correction))
+    await house.follow(3000)
+    seen = await house.index.log_of("acme")
+    assert seen is not None
+    assert await compared(house.store, house.index, seen) == Compared(seen.size, seen.size, [])
+    owner = house.owner or house.index
+    before = await house.index.looks(seen.log_id, 0, 9, range(128))
+    await owner.forget(seen.log_id)
+    assert await house.index.position(seen.log_id) == 0
+    assert [job.leaf for job in await house.all_of(wanted(kind="fax"))] == [5000]
+    # Somebody keeps rows that do not follow from the log.
+    [log] = await house.following.logs()
+    growths = await house.following.growths(log.id, 0, 50_000)
+    wrong = indexed([house.record()])
+    await house.index.keep(log.id, growths, {1: wrong}, [Mention(9, 8, What.CORRECTION)])
+    told = (await compared(house.store, house.index, seen)).differences
+    assert told == [
+        "leaves 0 to 4,095: there is no row of the index",
+        "leaf 8 and what it says of leaf 9",
+        "leaves 4,096 to 8,191: the index has a different row",
+        f"leaf {seen.size - 2:,} and what it says of leaf 3",
+        f"leaf {seen.size - 1:,} and what it says of leaf 3",
+    ]
+    await owner.forget(seen.log_id)
+    await house.follow()
+    assert await house.index.looks(seen.log_id, 0, 9, range(128)) == before
+    assert (await compared(house.store, house.index, seen)).differences == []
 
 
 # --- only PostgreSQL

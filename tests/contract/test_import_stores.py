@@ -33,7 +33,7 @@ from holdfast.ledger.intake.reading import Sender
 from holdfast.ledger.model import Conflict, Reach, Record, Refusal
 from holdfast.ledger.persons import Person, Sealed
 from holdfast.ledger.ports import LogStore
-from holdfast.ledger.sequencing import Placed, Sequencer
+from holdfast.ledger.sequencing import Sequencer
 from holdfast.ledger.sources import SourceKind, Sources
 
 if TYPE_CHECKING:
@@ -79,9 +79,10 @@ def mark(n: int, occurrence: int = 0) -> Mark:
     return Mark(n.to_bytes(16, "big"), occurrence)
 
 
-async def both(placed: Placed, lsn: int) -> Reach:
+async def both(log_id: int, leaves: Sequence[int], lsn: int) -> Reach:
+    assert log_id
+    assert leaves
     assert lsn
-    assert placed.leaves
     return Reach.TWO_REGIONS
 
 
@@ -188,10 +189,18 @@ async def test_a_file_that_is_read_again_changes_nothing(stores: Stores) -> None
     assert (len(first.taken), first.size, first.reach) == (600, 600, Reach.TWO_REGIONS)
     assert first.taken[0] == (1, 0)
     again = await (await importer(stores)).take(page_log(*jobs))
-    assert (again.repeated, again.taken, again.otherwise, again.reach) == (600, [], [], None)
+    assert (again.repeated, again.taken, again.otherwise) == (600, [], [])
+    assert again.reach is Reach.TWO_REGIONS
     more = await (await importer(stores)).take(page_log(*jobs[300:], (601, 9)))
     assert (more.repeated, len(more.taken)) == (300, 1)
     assert await told(stores) == [(n, f"P1-{n}", sides) for n, (_, sides) in enumerate([*jobs, (601, 9)], 1)]
+
+
+async def test_the_first_file_of_a_log_may_say_the_same_twice(stores: Stores) -> None:
+    taking = await importer(stores)
+    for _ in range(3):
+        outcome = await taking.take(page_log((1, 1), (2, 2)))
+    assert (outcome.repeated, outcome.taken, outcome.reach) == (2, [], Reach.TWO_REGIONS)
 
 
 async def test_the_login_is_in_no_leaf(stores: Stores) -> None:
@@ -217,12 +226,16 @@ async def test_who_dies_before_appending_leaves_numbers_that_are_found_again(sto
 
 
 async def test_who_dies_after_appending_repeats_nothing(stores: Stores) -> None:
-    async def away(_: Placed, lsn: int) -> Reach:
-        raise NotFlushed(f"nobody has flushed {lsn}")
+    async def away(log_id: int, leaves: Sequence[int], lsn: int) -> Reach:
+        asked.append(list(leaves))
+        raise NotFlushed(f"nobody has flushed {lsn} of {log_id}")
 
+    asked = list[list[int]]()
     drafts = page_log((1, 1), (2, 2))
-    with pytest.raises(NotFlushed):
-        await (await importer(stores, away)).take(drafts)
+    for _ in range(2):  # and what is there already is not acknowledged either
+        with pytest.raises(NotFlushed):
+            await (await importer(stores, away)).take(drafts)
+    assert asked == [[0, 1], [0, 1]]
     assert (await (await importer(stores)).take(drafts)).repeated == 2
     assert len(await told(stores)) == 2
 

@@ -180,3 +180,44 @@ async def test_a_gap_in_what_is_stored_is_damage(store: LogStore) -> None:
         await store.hashes(head.log_id, 0, 0, 2)
     assert await store.head("nobody") is None
     assert await store.grown_to(head.log_id, 2) is None
+
+
+async def test_hashes_are_the_same_together_and_one_by_one(store: LogStore) -> None:
+    line = sequencer(store)
+    for first, count in ((0, 700), (700, 1), (701, 900)):
+        await line.append([prepared(*(record("a", first + n) for n in range(count)))])
+    head = await store.head(TENANT)
+    assert head is not None
+    size = 1601
+    asked = [(0, 3, 1), (0, 0, 256), (0, 1280, 128), (0, 1536, 65), (0, 1600, 1), (1, 0, 6), (1, 5, 1)]
+    together = await store.many_hashes(head.log_id, asked)
+    assert [len(each) // 32 for each in together] == [count for _, _, count in asked]
+    assert list(together) == [await store.hashes(head.log_id, *each) for each in asked]
+    assert together[3] == leaf_hashes(await store.entries(head.log_id, 1536, 65))
+    for beyond in ((0, size, 1), (1, 6, 1), (2, 0, 1)):
+        with pytest.raises(LogDamaged):
+            await store.many_hashes(head.log_id, [(0, 3, 1), beyond])
+
+
+async def test_what_several_sources_post_at_once_is_one_growth(store: LogStore) -> None:
+    line = sequencer(store)
+    await line.append([prepared(record("a", 1))])
+    posted = [prepared(record("b", 1)), prepared(record("a", 1), record("a", 2)), prepared(record("b", 1))]
+    one, two, three = (await line.append(posted)).placed
+    assert (one.leaves, one.repeated) == ([1], [])
+    assert (two.leaves, two.repeated) == ([0, 2], [0])
+    assert (three.leaves, three.repeated) == ([1], [0])
+    assert {each.size for each in (one, two, three)} == {3}
+    grown = await store.grown_to(one.log_id, 1)
+    assert grown is not None
+    assert grown[0] == 3
+    assert (await store.grown_to(one.log_id, 4)) is None
+    assert [entry_of(each).source for each in await store.entries(one.log_id, 0, 3)] == ["a", "b", "a"]
+
+
+async def test_a_record_that_came_long_ago_is_found_in_the_store(store: LogStore) -> None:
+    """As by a process that has just begun: nothing is known of it but what is stored."""
+    await sequencer(store).append([prepared(*(record("a", n) for n in range(600)))])
+    again = prepared(record("a", 0), record("a", 255), record("a", 599, job="other"), record("a", 600))
+    placed = (await sequencer(store).append([again])).placed[0]
+    assert (placed.leaves, placed.repeated, placed.conflicts) == ([0, 255, 601, 600], [0, 1], [2])

@@ -8,7 +8,7 @@ from tests.kept_logs import BATCHES, KEYS, ORIGIN, SEED, TENANT, Stored, stored_
 
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
 from holdfast.ledger import verifying
-from holdfast.ledger.errors import Fork, ProofRefused
+from holdfast.ledger.errors import Fork, LogDamaged, ProofRefused
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.notes import Note
 from holdfast.ledger.publishing import OVERALL
@@ -60,6 +60,12 @@ async def test_a_log_is_said_to_go_on_from_what_was_kept(stored: Stored) -> None
         await verify_continues(stored.store, log, unknown.text, KEYS, verifies)
 
 
+async def test_a_log_that_has_not_grown_holds(stored: Stored) -> None:
+    await stored.store.create("umbrella", "ledger.example/umbrella")
+    found = (await stored.verified())["umbrella"]
+    assert (found.log.size, found.entries, found.findings) == (0, 0, [])
+
+
 async def test_it_waits_to_be_published_until_it_was(stored: Stored) -> None:
     pending = await stored.published.pending()
     assert [(each.tenant, each.size, each.published) for each in pending] == [(OVERALL, 2, 0)]
@@ -70,3 +76,11 @@ async def test_another_checkpoint_of_that_size_is_a_fork(stored: Stored) -> None
     forged = Checkpoint(ORIGIN, handed.checkpoint.size, bytes(32)).signed(Ed25519Signer(ORIGIN, SEED))
     with pytest.raises(Fork):
         await stored.published.publish(handed.log_id, handed.checkpoint.size, forged.text)
+
+
+async def test_entries_are_read_wherever_they_stand(stored: Stored) -> None:
+    """Two small numbers make a large one: places are reckoned in 64 bits."""
+    [log] = [each for each in await stored.reading.logs() if each.tenant == TENANT]
+    with pytest.raises(LogDamaged):
+        await stored.store.entries(log.log_id, 30_000, 30_000)
+    assert len(await stored.store.entries(log.log_id, 0, log.size)) == log.size

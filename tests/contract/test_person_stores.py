@@ -1,4 +1,4 @@
-"""What every store of persons, of their keys and of erasures promises, in memory, in folders and on PostgreSQL."""
+"""What every store of persons, their keys and erasures promises: in memory, in folders, on PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncIterator

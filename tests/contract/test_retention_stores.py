@@ -1,4 +1,4 @@
-"""What retention promises, in memory and on PostgreSQL: nothing goes too early, and what goes leaves its proof."""
+"""What retention promises, in memory and on PostgreSQL: nothing goes too early, and proofs stay."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from holdfast.adapters.packing.segments import ZstdSegments
+from holdfast.ledger import pieces
 from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.errors import BatchRefused, RecordRefused
 from holdfast.ledger.intake import reading
@@ -150,6 +151,8 @@ def holds(found: Read, good: dict[int, Record], bad: set[int]) -> None:
 def test_each_line_is_a_record_or_a_refusal(body: bytes, chunk: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "CHUNK_BYTES", chunk)
+        patch.setattr(reading, "PIECE_LEAVES", 2)
+        patch.setattr(pieces, "PIECE_LEAVES", 2)
         found = read(body, Form.NDJSON, SENDER)
         lines = {line: raw for line, raw in enumerate(body.split(b"\n"), 1) if raw.strip()}
         records = {line: judged(raw) for line, raw in lines.items()}

@@ -16,7 +16,7 @@ from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.log.tree import Edge, leaf_hashes
 from holdfast.ledger.model import Conflict, Kind, Prepared, Record, Status
 from holdfast.ledger.ports import Key
-from holdfast.ledger.recent import Recent
+from holdfast.ledger.recent import RUN, Recent
 from holdfast.ledger.sequences import Run
 from holdfast.ledger.sequencing import Sequencer
 
@@ -145,7 +145,7 @@ async def _stand(
             assert entry == came
 
 
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=30), st.integers(0, 40))
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=30), st.integers(0, 400))
 def test_what_is_recent_is_right_and_bounded(sizes: list[int], most: int) -> None:
     recent, size, keys = Recent(most), 0, list[tuple[Key, int, bytes]]()
     for number, count in enumerate(sizes):
@@ -156,11 +156,14 @@ def test_what_is_recent_is_right_and_bounded(sizes: list[int], most: int) -> Non
         size += count
     known = [recent.standing(7, key) for key, _, _ in keys]
     for (_, leaf_, hash_), found in zip(keys, known, strict=True):
-        assert found in (None, (leaf_, hash_))
-    held = sum(found is not None for found in known)
-    assert held <= most
-    assert held == size or held + max(sizes) > most, "as much as there is room for"
-    assert all(found is not None for found in known[size - held :]), "the newest"
+        assert found in {None, (leaf_, hash_)}
+    fitting, room = 0, most
+    for count in reversed(sizes):  # the newest, as many as there is room for
+        room -= count + RUN
+        if room < 0:
+            break
+        fitting += count
+    assert [found is not None for found in known] == [False] * (size - fitting) + [True] * fitting
     assert recent.standing(8, keys[-1][0]) is None
     assert recent.standing(7, Key("s", 2, keys[-1][0].seq)) is None
     recent.forget()

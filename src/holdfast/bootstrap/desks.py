@@ -19,6 +19,7 @@ from holdfast.bootstrap.api import PooledJournal
 from holdfast.bootstrap.communication import directory_in, incident_desk
 from holdfast.bootstrap.ledger.completeness import completeness_pages
 from holdfast.bootstrap.ledger.jobs_pages import jobs_pages
+from holdfast.bootstrap.ledger.reports import report_pages
 from holdfast.bootstrap.maintenance import maintenance_desk
 from holdfast.communication.directory import Directory
 from holdfast.communication.lead_times import LeadTime, lead_times
@@ -64,6 +65,7 @@ def desk_pages(pool: Pool, clock: Clock, inventory: Callable[[], Inventory]) -> 
         ).pages(),
         *backup_pages(pool, inventory).pages(),
         *jobs_pages(pool, lambda: inventory().estate).pages(),
+        *report_pages(pool, lambda: inventory().estate).pages(),
         *completeness_pages(pool, clock, lambda: inventory().estate).pages(),
     ]
 

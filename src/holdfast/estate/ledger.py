@@ -1,7 +1,7 @@
 """The accounting ledger: its name, its keys by reference, and where its second copy is."""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -67,11 +67,8 @@ class Ledger(Declared):
     )
     second_region: LedgerRegion | None = None
     witness: LedgerWitness | None = None
-    person_keys: list[str] | None = Field(
-        None,
-        min_length=1,
-        description="folders of the persons' keys, each whole; left out: ledger/person-keys of the data "
-        "directory",
+    person_keys: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] = Field(
+        (), description="folders of persons' keys, each whole; left out: ledger/person-keys of the data dir"
     )
     pseudonym_key: Secret | None = Field(
         None, description="32 random bytes in base64, by reference: what pseudonyms are made with"

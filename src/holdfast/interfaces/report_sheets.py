@@ -49,14 +49,19 @@ class Table:
     keys: int
     quantities: Sequence[str]
     currencies: Sequence[str]
-    by: By | None
 
     def cells(self, row: Row) -> list[Cell]:
-        found: list[Cell] = []
-        for name in self.names[: self.keys]:
-            found.append({"start": row.start, "tenant": row.tenant}.get(name, row.member))
-        found += [getattr(row.sums, name) for name in self.quantities]
-        return found + [in_units(row.amounts.get(each, 0), each) for each in self.currencies]
+        return [
+            *(self._key(row, name) for name in self.names[: self.keys]),
+            *(getattr(row.sums, name) for name in self.quantities),
+            *(in_units(row.amounts.get(each, 0), each) for each in self.currencies),
+        ]
+
+    def _key(self, row: Row, name: str) -> Cell:
+        if name == "start":
+            return row.start
+        # Of a report by tenant the tenant is the member.
+        return row.tenant if name == "tenant" else row.member
 
 
 def table_of(report: Report) -> Table:
@@ -71,7 +76,7 @@ def table_of(report: Report) -> Table:
     currencies = sorted({each for row in report.rows for each in row.amounts})
     names = [*keys, *quantities, *(f"amount_{each}" for each in currencies)]
     headings = [HEADINGS[each] for each in (*keys, *quantities)] + list(currencies)
-    return Table(names, headings, len(keys), quantities, currencies, asked.by)
+    return Table(names, headings, len(keys), quantities, currencies)
 
 
 def written(form: FileForm, report: Report) -> Iterator[bytes]:

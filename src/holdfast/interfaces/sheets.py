@@ -188,13 +188,20 @@ class XlsxSheet:
 
 
 def _csv_cell(cell: Cell) -> str:
-    text = _text(cell).translate(_UNFIT)
-    return f"'{text}" if isinstance(cell, str) and text.startswith(_ACTING) else text
+    if not isinstance(cell, str):
+        return _text(cell)
+    text = _written(cell)
+    return f"'{text}" if text.startswith(_ACTING) else text
+
+
+def _written(text: str) -> str:
+    """Without what neither UTF-8 nor XML can hold."""
+    return text if text.isprintable() else text.translate(_UNFIT)
 
 
 def _fit(text: str) -> str:
     """What XML and a cell can hold."""
-    text = text.translate(_UNFIT)
+    text = _written(text)
     return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}…"
 
 

@@ -43,8 +43,8 @@ ENDS: Mapping[ConcernKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """`subject` is a source, a device (of meters), or the fold that stands still. `since` is the oldest of what
-    it stands for (UTC).
+    """`subject` is a source, a device (of meters), or the fold that stands still. `since` is the oldest of
+    what it stands for (UTC).
     """
 
     tenant: str

@@ -30,8 +30,8 @@ BLOCK = 4096
 """Leaves of a block."""
 LINES = 128
 LINE_BYTES = 64
-BITS = 6
-"""Of a term. With 5,200 terms in a block (each leaf its own job) one look in 150 sees what is not there."""
+"""A term has 6 bits in one line. With 5,200 terms in a block (each leaf its own job) one look in 150 sees
+what is not there."""
 MOST_VALUES = 100
 """Of one dimension that a filter asks for."""
 LONGEST_VALUE = 200
@@ -232,24 +232,22 @@ class Mention(NamedTuple):
 
 def indexed(entries: Iterable[Entry]) -> Indexed:
     """The row of the block that has these entries."""
-    values = {dimension: set[str]() for dimension in Dimension}
-    earliest = latest = None
-    for entry in entries:
-        record = record_of(entry)
-        for dimension in _IN_LEAVES:
-            values[dimension].add(told(record, dimension))
-        values[Dimension.KIND].add(record.kind)
-        values[Dimension.STATUS].add(record.status)
-        values[Dimension.WHAT].add(what_of(entry))
-        at = record.occurred_at
-        earliest = at if earliest is None or at < earliest else earliest
-        latest = at if latest is None or at > latest else latest
+    kept = list(entries)
+    records = [entry if isinstance(entry, Record) else record_of(entry) for entry in kept]
+    values: dict[Dimension, AbstractSet[object]] = {
+        dimension: {getattr(record, dimension) for record in records}
+        for dimension in Dimension
+        if dimension is not Dimension.WHAT
+    }
+    values[Dimension.WHAT] = {what_of(entry) for entry in kept}
+    times = [record.occurred_at for record in records]
     lines = [0] * LINES
     for dimension, found in values.items():
         for value in found:
-            line, bits = _term(dimension, value)
+            line, bits = _term(dimension, "" if value is UNSET else str(value))
             lines[line] |= bits
-    return Indexed(earliest, latest, b"".join(line.to_bytes(LINE_BYTES, "big") for line in lines))
+    terms = b"".join(line.to_bytes(LINE_BYTES, "big") for line in lines)
+    return Indexed(min(times, default=None), max(times, default=None), terms)
 
 
 def lines_of(terms: bytes, lines: Sequence[int]) -> bytes:
@@ -329,13 +327,17 @@ def stretches(
 
 def _term(dimension: Dimension, value: str) -> tuple[int, int]:
     """The line of a term, and its bits in it."""
-    digest = int.from_bytes(blake2b(f"{dimension}={value}".encode(), digest_size=16).digest(), "big")
-    line, digest = digest % LINES, digest // LINES
-    bits = 0
-    for _ in range(BITS):
-        bits |= 1 << digest % (LINE_BYTES * 8)
-        digest //= LINE_BYTES * 8
-    return line, bits
+    # 7 bits for the line and 6 times 9 for the bits in it: of one small number, since blocks have many terms.
+    hashed = int.from_bytes(blake2b(f"{dimension}={value}".encode(), digest_size=8).digest(), "big")
+    bits = (
+        1 << (hashed >> 7 & 511)
+        | 1 << (hashed >> 16 & 511)
+        | 1 << (hashed >> 25 & 511)
+        | 1 << (hashed >> 34 & 511)
+        | 1 << (hashed >> 43 & 511)
+        | 1 << (hashed >> 52 & 511)
+    )
+    return hashed & 127, bits
 
 
 def _line(lines: bytes, place: int) -> int:

@@ -1,12 +1,27 @@
-"""Indexing: a fold that writes a row for each block of leaves that has become full, and every mention."""
+"""Indexing: a fold that writes a row for each block of leaves that has become full, and every mention.
+
+The index follows from the log, and can be compared with it and folded anew.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from holdfast.ledger.canonical import entry_of
 from holdfast.ledger.errors import EntriesPruned
-from holdfast.ledger.finding import BLOCK, UNREADABLE, Entry, Indexed, indexed, mentions_of, named_by
+from holdfast.ledger.finding import (
+    BLOCK,
+    LINES,
+    UNREADABLE,
+    Entry,
+    Indexed,
+    Mention,
+    indexed,
+    mentions_of,
+    named_by,
+)
 from holdfast.ledger.following import FollowedLog, GrowthRead
+from holdfast.ledger.model import Record
 from holdfast.ledger.ports import LogStore
 from holdfast.ledger.searching import Findings, LogSeen, named_entries
 
@@ -52,3 +67,56 @@ class FindingFold:
         found += [entry for entry in there if entry is not None]
         # Nothing is ruled out of a block that retention took entries of before they were indexed.
         return await asyncio.to_thread(indexed, found) if len(found) == BLOCK else UNREADABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """An index against its log. What the follower has not come to yet is not compared."""
+
+    size: int
+    position: int
+    differences: Sequence[str]
+
+
+async def compared(
+    store: LogStore, index: Findings, seen: LogSeen, report: Callable[[int], None] = lambda _: None
+) -> Compared:
+    """Each row of the index and each mention, against what follows from the entries. `report` hears leaves.
+
+    What retention has taken cannot be compared: its rows, and mentions of or by it, are passed over.
+    """
+    position = min(await index.position(seen.log_id), seen.size)
+    differences = list[str]()
+    expected = list[Mention]()
+    for first in range(0, position, BLOCK):
+        end = min(first + BLOCK, position)
+        try:
+            leaves = await store.entries(seen.log_id, first, end - first)
+        except EntriesPruned:
+            continue
+        entries = [(first + n, entry_of(leaf)) for n, leaf in enumerate(leaves)]
+        if len(leaves) == BLOCK:
+            differences += await _differs(index, seen.log_id, first // BLOCK, [each for _, each in entries])
+        naming = [(leaf, each) for leaf, each in entries if not isinstance(each, Record) or each.corrects]
+        named = named_by(naming)
+        fresh = mentions_of(naming, await named_entries(store, seen, named), expected if naming else ())
+        expected += fresh
+        known = await index.mentions(seen.log_id, [leaf for leaf, _ in entries])
+        here = {each for each in known if first <= each.by < end}
+        differences += [
+            f"leaf {each.by:,} and what it says of leaf {each.leaf:,}" for each in sorted(here ^ set(fresh))
+        ]
+        report(end)
+    return Compared(seen.size, position, differences)
+
+
+async def _differs(index: Findings, log_id: int, block: int, entries: Sequence[Entry]) -> list[str]:
+    looks = await index.looks(log_id, block, block + 1, range(LINES))
+    row = await asyncio.to_thread(indexed, entries)
+    where = f"leaves {block * BLOCK:,} to {block * BLOCK + BLOCK - 1:,}"
+    if not looks:
+        return [f"{where}: there is no row of the index"]
+    look = looks[0]
+    if look.lines == UNREADABLE.terms or look[1:] == (row.occurred_from, row.occurred_to, row.terms):
+        return []
+    return [f"{where}: the index has a different row"]

@@ -51,7 +51,7 @@ class Sealed(NamedTuple):
 
 
 class RowKey(NamedTuple):
-    """What makes a row the same one, within its tenant: the person, and what was told (a keyed hash of it)."""
+    """What makes a row the same one, within its tenant: the person, and a keyed hash of what was told."""
 
     pseudonym: str
     told: bytes

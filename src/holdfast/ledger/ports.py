@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from holdfast.ledger.log.notes import Signature
@@ -172,14 +171,4 @@ class Packs(Protocol):
 
     def unpack(self, content: bytes, most: int) -> bytes:
         """Raises LogDamaged for what it did not pack, or what would be longer than `most`."""
-        ...
-
-
-class PersonKeys(Protocol):
-    """Keys of persons, kept where no backup of the entries goes: a restore must bring no erased one back."""
-
-    async def key_of(self, tenant: str, user: str, *, make: bool) -> bytes | None: ...
-
-    async def destroy(self, tenant: str, user: str, at: datetime) -> bool:
-        """For ever. True when there was one."""
         ...

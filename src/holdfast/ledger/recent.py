@@ -13,8 +13,10 @@ from holdfast.ledger.log.tiles import HASH_BYTES
 from holdfast.ledger.ports import Key
 from holdfast.ledger.sequences import Run
 
-MOST_LEAVES = 500_000
-"""Over all logs: 16 MB of hashes."""
+MOST = 500_000
+"""Over all logs, in hashes: 16 MB."""
+RUN = 15
+"""What a run costs beside its hashes, in hashes: many a growth holds a single record."""
 
 
 class _Stretch(NamedTuple):
@@ -29,15 +31,15 @@ class _Stretch(NamedTuple):
 
 class _Grown(NamedTuple):
     log_id: int
-    leaves: int
+    cost: int
     runs: Sequence[Run]
 
 
 class Recent:
     """The newest leaves' hashes, by key."""
 
-    def __init__(self, most_leaves: int = MOST_LEAVES) -> None:
-        self._most = most_leaves
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self._held = 0
         self._growths = deque[_Grown]()
         self._stretches = dict[tuple[int, str, int], list[_Stretch]]()
@@ -49,9 +51,9 @@ class Recent:
             stretches = self._stretches.setdefault((log_id, run.source, run.epoch), [])
             stretch = _Stretch(run.first, run.last, from_size + run.leaf, hashes, from_size)
             stretches.insert(_after(stretches, run.first), stretch)
-        grown = _Grown(log_id, len(hashes) // HASH_BYTES, runs)
+        grown = _Grown(log_id, len(hashes) // HASH_BYTES + RUN * len(runs), runs)
         self._growths.append(grown)
-        self._held += grown.leaves
+        self._held += grown.cost
         while self._held > self._most:
             self._drop(self._growths.popleft())
 
@@ -72,7 +74,7 @@ class Recent:
         self._stretches.clear()
 
     def _drop(self, grown: _Grown) -> None:
-        self._held -= grown.leaves
+        self._held -= grown.cost
         for run in grown.runs:
             key = (grown.log_id, run.source, run.epoch)
             stretches = self._stretches[key]

@@ -38,7 +38,10 @@ def month_of(day: date) -> tuple[date, date]:
 
 
 def following(start: date, per: Per) -> date:
-    """The first day after the day, week, month or year that begins on `start`. Raises OverflowError at the end."""
+    """The first day after the day, week, month or year that begins on `start`.
+
+    Raises OverflowError after the last one.
+    """
     if per is Per.DAY:
         return start + _DAY
     if per is Per.WEEK:
@@ -52,7 +55,7 @@ def following(start: date, per: Per) -> date:
 
 
 def times_of(since: date, until: date, per: Per) -> Iterator[date]:
-    """The first day of each time that the days [since, until) touch. The first one may begin before `since`."""
+    """The first day of each time that the days [since, until) touch; it may lie before `since`."""
     start = start_of_time(since, per)
     while start < until:
         yield start

@@ -8,16 +8,18 @@ themselves (`By.FORMAT`), since a job may use several.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import IntEnum, StrEnum
 from operator import add
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from holdfast.ledger.errors import Unsuitable
 from holdfast.ledger.model import Kind
 from holdfast.ledger.rollups import Sums
 
+_AMOUNT = Sums._fields.index("amount")
 EARLIEST, LATEST = date(1, 1, 1), date(9999, 12, 31)
 
 
@@ -51,6 +53,9 @@ class Order(StrEnum):
     SCAN_PAGES = "scan_pages"
     FAX_PAGES = "fax_pages"
     AMOUNT = "amount"
+
+
+_QUANTITIES = {order: Sums._fields.index(order) for order in Order if order is not Order.IMPRESSIONS}
 
 
 class Grain(IntEnum):
@@ -103,8 +108,7 @@ class Asked:
         return {by: name for by, name in asked.items() if name is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row. `jobs` and the other quantities are over all currencies; amounts stand per currency."""
 
     start: date | None
@@ -115,7 +119,7 @@ class Row:
     """The kind, device, user, cost centre or format; empty for what records do not tell, or without `by`."""
     sums: Sums
     """Without its amount."""
-    amounts: Mapping[str, int] = field(default_factory=dict)
+    amounts: Mapping[str, int] = MappingProxyType({})
     """By currency, in its minor units; without those that come to nothing."""
 
 
@@ -246,54 +250,66 @@ def assembled(
     `whole` are those of the whole stretch, with every member; `parts` those by time, at least of the members
     that are `chosen`, or None where the report asks for no times.
     """
-    who = chosen(asked, whole)
-    total = next(iter(_rows(part._replace(start=None, tenant="", member="") for part in whole)), None)
-    rows = sorted(
-        (row for row in _rows(whole if parts is None else parts) if (row.tenant, row.member) in who),
-        key=lambda row: (row.start or EARLIEST, who[row.tenant, row.member]),
-    )
-    members = len({(part.tenant, part.member) for part in whole})
-    return Report(asked, rows, total or Row(None, "", "", Sums()), members, standing)
+    members = _greatest_first(asked, whole)
+    rows = members[: asked.most]
+    if parts is not None:
+        who = {(row.tenant, row.member): place for place, row in enumerate(rows)}
+        rows = sorted(
+            (row for row in _rows(parts) if (row.tenant, row.member) in who),
+            key=lambda row: (row.start or EARLIEST, who[row.tenant, row.member]),
+        )
+    return Report(asked, rows, _total(members), len(members), standing)
 
 
-def chosen(asked: Asked, whole: Sequence[Part]) -> Mapping[tuple[str, str], int]:
-    """The members that are told, by tenant and name, with their place: the greatest first."""
+def chosen(asked: Asked, whole: Sequence[Part]) -> Sequence[tuple[str, str]]:
+    """The members that are told, by tenant and name: the greatest first."""
+    return [(row.tenant, row.member) for row in _greatest_first(asked, whole)[: asked.most]]
 
+
+def _greatest_first(asked: Asked, whole: Sequence[Part]) -> list[Row]:
     def greatness(row: Row) -> tuple[int, str, str]:
         return -_quantity(row, asked.order), row.tenant, row.member
 
-    order = sorted(_rows(part._replace(start=None) for part in whole), key=greatness)
-    return {(row.tenant, row.member): place for place, row in enumerate(order[: asked.most])}
+    return sorted(_rows(whole), key=greatness)
+
+
+def _total(rows: Sequence[Row]) -> Row:
+    amounts = dict[str, int]()
+    for row in rows:
+        for currency, amount in row.amounts.items():
+            amounts[currency] = amounts.get(currency, 0) + amount
+    sums = Sums(*map(sum, zip(*(row.sums for row in rows), strict=True)))
+    return Row(None, "", "", sums, {name: amounts[name] for name in sorted(amounts) if amounts[name]})
 
 
 def _rows(parts: Iterable[Part]) -> list[Row]:
-    """The parts put together over currencies; without those that come to nothing at all."""
-    sums = dict[tuple[date | None, str, str], Sums]()
+    """The parts put together over currencies; without those that come to nothing at all.
+
+    There may be tens of thousands: they are added up as plain tuples.
+    """
+    sums = dict[tuple[date | None, str, str], tuple[int, ...]]()
     amounts = dict[tuple[date | None, str, str], dict[str, int]]()
     for start, tenant, member, currency, found in parts:
         key = (start, tenant, member)
-        amount = found[-1]
-        if amount:
+        if amount := found[_AMOUNT]:
             paid = amounts.setdefault(key, {})
             paid[currency] = paid.get(currency, 0) + amount
-            found = (*found[:-1], 0)  # noqa: PLW2901  a tuple of eight, not yet Sums: there are thousands
         former = sums.get(key)
-        sums[key] = found if former is None else tuple(map(add, former, found))  # type: ignore[assignment]
+        sums[key] = found if former is None else tuple(map(add, former, found))
     rows = list[Row]()
     for key, each in sums.items():
-        paid = {name: amount for name, amount in sorted(amounts.get(key, {}).items()) if amount}
-        if paid or any(each):
-            rows.append(Row(*key, Sums._make(each), paid))
+        paid = amounts.get(key, {})
+        if len(paid) > 1 or not all(paid.values()):
+            paid = {name: paid[name] for name in sorted(paid) if paid[name]}
+        quantities = each[:_AMOUNT]
+        if paid or any(quantities):
+            rows.append(Row(*key, Sums(*quantities), paid))
     return rows
 
 
 def _quantity(row: Row, order: Order) -> int:
-    sums = row.sums
-    return {
-        Order.JOBS: sums.jobs,
-        Order.SHEETS: sums.sheets,
-        Order.IMPRESSIONS: sums.mono_impressions + sums.colour_impressions,
-        Order.SCAN_PAGES: sums.scan_pages,
-        Order.FAX_PAGES: sums.fax_pages,
-        Order.AMOUNT: sum(row.amounts.values()),
-    }[order]
+    if order is Order.AMOUNT:
+        return sum(row.amounts.values())
+    if order is Order.IMPRESSIONS:
+        return row.sums.mono_impressions + row.sums.colour_impressions
+    return row.sums[_QUANTITIES[order]]

@@ -75,6 +75,10 @@ class Findings(Protocol):
         """
         ...
 
+    async def forget(self, log_id: int) -> None:
+        """Everything of that log, and its position: the follower folds it anew. Entries are not touched."""
+        ...
+
     async def received(self, log_id: int, leaves: Sequence[int]) -> Mapping[int, datetime]:
         """When each of these leaves came in (UTC)."""
         ...

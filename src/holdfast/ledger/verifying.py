@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from holdfast.ledger.errors import LedgerError, ProofRefused
@@ -157,7 +158,7 @@ async def verify_log(
         text = f"{log.published:,} leaves were published, and there are {log.size:,}"
         result.found(What.PUBLISHED, log.size, text)
     borders = await reading.borders(log.log_id, log.size, STRETCH_LEAVES)
-    spans = [Span(log, first, end) for first, end in zip(borders, (*borders[1:], log.size), strict=True)]
+    spans = [Span(log, first, end) for first, end in pairwise((*borders, log.size))]
     running = [asyncio.ensure_future(_counted(check, each, on_leaves)) for each in spans]
     try:
         await _chained(result, spans, running, check)

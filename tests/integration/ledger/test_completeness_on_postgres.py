@@ -103,6 +103,8 @@ async def test_tenants_see_none_of_each_other(migrated_database: "Database") -> 
     async with open_pool(migrated_database.conninfo(Role.CONSOLE), "test") as pool:
         for table in TABLES:
             query = f"SELECT DISTINCT tenant FROM ledger.{table} ORDER BY tenant"
+            if table == "metered":  # of the first device, and of the second one
+                query = "SELECT DISTINCT (ARRAY['acme', 'other'])[device_id] FROM ledger.metered ORDER BY 1"
             for seen, expected in (
                 ("acme", ["acme"]),
                 ("other", ["other"]),

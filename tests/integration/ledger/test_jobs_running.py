@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import httpx
 import openpyxl
 import pytest
-from tests.installation import Installation, eventually, free_port, installed
+from tests.installation import PROGRAM, Installation, eventually, free_port, installed
 from tests.ledger_process import NAME, NDJSON, SEED, posted, verifier_key
 
+from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.ledger.log.keys import PrivateKey
 
 ESTATE = """\
@@ -133,6 +135,22 @@ def test_exports_on_the_command_line(running: Running, tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["jobs.csv", "jobs.xlsx"]
 
 
+def test_who_reads_only_the_first_line_ends_an_export(running: Running) -> None:
+    installation = running.installation
+    command = [*PROGRAM, "ledger", "jobs", "--tenant", "acme", "--format", "ndjson"]
+    with subprocess.Popen(
+        command, env=installation.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["leaf"] == COUNT - 1
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (1, "holdfast: the rest cannot be written: Broken pipe\n")
+    newest = json.loads(running.run("accesses", "--tenant", "acme", "--limit", "1", "--json"))["accesses"][0]
+    assert (newest["act"], newest["entries"]) == ("export", None)
+
+
 def test_a_trace_proves_and_tells_who_read(running: Running) -> None:
     with running.client() as api:
         assert api.get("/jobs", params={"tenant": "acme", "job": "spooler-4711"}).status_code == 200
@@ -145,7 +163,7 @@ def test_a_trace_proves_and_tells_who_read(running: Running) -> None:
     assert all(each["proof"]["holds"] for each in whole["entries"])
     who = running.run("accesses", "--tenant", "acme")
     assert re.search(r"command line \(\w+\) +cli +trace", who)
-    assert running.installation.query("SELECT count(*) FROM ledger.access WHERE who = 'robot'") == [(1,)]
+    assert running.installation.query("SELECT count(*) FROM ledger.access WHERE who LIKE '%%robot'") == [(1,)]
 
 
 def test_the_api_reads_one_tenant_at_a_time(running: Running) -> None:
@@ -164,15 +182,28 @@ def test_the_api_reads_one_tenant_at_a_time(running: Running) -> None:
             assert sum(1 for _ in answer.iter_lines()) == COUNT + 1
 
 
+def test_the_index_is_made_anew(running: Running) -> None:
+    def whole() -> bool:
+        said = running.run("reindex", "--tenant", "acme", "--check")
+        assert "no difference" in said
+        return f"{COUNT:,} of {COUNT:,} entries are indexed" in said
+
+    assert "dropped" in running.run("reindex", "--tenant", "acme")
+    eventually(whole, "the follower has made it anew")
+    running.installation.query("UPDATE ledger.mention SET by = by - 1 RETURNING 1")
+    said = running.run("reindex", "--tenant", "acme", "--check", code=1)
+    assert "2 differences" in said
+    running.run("reindex", "--tenant", "acme")
+    eventually(whole, "the follower has made it anew")
+
+
 def test_a_flipped_bit_is_an_exit_code(running: Running) -> None:
     [(first, entries)] = running.installation.query(
         "SELECT first, entries FROM ledger.segment JOIN ledger.log ON log_id = id WHERE tenant = 'other'"
     )
     assert first == 0
-    import zstandard  # noqa: PLC0415
-
-    content = zstandard.ZstdDecompressor().decompress(entries).replace(b'"A4":0', b'"A4":9')
-    packed = zstandard.ZstdCompressor(write_content_size=True).compress(content)
+    content = ZstdSegments().unpack(entries, 1 << 20).replace(b'"A4":0', b'"A4":9')
+    packed = ZstdSegments().pack(content)
     running.installation.query(
         "UPDATE ledger.segment SET entries = %s WHERE entries = %s RETURNING 1", packed, entries
     )

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -98,16 +99,24 @@ def total(job: int) -> str:
 
 @pytest.fixture
 def bench(migrated_database: "Database", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    more = {"pseudonym_key": "env:PSEUDONYMS"}
-    with ledger_process(tmp_path / "here", migrated_database.conninfo().dsn, more, wait=False) as process:
+    with opened_bench(migrated_database, tmp_path / "here", monkeypatch, {}) as bench:
+        yield bench
+
+
+@contextmanager
+def opened_bench(
+    database: "Database", folder: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> Iterator[Bench]:
+    more = {"pseudonym_key": "env:PSEUDONYMS", **more}
+    with ledger_process(folder, database.conninfo().dsn, more, wait=False) as process:
         environment = process.installation.environment
         environment["PSEUDONYMS"] = PSEUDONYMS
         for name in ("DATABASE_URL", "LEDGER_KEY", "PSEUDONYMS"):
             monkeypatch.setenv(name, environment[name])
         estate = read_estate(process.installation.config)
-        registry = PostgresRegistry(migrated_database.conninfo())
+        registry = PostgresRegistry(database.conninfo())
         asyncio.run(registry.apply(estate, source_sha256="0" * 64, at=datetime.now(UTC), actor="test"))
-        yield Bench(process, migrated_database)
+        yield Bench(process, database)
 
 
 @pytest.fixture
@@ -345,6 +354,9 @@ def test_what_cannot_be_read_takes_nothing_in(acme: Bench) -> None:
         ((good, "--tenant", "nobody", "--source", "cups", "--format", "cups"), "no tenant"),
         ((good, *TO_ACME, "--log-format", "%p"), "cannot be made without"),
         ((good, *TO_ACME, "--follow", "--whole"), "--follow"),
+        ((good, *TO_ACME, "--encoding", "klingon"), "no encoding"),
+        ((good, *TO_ACME, "--encoding", "hex"), "no encoding"),
+        ((good, *TO_ACME[:-1], "papercut", "--time-zone", "Mars"), "no time zone"),
     ):
         assert why in acme.json("ingest", *arguments, code=1)["error"]
     acme.said("source", "revoke", "cups", "--tenant", "acme")
@@ -444,20 +456,22 @@ def test_a_file_is_followed_over_its_rotations(acme: Bench) -> None:
 
     with ThreadPoolExecutor(1) as threads:
         following = threads.submit(follow)
-        there(2)
-        acme.file("page_log", 3)
-        with log.open("a") as content:
-            content.write(total(4)[:50])
-            content.flush()
-            there(3)
-            log.rename(log.with_suffix(".1"))  # its writer still has it open
-            acme.file("page_log", 5)
-            content.write(total(4)[50:])
-        there(5)
-        log.write_text("")  # emptied in place, and begun anew
-        acme.file("page_log", 6)
-        there(6)
-        loop[0].call_soon_threadsafe(signals.stop.set)
+        try:
+            there(2)
+            acme.file("page_log", 3)
+            with log.open("a") as content:
+                content.write(total(4)[:50])
+                content.flush()
+                there(3)
+                log.rename(log.with_suffix(".1"))  # its writer still has it open
+                acme.file("page_log", 5)
+                content.write(total(4)[50:])
+            there(5)
+            log.write_text("")  # emptied in place, and begun anew, as long as it was
+            acme.file("page_log", 6)
+            there(6)
+        finally:
+            loop[0].call_soon_threadsafe(signals.stop.set)
         outcome = following.result(60)
     assert (outcome.total.taken, outcome.total.refused, outcome.held_back) == (6, 0, 0)
     assert sorted(each.job for each in acme.records()) == [f"P1-{n}" for n in range(1, 7)]
@@ -469,6 +483,29 @@ def test_following_ends_as_it_is_told_to(acme: Bench) -> None:
     eventually(lambda: len(acme.records()) == 1, "it follows")
     said = started.stop()
     assert (said.code, said.json["taken"]) == (0, 1)
+
+
+def test_the_second_region_is_waited_for_as_everybody_does(
+    migrated_database: "Database", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for when_away in ("accept", "stall"):
+        more = {"second_region": {"standby": "nowhere", "when_away": when_away, "within": "1s"}}
+        with opened_bench(migrated_database, tmp_path / when_away, monkeypatch, more) as bench:
+            if when_away == "accept":
+                bench.said("tenant", "add", "acme")
+                bench.said("source", "add", "cups", "--tenant", "acme", "--kind", "importer")
+                answer = bench.json("ingest", bench.file("page_log", 1, 2), *TO_ACME)
+                assert (answer["taken"], answer["one_region"]) == (2, True)
+                assert "in one region" in bench.said("ingest", bench.file("page_log"), *TO_ACME).output
+                continue
+            log = bench.file("page_log", 1, 2, 3)
+            for _ in range(2):  # also what is there already is in one region only
+                told = bench.json("ingest", log, *TO_ACME, code=1)
+                assert "the second region did not flush it" in told["error"]
+            assert len(bench.records()) == 3
+    with migrated_database.connect() as connection:
+        rows = connection.execute("SELECT DISTINCT from_size, to_size FROM ledger.one_region").fetchall()
+    assert rows == [(0, 2)]
 
 
 # --- corrections
@@ -501,29 +538,26 @@ def test_a_correction_takes_the_place_of_what_it_corrects(acme: Bench) -> None:
     assert len(acme.entries()) == 4
 
 
-@pytest.mark.parametrize(
-    ("leaf", "setting"),
-    [
-        (9, "sheets.A4=1"),
-        (0, "sheets.A4=two"),
-        (0, "sheets.A4=-1"),
-        (0, "sheets=1"),
-        (0, "mono_impressions.x=1"),
-        (0, "job=other"),
-        (0, "seq=5"),
-        (0, "tenant=other"),
-        (0, "sheets."),
-        (0, "prices.print=1.25EUR"),
-        (0, "prices.print=125euro"),
-        (0, "status=done"),
-        (0, "occurred_at=yesterday"),
-        (0, "occurred_at=2026-05-20T10:00:00"),
-        (0, "quality=estimated"),
-    ],
-)
-def test_what_makes_no_correction_is_refused(acme: Bench, leaf: int, setting: str) -> None:
+def test_what_makes_no_correction_is_refused(acme: Bench) -> None:
     acme.said("ingest", acme.file("page_log", 1), *TO_ACME)
-    assert correct(acme, leaf, setting, code=1)["error"]
+    assert correct(acme, 9, "sheets.A4=1", code=1)["error"]
+    for setting in (
+        "sheets.A4=two",
+        "sheets.A4=-1",
+        "sheets=1",
+        "mono_impressions.x=1",
+        "job=other",
+        "seq=5",
+        "tenant=other",
+        "sheets.",
+        "prices.print=1.25EUR",
+        "prices.print=125euro",
+        "status=done",
+        "occurred_at=yesterday",
+        "occurred_at=2026-05-20T10:00:00",
+        "quality=estimated",  # it is that already
+    ):
+        assert correct(acme, 0, setting, code=1)["error"], setting
     assert len(acme.entries()) == 1
 
 

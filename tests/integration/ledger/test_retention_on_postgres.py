@@ -1,4 +1,4 @@
-"""Retention in the database: partitions, rights, and several at once. What is true of any store is elsewhere."""
+"""Retention in the database: partitions, rights, and several at once. Promises of any store are elsewhere."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -174,3 +174,23 @@ def test_everybody_else_has_no_business_there(filled: "Database", role: Role) ->
         for table in (*LOG_TABLES, "one_region"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 count(connection, table)
+
+
+def test_no_table_of_the_ledger_is_without_row_level_security(migrated_database: "Database") -> None:
+    with migrated_database.connect() as owner:
+        open_ones = owner.execute(
+            "SELECT relname FROM pg_class"
+            " WHERE relnamespace = 'ledger'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition"
+            " AND NOT (relrowsecurity AND EXISTS (SELECT FROM pg_policy WHERE polrelid = pg_class.oid))"
+        ).fetchall()
+        partitions = owner.execute(
+            "SELECT c.relname FROM pg_class AS c, aclexplode(c.relacl) AS granted"
+            " WHERE c.relnamespace = 'ledger'::regnamespace AND c.relispartition"
+            " AND granted.grantee <> c.relowner"
+        ).fetchall()
+        functions = owner.execute(
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'ledger'::regnamespace"
+            " AND (has_function_privilege('holdfast_site', oid, 'EXECUTE')"
+            "      OR prosecdef AND NOT 'search_path=pg_catalog, pg_temp' = ANY (coalesce(proconfig, '{}')))"
+        ).fetchall()
+    assert (open_ones, partitions, functions) == ([], [], [])

@@ -23,6 +23,8 @@ STABLE = {
     ("GET", "/ledger/accesses", "listLedgerAccesses", "audit:read"),
     ("GET", "/ledger/jobs", "listJobs", "ledger:read"),
     ("GET", "/ledger/jobs/export", "exportJobs", "ledger:read"),
+    ("GET", "/ledger/report", "reportJobs", "ledger:read"),
+    ("GET", "/ledger/report/export", "exportReport", "ledger:read"),
     ("GET", "/ledger/trace", "traceJobs", "ledger:read"),
     ("GET", "/maintenance-series", "listMaintenanceSeries", "read"),
     ("GET", "/maintenance-series/{series_id}", "getMaintenanceSeries", "read"),

@@ -1,120 +1,23 @@
 """The console's pages of jobs: what is shown, to whom, and that every look is written down first."""
 
 import csv
-from dataclasses import dataclass
 from io import BytesIO, StringIO
 
-import httpx
 import openpyxl
 import pytest
-from desks import ADMIN, NOW, PASSWORD, PlainHashing
+from jobs_console import JobsConsole, record
 
-from holdfast.adapters.memory.identity import MemoryIdentity
-from holdfast.adapters.memory.ledger import MemoryLogs, MemoryPublished
-from holdfast.adapters.memory.ledger_finding import MemoryAccessTrail, MemoryFindings
-from holdfast.adapters.memory.ledger_following import MemoryFollowing
-from holdfast.adapters.packing.segments import ZstdSegments
-from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
-from holdfast.adapters.vault.aes import AesVault
-from holdfast.estate.model import Site
-from holdfast.identity.desk import IdentityDesk
-from holdfast.identity.model import Role, Terms
-from holdfast.interfaces.console.app import create_console
-from holdfast.interfaces.console.ledger_jobs_pages import JobsPages
-from holdfast.kernel.clock import ManualClock
+from holdfast.identity.model import Role
 from holdfast.ledger.access import Act, Way
-from holdfast.ledger.canonical import leaf_of
-from holdfast.ledger.jobs import JobsDesk, Room
-from holdfast.ledger.log.tree import leaf_hashes
-from holdfast.ledger.model import Correction, Kind, Prepared, Record, Status
-from holdfast.ledger.sequencing import Sequencer
-from holdfast.ledger.sources import Tenant
-from holdfast.ledger.tracing import Tracer
-
-ADDRESS = "http://127.0.0.1:8082"
-SIGNER = Ed25519Signer("ledger.example/acme", bytes(32))
-
-
-@dataclass
-class Served:
-    """The console over a ledger in memory."""
-
-    clock: ManualClock
-    identity: IdentityDesk
-    trail: MemoryAccessTrail
-    line: Sequencer
-    app: object
-    names: int = 0
-
-    async def browser(self, role: Role) -> httpx.AsyncClient:
-        self.names += 1
-        name = f"{role.label}-{self.names}"
-        await self.identity.accounts.add(name, role, ADMIN)
-        await self.identity.accounts.set_password(name, PASSWORD, ADMIN)
-        opened = await self.identity.login(name, PASSWORD, "127.0.0.1")
-        transport = httpx.ASGITransport(self.app)  # type: ignore[arg-type]
-        browser = httpx.AsyncClient(transport=transport, base_url=ADDRESS)
-        browser.cookies.set("hf_session", opened.cookie)
-        return browser
-
-    async def post(self, *records: Record) -> None:
-        leaves = [leaf_of(each) for each in records]
-        columns = zip(*((each.source, each.epoch, each.seq) for each in records), strict=True)
-        await self.line.append([Prepared("acme", leaves, leaf_hashes(leaves), *map(list, columns))])
-
-
-def record(seq: int, **told: object) -> Record:
-    usual: dict[str, object] = {
-        "epoch": 1,
-        "job": f"job-{seq}",
-        "kind": Kind.PRINT,
-        "occurred_at": NOW,
-        "seq": seq,
-        "source": "prints",
-        "status": Status.COMPLETED,
-        "tenant": "acme",
-    }
-    return Record(**{**usual, **told})  # type: ignore[arg-type]
+from holdfast.ledger.model import Correction
 
 
 @pytest.fixture
-async def served() -> Served:
-    clock = ManualClock(NOW)
-    store = MemoryLogs(ZstdSegments())
-    trail = MemoryAccessTrail(clock)
-    room = Room(store, MemoryFindings(store, MemoryFollowing(store)), trail, MemoryPublished())
-    identity = IdentityDesk(
-        MemoryIdentity(),
-        AesVault(bytes(32)),
-        PlainHashing(),
-        clock,
-        lambda: Terms(second_factor_required=False),
-    )
-
-    async def tenants() -> list[Tenant]:
-        return [Tenant("acme", "Acme <b>", "UTC", None, NOW), Tenant("idle", "Idle", "UTC", None, NOW)]
-
-    pages = JobsPages(
-        JobsDesk(lambda _: room), Tracer(lambda _: room, verifies, lambda _: SIGNER.key), tenants
-    )
-    app = create_console(
-        identity,
-        MemoryIdentity(),
-        AesVault(bytes(32)),
-        clock,
-        site=lambda: Site(url="https://status.example.com"),
-        pages=pages.pages(),
-    )
-    line = Sequencer(
-        store,
-        ZstdSegments(),
-        origin_of=lambda tenant: f"ledger.example/{tenant}",
-        signer_for=lambda _: SIGNER,
-    )
-    return Served(clock, identity, trail, line, app)
+def served() -> JobsConsole:
+    return JobsConsole()
 
 
-async def test_jobs_are_shown_filtered_and_written_down(served: Served) -> None:
+async def test_jobs_are_shown_filtered_and_written_down(served: JobsConsole) -> None:
     await served.post(
         record(0, user="ann", job="<script>alert(1)</script>", sheets={"A4": 1234}),
         record(1, user="bob", cost_centre="007"),
@@ -137,7 +40,7 @@ async def test_jobs_are_shown_filtered_and_written_down(served: Served) -> None:
     assert (line.reading.act, line.reading.rows) == (Act.READ, 2)
 
 
-async def test_pages_go_on_and_columns_are_chosen(served: Served) -> None:
+async def test_pages_go_on_and_columns_are_chosen(served: JobsConsole) -> None:
     await served.post(*(record(n, reporter=f"reporter-{n}") for n in range(120)))
     viewer = await served.browser(Role.VIEWER)
     first = await viewer.get("/jobs", params={"tenant": "acme", "column": ["job", "reporter"]})
@@ -161,14 +64,14 @@ async def test_pages_go_on_and_columns_are_chosen(served: Served) -> None:
         ("tenant=acme&below=x", 200, "job-0"),
     ],
 )
-async def test_what_cannot_be_asked_is_said(served: Served, query: str, status: int, told: str) -> None:
+async def test_what_cannot_be_asked_is_said(served: JobsConsole, query: str, status: int, told: str) -> None:
     await served.post(record(0))
     viewer = await served.browser(Role.VIEWER)
     answer = await viewer.get(f"/jobs?{query}")
     assert (answer.status_code, told in answer.text) == (status, True)
 
 
-async def test_everything_is_exported_in_each_form(served: Served) -> None:
+async def test_everything_is_exported_in_each_form(served: JobsConsole) -> None:
     await served.post(*(record(n, user="=cmd()", cost_centre="007") for n in range(130)))
     viewer = await served.browser(Role.VIEWER)
     columns = "column=leaf&column=user&column=cost_centre"
@@ -190,7 +93,7 @@ async def test_everything_is_exported_in_each_form(served: Served) -> None:
     assert [each.reading.rows for each in await served.trail.accesses("acme")] == [0, 130, 130]
 
 
-async def test_an_entry_is_proved_and_tells_who_saw_it(served: Served) -> None:
+async def test_an_entry_is_proved_and_tells_who_saw_it(served: JobsConsole) -> None:
     await served.post(record(0, user="ann"), record(1))
     viewer = await served.browser(Role.VIEWER)
     await viewer.get("/jobs", params={"tenant": "acme", "user": "ann"})
@@ -204,13 +107,13 @@ async def test_an_entry_is_proved_and_tells_who_saw_it(served: Served) -> None:
         assert (await viewer.get(f"/jobs/entry/acme/{wrong}")).status_code == 404
 
 
-async def test_who_read_is_for_who_may_see_the_audit_trail(served: Served) -> None:
+async def test_who_read_is_for_who_may_see_the_audit_trail(served: JobsConsole) -> None:
     await served.post(record(0))
     viewer, admin = await served.browser(Role.VIEWER), await served.browser(Role.ADMIN)
     await viewer.get("/jobs?tenant=acme")
     assert (await viewer.get("/jobs/accesses?tenant=acme")).status_code == 403
     seen = await admin.get("/jobs/accesses?tenant=acme")
     assert "<strong>viewer-1</strong> read (console): 1 entry" in seen.text
-    stranger = httpx.AsyncClient(transport=httpx.ASGITransport(served.app), base_url=ADDRESS)  # type: ignore[arg-type]
+    stranger = served.stranger()
     for path in ("/jobs?tenant=acme", "/jobs/export?tenant=acme", "/jobs/entry/acme/0"):
         assert (await stranger.get(path)).status_code == 303

@@ -12,7 +12,9 @@ from intake_served import Served, line, lines
 from holdfast.interfaces.ledger import bodies
 from holdfast.ledger import acknowledging
 from holdfast.ledger.acknowledging import WhenAway
+from holdfast.ledger.errors import LogDamaged
 from holdfast.ledger.log.checkpoint import Checkpoint
+from holdfast.ledger.model import Prepared
 from holdfast.ledger.reached import caught_up
 
 JSON = "application/json"
@@ -315,6 +317,38 @@ async def test_a_failed_transaction_is_told_to_all_who_waited_and_holds_up_nobod
     found = await asyncio.gather(*(served.post(lines(n), who=("acme", "spooler")) for n in range(3)))
     assert 500 in [each.status_code for each in found]
     assert (await served.post(lines(0, 1, 2))).json()["size"] == 3
+
+
+async def test_a_damaged_log_is_no_matter_of_other_tenants(served: Served) -> None:
+    head, gathered = served.store.head, asyncio.Event()
+
+    async def damaged(tenant: str) -> object:
+        await gathered.wait()
+        if tenant == "other":
+            raise LogDamaged("tiles are missing")
+        return await head(tenant)
+
+    served.store.head = damaged  # type: ignore[method-assign, assignment]
+    posts = [
+        served.post(lines(1), who=("acme", "spooler")),
+        served.post(lines(1, source="mfp"), who=("acme", "mfp")),
+        served.post(lines(1, tenant="other"), who=("other", "spooler")),
+        served.post(lines(2), who=("acme", "spooler")),
+    ]
+    came, append = list[object](), served.taking._gathering.append
+
+    async def counted(prepared: Prepared) -> object:
+        came.append(prepared)
+        return await append(prepared)
+
+    served.taking._gathering.append = counted  # type: ignore[method-assign, assignment]
+    sending = [asyncio.create_task(each) for each in posts]
+    while len(came) < 4:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    gathered.set()
+    found = [each.status_code for each in await asyncio.gather(*sending)]
+    assert found == [200, 200, 503, 200]
+    assert [type(each) for each in served.troubles] == [LogDamaged]
 
 
 async def test_health_and_figures(served: Served) -> None:

@@ -1,4 +1,4 @@
-"""A folder of persons' keys: what is on the disk, what a crash leaves there, and several who use it at once."""
+"""A folder of persons' keys: what is on the disk, what a crash leaves, and several who use it at once."""
 
 import asyncio
 import multiprocessing
@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.adapters.memory.ledger_persons import MemoryPersons
+from holdfast.adapters.vault.aes import AesVault
 from holdfast.adapters.vault.person_keys import FILE, SLOT_BYTES, FolderKeys
 from holdfast.ledger.errors import KeysAway
-from holdfast.ledger.person_keys import Held, person_id
+from holdfast.ledger.person_keys import Held, KeyRing, person_id
+from holdfast.ledger.persons import Person, PersonBook, Pseudonyms
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ONE, TWO = person_id("acme", "p-1"), person_id("acme", "p-2")
@@ -21,6 +24,18 @@ KEY = bytes(range(32))
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "person-keys"
+
+
+def make(folder: Path) -> None:
+    folder.mkdir()
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """Of the folder, and of every file in it."""
+    return {
+        "" if each == folder else each.name: stat.S_IMODE(each.stat().st_mode)
+        for each in (folder, *folder.iterdir())
+    }
 
 
 async def test_a_destroyed_key_stands_nowhere_in_the_file(folder: Path) -> None:
@@ -38,9 +53,7 @@ async def test_a_destroyed_key_stands_nowhere_in_the_file(folder: Path) -> None:
 
 async def test_nobody_else_reads_the_files(folder: Path) -> None:
     await FolderKeys(folder, make=True).keep([(ONE, KEY)])
-    assert stat.S_IMODE((folder / FILE).stat().st_mode) == 0o600
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert [each.name for each in folder.iterdir()] == [FILE]
+    assert modes(folder) == {"": 0o700, FILE: 0o600}
 
 
 async def test_a_store_that_is_not_there_is_not_taken_for_an_empty_one(folder: Path) -> None:
@@ -48,11 +61,11 @@ async def test_a_store_that_is_not_there_is_not_taken_for_an_empty_one(folder: P
     with pytest.raises(KeysAway) as caught:
         await keys.held([ONE])
     assert "--make" in caught.value.hint
-    folder.mkdir()  # a mount point without what belongs there
+    make(folder)  # a mount point without what belongs there
     for asked in (keys.keep([(ONE, KEY)]), keys.destroy({ONE: NOON}), keys.everything(), keys.census()):
         with pytest.raises(KeysAway):
             await asked
-    assert list(folder.iterdir()) == []
+    assert list(modes(folder)) == [""]
     (folder / FILE).write_bytes(b"something else\n" * 20)
     with pytest.raises(KeysAway, match="no store"):
         await keys.held([ONE])
@@ -107,6 +120,37 @@ async def test_another_file_in_its_place_is_read_anew(folder: Path) -> None:
     assert await keys.everything() == {ONE: Held((KEY,))}
     await keys.keep([(TWO, b"3" * 32)])
     assert await FolderKeys(folder).everything() == {ONE: Held((KEY,)), TWO: Held((b"3" * 32,))}
+
+
+async def test_an_old_copy_that_is_put_back_is_erased_again(tmp_path: Path) -> None:
+    ring = KeyRing([FolderKeys(tmp_path / name, make=True) for name in ("west", "east")])
+    assert (await ring.keys("acme", ["p-1"], make=True))["p-1"].keys
+    copy = (tmp_path / "west" / FILE).read_bytes()
+    assert (await ring.destroy("acme", "p-1", NOON)).done
+    (tmp_path / "west" / FILE).write_bytes(copy)
+    assert (await ring.keys("acme", ["p-1"], make=True))["p-1"] == Held((), NOON)  # the other one says so
+    assert (await ring.reconciled()).erased == 1
+    assert (await KeyRing(ring.stores[:1]).keys("acme", ["p-1"], make=True))["p-1"] == Held((), NOON)
+    assert (tmp_path / "west" / FILE).read_bytes() != copy
+
+
+async def test_whoever_has_no_key_reads_nobody(tmp_path: Path) -> None:
+    rows, ada = MemoryPersons(), Person(login="ada", name="Ada Lovelace")
+    names = ("ours", "theirs")
+    ours, theirs = (
+        PersonBook(
+            Pseudonyms(AesVault(bytes(32))),
+            rows,
+            KeyRing([FolderKeys(tmp_path / name, make=True)]),
+            vault_of=AesVault,
+        )
+        for name in names
+    )
+    user = (await ours.sealed("acme", [ada]))[ada].user
+    assert (await ours.shown("acme", user)).persons == (ada,)
+    # They have the database and even the pseudonym key, and make up a key.
+    await theirs.sealed("acme", [Person(login="ada")])
+    assert (await theirs.shown("acme", user)).persons == (Person(login="ada"),)
 
 
 def _adds(folder: Path, who: int) -> None:

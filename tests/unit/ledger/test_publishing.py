@@ -16,6 +16,7 @@ from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import Prepared
 from holdfast.ledger.publishing import Publisher, over_all
 from holdfast.ledger.sequencing import Sequencer
+from holdfast.ledger.witnessed import stands
 
 ORIGIN = "ledger.example/acme"
 LOG = Ed25519Signer(ORIGIN, bytes(32))
@@ -129,3 +130,34 @@ async def test_the_log_over_all_logs_takes_a_checkpoint_once(scene: Scene) -> No
     for _ in range(2):
         placed = (await scene.line.append([over_all({ORIGIN: handed})])).placed[0]
         assert (placed.leaves, placed.size, placed.conflicts) == ([0], 1, [])
+
+
+async def test_where_the_witness_stands_is_found_out_and_left(scene: Scene) -> None:
+    notes = dict[int, str]()
+
+    async def grown(count: int, word: str = "job") -> str:
+        await scene.grow(count, word)
+        found = await scene.store.grown_to(1, 1)
+        assert found is not None
+        notes[found[0]] = found[2]
+        return found[2]
+
+    async def note_at(size: int) -> str | None:
+        return notes.get(size)
+
+    first = await grown(10)
+    await scene.publisher().publish(1, LOG.key)
+    assert await stands(scene.witness, first, note_at) == ""
+    await grown(5)
+    await scene.publisher().publish(1, LOG.key)
+    assert await stands(scene.witness, first, note_at) == ""  # cosigned, and not published yet
+    del notes[15]
+    assert "15 leaves" in await stands(scene.witness, first, note_at)
+    scene.begin_again()
+    await grown(15, "forged")
+    assert "another checkpoint of 15" in await stands(scene.witness, first, note_at)
+    ahead = await grown(5, "forged")
+    assert "15 leaves, and 20 are published" in await stands(scene.witness, ahead, note_at)
+    scene.witness.away = True
+    with pytest.raises(WitnessAway):
+        await stands(scene.witness, first, note_at)

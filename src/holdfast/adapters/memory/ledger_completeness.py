@@ -146,7 +146,8 @@ class MemoryCompleteness:
         found = list[Stretch]()
         for (_, _, source), readings in by_counter.items():
             for before, after in pairwise(readings):
-                if after.read_at < since or (not settled and self._is_settled(tenant, after)):
+                too_early = before.read_at < metered[after.device] or after.read_at < since
+                if too_early or (not settled and self._is_settled(tenant, after)):
                     continue
                 here = [
                     (job.sign, told(job.quantities, after.counter))

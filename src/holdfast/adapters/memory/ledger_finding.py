@@ -54,6 +54,11 @@ class MemoryFindings:
         self._rows |= {(log_id, block): row for block, row in rows.items()}
         self._mentions.setdefault(log_id, []).extend(mentions)
 
+    async def forget(self, log_id: int) -> None:
+        self._rows = {key: row for key, row in self._rows.items() if key[0] != log_id}
+        self._mentions.pop(log_id, None)
+        self._following.forget(FindingFold.name, log_id)
+
     async def received(self, log_id: int, leaves: Sequence[int]) -> Mapping[int, datetime]:
         del log_id
         return dict.fromkeys(leaves, self._following.received_at)

@@ -49,3 +49,7 @@ class MemoryFollowing:
         """See adapters/postgres/ledger_following.py."""
         self.expect(fold, log_id, growths)
         self._positions.setdefault(fold, {})[log_id] = growths[-1].to_size
+
+    def forget(self, fold: str, log_id: int) -> None:
+        """The fold begins anew with that log."""
+        self._positions.get(fold, {}).pop(log_id, None)

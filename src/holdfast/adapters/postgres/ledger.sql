@@ -110,7 +110,7 @@ SELECT g.from_size, g.to_size, s.entries
   FROM ledger.growth AS g
   LEFT JOIN ledger.segment AS s ON s.log_id = g.log_id AND s.first = g.from_size AND s.at = g.at
  WHERE g.log_id = %(log_id)s
-   AND g.from_size < %(first)s + %(count)s
+   AND g.from_size < %(first)s::bigint + %(count)s::bigint
    AND g.from_size >= coalesce(
        (SELECT max(from_size) FROM ledger.growth WHERE log_id = %(log_id)s AND from_size <= %(first)s), 0)
  ORDER BY g.from_size

@@ -28,6 +28,7 @@ class CompletenessQueries(Queries):
     claim: Query
     forget_claims: Query
     add_reading: Query
+    want_metered: Query
     reading: Query
     standings: Query
     gaps: Query
@@ -65,14 +66,17 @@ class PostgresCompleteness:
 
     async def claim(self, tenant: str, source: str, claims: Sequence[ClaimMade]) -> None:
         async with borrowed(self._pool) as connection, connection.transaction():
-            for epoch, highest, lowest in claims:
+            for epoch, highest, lowest in sorted(claims, key=lambda each: each.epoch):
                 given = {"tenant": tenant, "source": source, "epoch": epoch}
                 await connection.execute(SQL.claim, {**given, "highest": highest, "lowest": lowest})
                 await connection.execute(SQL.forget_claims, given)
 
     async def read_meters(self, tenant: str, source: str, readings: Sequence[Reading]) -> Sequence[Taken]:
         async with borrowed(self._pool) as connection, connection.transaction():
-            return [await _read_meter(connection, tenant, source, each) for each in readings]
+            # In one order, whoever tells them: two that tell the same wait for each other, and never both.
+            order = sorted(range(len(readings)), key=lambda at: _place(readings[at]))
+            found = {at: await _read_meter(connection, tenant, source, readings[at]) for at in order}
+            return [found[at] for at in range(len(readings))]
 
     async def meter_new_devices(self) -> int:
         if self._following is None or self._logs is None:
@@ -158,6 +162,10 @@ class PostgresCompleteness:
             return await (await connection.execute(query, {"tenant": tenant, **given})).fetchall()
 
 
+def _place(reading: Reading) -> tuple[str, str, datetime]:
+    return reading.device, reading.counter.value, reading.read_at
+
+
 async def _read_meter(connection: Connection, tenant: str, source: str, reading: Reading) -> Taken:
     given = {
         "tenant": tenant,
@@ -168,6 +176,7 @@ async def _read_meter(connection: Connection, tenant: str, source: str, reading:
         "source": source,
     }
     if await (await connection.execute(SQL.add_reading, given)).fetchall():
+        await connection.execute(SQL.want_metered, given)
         return Taken.TAKEN
     [(value,)] = await (await connection.execute(SQL.reading, given)).fetchall()
     return Taken.REPEATED if value == reading.value else Taken.CONFLICT

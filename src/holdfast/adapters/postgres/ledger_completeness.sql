@@ -2,7 +2,7 @@
 -- Those with a log, a claim or a reading.
 SELECT tenant FROM ledger.log WHERE tenant <> ''
  UNION SELECT tenant FROM ledger.claim
- UNION SELECT tenant FROM ledger.reading
+ UNION SELECT tenant FROM ledger.metered_device
  ORDER BY tenant
 
 -- name: claim
@@ -30,6 +30,14 @@ INSERT INTO ledger.reading (tenant, device, counter, read_at, value, source)
 VALUES (%(tenant)s, %(device)s, %(counter)s, %(read_at)s, %(value)s, %(source)s)
 ON CONFLICT DO NOTHING
 RETURNING value
+
+-- name: want_metered
+-- The jobs of a device are wanted from its first reading on.
+INSERT INTO ledger.metered_device AS known (tenant, device, wanted)
+SELECT %(tenant)s, %(device)s, %(read_at)s
+ WHERE NOT EXISTS (SELECT FROM ledger.metered_device
+                    WHERE tenant = %(tenant)s AND device = %(device)s AND wanted <= %(read_at)s)
+ON CONFLICT (tenant, device) DO UPDATE SET wanted = excluded.wanted WHERE known.wanted > excluded.wanted
 
 -- name: reading
 -- What a counter said at that moment.
@@ -103,13 +111,20 @@ SELECT source, device, marked, first_leaf, last_leaf, since, last_at, off, right
 -- name: stretches
 -- Counters between two readings, and what the jobs in between add up to.
 WITH pair AS (
-    SELECT source, device, counter, read_at AS until, value,
-           lag(read_at) OVER before AS since, lag(value) OVER before AS value_before
+    SELECT d.id, r.source, r.device, r.counter, r.read_at AS until, r.value,
+           before.read_at AS since, before.value AS value_before
       FROM ledger.reading AS r
-     WHERE tenant = %(tenant)s AND device = coalesce(%(device)s::text, device)
-       AND EXISTS (SELECT FROM ledger.metered_device AS d
-                    WHERE d.tenant = r.tenant AND d.device = r.device AND d.since <= r.read_at)
-    WINDOW before AS (PARTITION BY source, device, counter ORDER BY read_at)
+      JOIN ledger.metered_device AS d ON d.tenant = r.tenant AND d.device = r.device
+     CROSS JOIN LATERAL (
+           SELECT read_at, value
+             FROM ledger.reading
+            WHERE tenant = r.tenant AND device = r.device AND counter = r.counter AND source = r.source
+              AND read_at < r.read_at
+            ORDER BY read_at DESC
+            LIMIT 1
+      ) AS before
+     WHERE r.tenant = %(tenant)s AND r.device = coalesce(%(device)s::text, r.device)
+       AND r.read_at >= %(since)s AND d.since <= before.read_at
 )
 SELECT source, device, counter, since, until, value - value_before, sums.recorded, sums.jobs, sums.untold
   FROM pair
@@ -129,12 +144,11 @@ SELECT source, device, counter, since, until, value - value_before, sums.recorde
                          WHEN 'fax_pages' THEN fax_pages
                      END::bigint AS told
                 FROM ledger.metered
-               WHERE tenant = %(tenant)s AND device = pair.device
+               WHERE device_id = pair.id
                  AND occurred_at > pair.since AND occurred_at <= pair.until
          ) AS job
   ) AS sums
- WHERE since IS NOT NULL AND until >= %(since)s
-   AND (%(settled)s OR NOT EXISTS (
+ WHERE (%(settled)s OR NOT EXISTS (
        SELECT FROM ledger.settled AS s
         WHERE s.tenant = %(tenant)s AND s.what = 'meter' AND s.subject = pair.device AND s.until >= pair.until
    ))

@@ -208,7 +208,7 @@ async def metered_anew(pool: Pool, following: Following, logs: LogStore, log: Fo
         [(position,)] = await _rows(connection, SQL.hold_position, **held)
         jobs += await _collected(following, logs, log, rows[0][0], position, devices, corrected)
         await connection.execute(SQL.forget_metered, {"tenant": log.tenant, "devices": list(devices)})
-        for device, from_ in devices.items():
+        for device, from_ in sorted(devices.items()):
             await connection.execute(
                 SQL.keep_metered_device, {"tenant": log.tenant, "device": device, "since": from_}
             )

@@ -70,16 +70,13 @@ SELECT source, epoch, first, last, leaf
 
 -- name: metered_devices
 -- The devices whose jobs are collected, and since when.
-SELECT device, since FROM ledger.metered_device WHERE tenant = %(tenant)s
+SELECT device, since FROM ledger.metered_device WHERE tenant = %(tenant)s AND since IS NOT NULL
 
 -- name: to_meter
 -- Devices with readings from a time from which on their jobs were not collected.
-SELECT r.device, min(r.read_at)
-  FROM ledger.reading AS r
-  LEFT JOIN ledger.metered_device AS d ON d.tenant = r.tenant AND d.device = r.device
- WHERE r.tenant = %(tenant)s
- GROUP BY r.device, d.since
-HAVING d.since IS NULL OR min(r.read_at) < d.since
+SELECT device, wanted
+  FROM ledger.metered_device
+ WHERE tenant = %(tenant)s AND (since IS NULL OR wanted < since)
 
 -- name: came_since
 -- The growth from which on entries came in at that time or later.
@@ -93,25 +90,31 @@ SELECT position FROM ledger.followed WHERE fold = %(fold)s AND log_id = %(log_id
 
 -- name: forget_metered
 -- The jobs of devices that are collected anew.
-DELETE FROM ledger.metered WHERE tenant = %(tenant)s AND device = ANY(%(devices)s)
+DELETE FROM ledger.metered AS m
+ USING ledger.metered_device AS d
+ WHERE d.id = m.device_id AND d.tenant = %(tenant)s AND d.device = ANY(%(devices)s)
 
 -- name: keep_metered_device
 -- A device's jobs are collected from then on.
-INSERT INTO ledger.metered_device (tenant, device, since)
-VALUES (%(tenant)s, %(device)s, %(since)s)
-ON CONFLICT (tenant, device) DO UPDATE SET since = excluded.since
+UPDATE ledger.metered_device
+   SET since = %(since)s
+ WHERE tenant = %(tenant)s AND device = %(device)s
 
 -- name: corrected
 -- Which of these leaves were corrected and by which, among the jobs of metered devices.
-SELECT DISTINCT corrects, leaf
-  FROM ledger.metered
- WHERE tenant = %(tenant)s AND corrects = ANY(%(leaves)s)
+SELECT DISTINCT m.corrects, m.leaf
+  FROM ledger.metered AS m
+  JOIN ledger.metered_device AS d ON d.id = m.device_id
+ WHERE d.tenant = %(tenant)s AND m.corrects = ANY(%(leaves)s)
 
 -- name: keep_metered
 -- Quantities of jobs.
-INSERT INTO ledger.metered (tenant, device, occurred_at, leaf, sign, corrects, sheets, mono, colour, scan_pages,
+INSERT INTO ledger.metered (device_id, occurred_at, leaf, sign, corrects, sheets, mono, colour, scan_pages,
                             fax_pages)
-SELECT %(tenant)s, new.*
+SELECT d.id, new.occurred_at, new.leaf, new.sign, new.corrects, new.sheets, new.mono, new.colour, new.scan_pages,
+       new.fax_pages
   FROM unnest(%(devices)s::text[], %(occurred)s::timestamptz[], %(leaves)s::bigint[], %(signs)s::smallint[],
               %(corrects)s::bigint[], %(sheets)s::bigint[], %(mono)s::integer[], %(colour)s::integer[],
-              %(scan_pages)s::integer[], %(fax_pages)s::integer[]) AS new
+              %(scan_pages)s::integer[], %(fax_pages)s::integer[])
+    AS new (device, occurred_at, leaf, sign, corrects, sheets, mono, colour, scan_pages, fax_pages)
+  JOIN ledger.metered_device AS d ON d.tenant = %(tenant)s AND d.device = new.device

@@ -32,6 +32,7 @@ class FindingQueries(Queries):
     mentions: Query
     keep_row: Query
     keep_mentions: Query
+    forget: Query
     received: Query
     begin_access: Query
     access_ended: Query
@@ -88,6 +89,11 @@ class PostgresFindings:
                     "void": [each.void for each in mentions],
                 }
                 await connection.execute(SQL.keep_mentions, {"log_id": log_id, **told})
+
+    async def forget(self, log_id: int) -> None:
+        """For the tables' owner: no role may take rows away."""
+        async with borrowed(self._pool) as connection:
+            await connection.execute(SQL.forget, {"log_id": log_id, "fold": FindingFold.name})
 
     async def received(self, log_id: int, leaves: Sequence[int]) -> Mapping[int, datetime]:
         if not leaves:

@@ -42,6 +42,12 @@ SELECT %(log_id)s, leaf, by, what, void
   FROM unnest(%(leaves)s::bigint[], %(by)s::bigint[], %(what)s::text[], %(void)s::boolean[])
     AS new (leaf, by, what, void)
 
+-- name: forget
+-- Everything that is derived, in one statement.
+WITH rows AS (DELETE FROM ledger.finding WHERE log_id = %(log_id)s),
+     mentions AS (DELETE FROM ledger.mention WHERE log_id = %(log_id)s)
+DELETE FROM ledger.followed WHERE fold = %(fold)s AND log_id = %(log_id)s
+
 -- name: received
 -- When leaves came in.
 SELECT asked.leaf, g.at

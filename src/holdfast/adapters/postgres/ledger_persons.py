@@ -1,4 +1,4 @@
-"""Persons and their erasure on PostgreSQL. The statements: `ledger_persons.sql`; the tables: migration 0019."""
+"""Persons and their erasure on PostgreSQL. The statements: `ledger_persons.sql`; migration 0019."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -3,18 +3,21 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from holdfast.adapters.postgres.connect import Connection, Pool, borrowed
-from holdfast.adapters.postgres.ledger_rollups import COST_CENTRE, DEVICE, KINDS, USER
+from holdfast.adapters.postgres.ledger_rollups import COST_CENTRE, DEVICE, KINDS, USER, WORKING_MEMORY
 from holdfast.adapters.postgres.queries import Queries, Query
 from holdfast.adapters.postgres.tenancy import EVERY_TENANT
 from holdfast.ledger.errors import NotThere
 from holdfast.ledger.reporting import (
     Asked,
     By,
+    Grain,
     Part,
     Per,
+    Piece,
     Report,
     Standing,
     assembled,
@@ -54,7 +57,7 @@ class PostgresReports:
             whole = await reading.parts(None)
             if asked.per is None:
                 return assembled(asked, whole, None, reading.standing)
-            who = None if asked.most is None else [key for key, _ in chosen(asked, whole).items()]
+            who = None if asked.most is None else chosen(asked, whole)
             return assembled(asked, whole, await reading.parts(asked.per, who), reading.standing)
 
     async def standing(self, tenant: str | None) -> Sequence[Standing]:
@@ -68,6 +71,7 @@ class PostgresReports:
         """One look: rows and what they come to belong together, whatever is folded meanwhile."""
         async with borrowed(self._pool) as connection, connection.transaction():
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            await connection.execute(WORKING_MEMORY)
             await connection.execute(SQL.see, {"tenant": EVERY_TENANT if tenant is None else tenant})
             yield connection
 
@@ -104,9 +108,7 @@ class _Reading:
             "dimension": DIMENSIONS[plan.dimension],
             "by_member": asked.by is not None and asked.by is plan.dimension,
             "members": None if plan.dimension is None else members.get(plan.dimension),
-            "grains": [piece.grain.value for piece in plan.pieces],
-            "sinces": [piece.since for piece in plan.pieces],
-            "untils": [piece.until for piece in plan.pieces],
+            **_ranges(plan.pieces),
         }
         if asked.by is By.FORMAT:
             rows = await _rows(self.connection, SQL.papers, **given)
@@ -117,14 +119,11 @@ class _Reading:
         return self._parts(await _rows(self.connection, SQL.sums, **given))
 
     def _parts(self, rows: Sequence[tuple[Any, ...]]) -> list[Part]:
-        found = list[Part]()
-        for start, book, name, kind, currency, *sums in rows:
-            tenant = self.asked.tenant or self.tenants.get(book, "")
-            if self.asked.by is By.TENANT:
-                name = tenant  # noqa: PLW2901
-            elif self.asked.by is By.KIND:
-                name = _KIND_NAMES[kind]  # noqa: PLW2901
-            found.append(Part(start, tenant, name, currency, Sums(*sums[:-1], int(sums[-1]))))
+        found, tenants, by = list[Part](), self.tenants, self.asked.by
+        for start, book, name, kind, currency, *sums, amount in rows:
+            tenant = self.asked.tenant or tenants.get(book, "")
+            member = tenant if by is By.TENANT else _KIND_NAMES[kind] if by is By.KIND else name
+            found.append(Part(start, tenant, member, currency, Sums._make((*sums, int(amount)))))
         return found
 
     async def _ids_of(self, who: Sequence[tuple[str, str]]) -> list[int]:
@@ -160,6 +159,22 @@ async def _begun(connection: Connection, asked: Asked) -> _Reading:
     )
 
 
+def _ranges(pieces: Sequence[Piece]) -> dict[str, date | None]:
+    """The pieces as the statements know them: days and months before whole years, and after them."""
+    names = {Grain.DAY: "day", Grain.MONTH: "month", Grain.YEAR: "year"}
+    found: dict[str, date | None] = {
+        f"{name}_{end}": None
+        for name in ("day", "month", "year", "late_month", "late_day")
+        for end in ("from", "to")
+    }
+    for piece in pieces:
+        name = names[piece.grain]
+        if found[f"{name}_from"] is not None:
+            name = f"late_{name}"
+        found[f"{name}_from"], found[f"{name}_to"] = piece.since, piece.until
+    return found
+
+
 def _standing(row: tuple[Any, ...]) -> Standing:
     book, _, tenant, zone, folded, size, void = row
     return Standing(tenant, zone or "", folded if book is not None else 0, size, void)
@@ -167,4 +182,4 @@ def _standing(row: tuple[Any, ...]) -> Standing:
 
 async def _rows(connection: Connection, query: Query, **given: Any) -> list[tuple[Any, ...]]:
     """Never planned once for all: a plan for one day is none for ten years."""
-    return await (await connection.execute(query, given, prepare=False)).fetchall()
+    return await (await connection.execute(query, given, prepare=False, binary=True)).fetchall()

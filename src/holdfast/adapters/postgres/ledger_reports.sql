@@ -32,7 +32,8 @@ SELECT m.id
     ON m.log_id = asked.log_id AND m.dimension = %(dimension)s AND m.name = asked.name
 
 -- name: sums
--- Sums by one dimension or none, out of whole years, months and days.
+-- Sums by one dimension or none, out of whole years, months and days. A piece that is not there is NULL, and so
+-- nothing: what is left is a range of the key for each, whose rows the planner can count.
 SELECT found.start, found.book, coalesce(m.name, ''), found.kind, found.currency, jobs, failed, sheets,
        mono_impressions, colour_impressions, scan_pages, fax_pages, amount
   FROM (
@@ -48,12 +49,14 @@ SELECT found.start, found.book, coalesce(m.name, ''), found.kind, found.currency
               r.currency, sum(r.jobs)::bigint AS jobs, sum(r.failed)::bigint AS failed, sum(r.sheets)::bigint AS sheets,
               sum(r.mono_impressions)::bigint AS mono_impressions, sum(r.colour_impressions)::bigint AS colour_impressions,
               sum(r.scan_pages)::bigint AS scan_pages, sum(r.fax_pages)::bigint AS fax_pages, sum(r.amount)::text AS amount
-         FROM unnest(%(grains)s::smallint[], %(sinces)s::date[], %(untils)s::date[])
-                  AS piece (grain, since, until)
-         JOIN ledger.rollup AS r
-           ON r.book = ANY(%(books)s::integer[]) AND r.dimension = %(dimension)s::smallint
-          AND r.grain = piece.grain AND r.period >= piece.since AND r.period < piece.until
-        WHERE (%(members)s::integer[] IS NULL OR r.member = ANY(%(members)s::integer[]))
+         FROM ledger.rollup AS r
+        WHERE r.book = ANY(%(books)s::integer[]) AND r.dimension = %(dimension)s::smallint
+          AND (r.grain = 0 AND r.period >= %(day_from)s::date AND r.period < %(day_to)s::date
+               OR r.grain = 1 AND r.period >= %(month_from)s::date AND r.period < %(month_to)s::date
+               OR r.grain = 2 AND r.period >= %(year_from)s::date AND r.period < %(year_to)s::date
+               OR r.grain = 1 AND r.period >= %(late_month_from)s::date AND r.period < %(late_month_to)s::date
+               OR r.grain = 0 AND r.period >= %(late_day_from)s::date AND r.period < %(late_day_to)s::date)
+          AND (%(members)s::integer[] IS NULL OR r.member = ANY(%(members)s::integer[]))
           AND (%(kind)s::smallint IS NULL OR r.kind = %(kind)s::smallint)
         GROUP BY 1, 2, 3, 4, 5
   ) AS found
@@ -70,12 +73,14 @@ SELECT found.start, found.format, found.sheets
                   WHEN 'year' THEN date_trunc('year', r.period::timestamp)::date
               END AS start,
               r.format, sum(r.sheets)::bigint AS sheets
-         FROM unnest(%(grains)s::smallint[], %(sinces)s::date[], %(untils)s::date[])
-                  AS piece (grain, since, until)
-         JOIN ledger.rollup_paper AS r
-           ON r.book = ANY(%(books)s::integer[]) AND r.dimension = %(dimension)s::smallint
-          AND r.grain = piece.grain AND r.period >= piece.since AND r.period < piece.until
-        WHERE %(members)s::integer[] IS NULL OR r.member = ANY(%(members)s::integer[])
+         FROM ledger.rollup_paper AS r
+        WHERE r.book = ANY(%(books)s::integer[]) AND r.dimension = %(dimension)s::smallint
+          AND (r.grain = 0 AND r.period >= %(day_from)s::date AND r.period < %(day_to)s::date
+               OR r.grain = 1 AND r.period >= %(month_from)s::date AND r.period < %(month_to)s::date
+               OR r.grain = 2 AND r.period >= %(year_from)s::date AND r.period < %(year_to)s::date
+               OR r.grain = 1 AND r.period >= %(late_month_from)s::date AND r.period < %(late_month_to)s::date
+               OR r.grain = 0 AND r.period >= %(late_day_from)s::date AND r.period < %(late_day_to)s::date)
+          AND (%(members)s::integer[] IS NULL OR r.member = ANY(%(members)s::integer[]))
         GROUP BY 1, 2
   ) AS found
 

@@ -1,4 +1,4 @@
-"""Retention on PostgreSQL. The statements: `ledger_retention.sql`; what decides and deletes: migration 0019."""
+"""Retention on PostgreSQL. The statements: `ledger_retention.sql`; what decides: migration 0019."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -30,6 +30,7 @@ class VerifyingQueries(Queries):
     published_notes: Query
     taken_in: Query
     pruned: Query
+    note_at: Query
 
 
 SQL = VerifyingQueries.beside(__file__)
@@ -91,6 +92,12 @@ class PostgresLogReading:
     async def twice(self, log_id: int) -> Sequence[Key]:
         async with _patient(self._pool) as connection:
             return [Key(*row) for row in await _rows(connection, SQL.twice, log_id=log_id)]
+
+    async def note_at(self, log_id: int, size: int) -> str | None:
+        """The checkpoint that was signed when the log had that size."""
+        async with borrowed(self._pool) as connection:
+            rows = await _rows(connection, SQL.note_at, log_id=log_id, size=size)
+        return rows[0][0] if rows else None
 
     async def pruned(self, log_id: int) -> int:
         async with borrowed(self._pool) as connection:

@@ -123,3 +123,15 @@ SELECT coalesce(min(from_size), 0), coalesce(max(to_size), 0)
 -- name: pruned
 -- Up to where entries are no longer kept, rightly.
 SELECT coalesce(max(up_to), 0) FROM ledger.pruned WHERE log_id = %(log_id)s
+
+-- name: note_at
+-- The checkpoint that was signed at a size, where a growth ended there.
+SELECT note
+  FROM (
+       SELECT to_size, note
+         FROM ledger.growth
+        WHERE log_id = %(log_id)s AND from_size < %(size)s
+        ORDER BY from_size DESC
+        LIMIT 1
+  ) AS last
+ WHERE to_size = %(size)s

@@ -4,7 +4,7 @@ A slot is 128 bytes, so that none lies across two sectors of a disk. A new key i
 destroyed is overwritten where it stands, so that it stands nowhere. What is written is on the disk before a
 call returns. Several processes may use a folder at once.
 
-    id 32 | made at 8 | erased at 8 | key 32 | SHA-256 over these 32 | zeros 16       times in µs since 1970, UTC
+    id 32 | made at 8 | erased at 8 | key 32 | SHA-256 over these 32 | zeros 16     times: µs since 1970, UTC
 
 The file begins with a slot that says what it is. What overwriting cannot reach: copies that were made of the
 folder, file systems that write to another place, and flash. Copy it to no backup; encrypt the disk.

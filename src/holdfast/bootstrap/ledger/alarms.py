@@ -15,10 +15,12 @@ from holdfast.ledger.concerns import ENDS, Concern, ConcernKind
 ALARMS: Mapping[str, tuple[Severity, str]] = {
     "ledger.second_region_away": (Severity.PAGE, "the second region does not flush"),
     "ledger.publishing_waits": (Severity.TICKET, "checkpoints are not published"),
+    "ledger.person_keys_away": (Severity.TICKET, "a store of persons' keys is away"),
 }
 OVER: Mapping[str, str] = {
     "ledger.second_region_back": "ledger.second_region_away",
     "ledger.publishing_goes_on": "ledger.publishing_waits",
+    "ledger.person_keys_back": "ledger.person_keys_away",
 }
 """What is over when this happens."""
 GRAVE = frozenset({"fork", "witness_refuses"})

@@ -97,7 +97,8 @@ class BrokenOff(HoldfastError):  # noqa: N818
     """Nothing is known of a stretch: that is neither damage nor none."""
 
 
-_worker: tuple[asyncio.Runner, Checker] | None = None
+_worker: tuple[asyncio.Runner, Checker, AsyncExitStack] | None = None
+"""The stack is held, or the pool would be closed with it."""
 
 
 def _begin(parent: int, login: bytes, keys: Mapping[str, Keys]) -> None:
@@ -105,19 +106,18 @@ def _begin(parent: int, login: bytes, keys: Mapping[str, Keys]) -> None:
     global _worker  # noqa: PLW0603  a pool's worker has no other place
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    runner = asyncio.Runner()
+    runner, stack = asyncio.Runner(), AsyncExitStack()
 
     async def opened() -> Checker:
-        stack = AsyncExitStack()
         pool = await stack.enter_async_context(open_pool(unpacked(login), "verifying", max_size=1))
         return checker_over(pool, keys.__getitem__)
 
-    _worker = runner, runner.run(opened())
+    _worker = runner, runner.run(opened()), stack
 
 
 def _check(span: Span, start: Edge | None) -> Checked:
     assert _worker is not None  # noqa: S101  _begin has run
-    runner, checker = _worker
+    runner, checker, _ = _worker
     return runner.run(checker.check(span, start))
 
 

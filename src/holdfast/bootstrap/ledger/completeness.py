@@ -21,7 +21,9 @@ from holdfast.kernel.errors import HoldfastError
 from holdfast.ledger.following import Fold
 from holdfast.ledger.judging import Judge, TenantStatus
 
-LOOK_EVERY_S = 30.0
+LOOK_EVERY_S = 15.0
+REST = 20.0
+"""So much longer than a look took is the pause behind it: with many tenants there is a look less often."""
 
 
 def completeness_of(ledger: Ledger) -> PostgresCompleteness:
@@ -72,13 +74,15 @@ async def watch(working: Working) -> None:
     try:
         with working.tell.heard_by(alarms.hear):
             while True:
+                began = working.clock.monotonic()
                 try:
                     await _look(judge, alarms, working)
                     latest[:] = await judge.status()
                     working.tell.trouble("completeness_waits", None)
                 except HoldfastError as error:
                     working.tell.trouble("completeness_waits", error)
-                await asyncio.sleep(LOOK_EVERY_S)
+                took_s = working.clock.monotonic() - began
+                await asyncio.sleep(max(LOOK_EVERY_S, REST * took_s))
     finally:
         working.more_figures.remove(figures)
         telling.cancel()

@@ -4,17 +4,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from holdfast.adapters.packing.segments import ZstdSegments
-from holdfast.adapters.postgres.connect import Pool
-from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_completeness import PostgresCompleteness
-from holdfast.adapters.postgres.ledger_following import PostgresFollowing
+from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.ledger_sources import PostgresSources
-from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.actors import command_line
-from holdfast.bootstrap.at_work import run, with_database
-from holdfast.bootstrap.ledger.opening import declared_in
+from holdfast.bootstrap.at_work import run
+from holdfast.bootstrap.ledger.at_hand import with_ledger
+from holdfast.bootstrap.ledger.completeness import completeness_of
+from holdfast.bootstrap.ledger.opening import Ledger
 from holdfast.interfaces.cli.ledger.gaps import (
     ConcernShown,
     ConflictShown,
@@ -141,17 +137,14 @@ class LocalCompleteness:
     ) -> T:
         """Work for a tenant, or for all that there are. Raises NotThere, NoLedger."""
 
-        async def on(pool: Pool, inventory: Inventory) -> T:
-            declared = declared_in(inventory.estate)
-            if tenant is not None and await PostgresSources(pool).tenant(tenant) is None:
+        async def on(ledger: Ledger, _: Conninfo) -> T:
+            if tenant is not None and await PostgresSources(ledger.pool).tenant(tenant) is None:
                 raise NotThere(f"there is no tenant {tenant!r}", hint="see: holdfast ledger tenant list")
-            packs = ZstdSegments()
-            logs = PostgresLogs(pool, packs)
-            store = PostgresCompleteness(pool, PostgresFollowing(pool, packs), logs)
-            judge = Judge(store, self._clock, gap_after=declared.unusual.gap_after)
+            store = completeness_of(ledger)
+            judge = Judge(store, self._clock, gap_after=ledger.declared.unusual.gap_after)
             return await work(store, judge, await store.tenants() if tenant is None else [tenant])
 
-        return run(with_database(place, Role.LEDGER, on))
+        return run(with_ledger(place, on))
 
 
 async def open_of(store: Completeness, request: SettleRequest) -> Sequence[Settling]:

@@ -55,9 +55,12 @@ class LogFile:
         mine = os.fstat(self._raw.fileno())
         return (named.st_dev, named.st_ino) != (mine.st_dev, mine.st_ino)
 
-    def cut(self) -> bool:
-        """Whether it has become shorter than what was read: it was emptied, and begins anew."""
-        return self.size < self.position
+    def begun_anew(self, head: bytes) -> bool:
+        """Whether it was emptied and is written from its beginning again, however long it has become.
+
+        `head` is what was read of its beginning: where files are only added to, that stays the same.
+        """
+        return self.size < self.position or os.pread(self._raw.fileno(), len(head), 0) != head
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -1,6 +1,6 @@
 """What there is to take an importer's records in with, for a command."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from holdfast.ledger.intake.importing import Importer
 from holdfast.ledger.intake.reading import Sender
 from holdfast.ledger.model import Reach
 from holdfast.ledger.persons import PersonBook
-from holdfast.ledger.sequencing import Placed, Sequencer
+from holdfast.ledger.sequencing import Sequencer
 from holdfast.ledger.sources import Source, Tenant
 
 
@@ -52,12 +52,12 @@ class Importing:
             seals=None if self.book is None else partial(self.book.sealed, tenant.key),
         )
 
-    async def passed(self, placed: Placed, lsn: int) -> Reach:
+    async def passed(self, log_id: int, leaves: Sequence[int], lsn: int) -> Reach:
         """As the serving process does it: what is acknowledged in one region is marked before."""
         reach = await self.gate.passed(lsn)
         if reach is Reach.ONE_REGION and self.gate.second is not None:
             marks = PostgresOneRegion(self.ledger.pool)
-            await marks.mark(placed.log_id, min(placed.leaves), max(placed.leaves) + 1, lsn)
+            await marks.mark(log_id, min(leaves), max(leaves) + 1, lsn)
         return reach
 
 

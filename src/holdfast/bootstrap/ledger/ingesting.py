@@ -7,7 +7,7 @@ for his turn.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -25,11 +25,13 @@ from holdfast.bootstrap.signals import Signals
 from holdfast.interfaces.cli.ledger.ingest import IngestOutcome, IngestRequest
 from holdfast.interfaces.cli.ports import Place, Progress, Report
 from holdfast.kernel.clock import Clock, SystemClock
+from holdfast.kernel.errors import HoldfastError, Remedy
 from holdfast.ledger.errors import NotThere, Unsuitable
 from holdfast.ledger.intake.cups import STANDARD, PageLog
-from holdfast.ledger.intake.drafts import Reads
-from holdfast.ledger.intake.feeding import MOST_LINES, Feed, FeedDrafts, FeedRecords
+from holdfast.ledger.intake.drafts import Reads, encoding_of
+from holdfast.ledger.intake.feeding import MOST_LINES, Feed, FeedDrafts, FeedRecords, Insisting, at_once
 from holdfast.ledger.intake.files import Lines, marker
+from holdfast.ledger.intake.importing import Outcome
 from holdfast.ledger.intake.ndjson import NumberlessRecords
 from holdfast.ledger.intake.papercut import PrintLogger
 from holdfast.ledger.intake.persons import Cleared, anonymised, in_place
@@ -37,6 +39,7 @@ from holdfast.ledger.intake.reading import Form, Sender
 from holdfast.ledger.sources import Source, SourceKind, Tenant, zone_of
 
 LOOK_EVERY_S = 1.0
+AGAIN_IN_S = 2.0
 LINGER_LOOKS = 3
 """After a rotation a writer may still have the old file open for a moment."""
 
@@ -61,7 +64,8 @@ class LocalIngesting:
                 sources = PostgresSources(ledger.pool)
                 tenant = await tenant_of(sources, request.tenant)
                 source = await _source(sources, request)
-                opened = _Opened(importing, tenant, source)
+                insisting = _insisting(signals.stop, report) if request.follow else at_once
+                opened = _Opened(importing, tenant, source, insisting)
                 feed, notes = await opened.feed_for(request)
                 mark = marker(importing.mark_key(tenant))
                 walk = _Walk(request, feed, mark, signals.stop, report, self._clock)
@@ -86,6 +90,7 @@ class _Opened:
     importing: Importing
     tenant: Tenant
     source: Source
+    insisting: Insisting
 
     async def feed_for(self, request: IngestRequest) -> tuple[Feed, list[str]]:
         """What takes the lines, and what the user should know of it."""
@@ -94,7 +99,8 @@ class _Opened:
             importer = await importing.importer_for(self.tenant, self.source)
             if book is None and request.form != "ndjson":
                 notes.append("users were left out: the estate has no `ledger.pseudonym_key`")
-            return FeedDrafts(self._reads(request), importer, dry_run=request.dry_run), notes
+            reads = self._reads(request)
+            return FeedDrafts(reads, importer, dry_run=request.dry_run, insisting=self.insisting), notes
         if request.form != "ndjson":
             raise Unsuitable(
                 f"{self.source.key!r} is a {self.source.kind}, and numbers its records itself",
@@ -105,16 +111,24 @@ class _Opened:
         async def cleared(body: bytes) -> Cleared:
             return await anonymised(body, Form.NDJSON, sender.tenant, book, in_place)
 
-        feed = FeedRecords(sender, importing.sequencer, cleared, importing.passed, dry_run=request.dry_run)
+        feed = FeedRecords(
+            sender,
+            importing.sequencer,
+            cleared,
+            importing.passed,
+            dry_run=request.dry_run,
+            insisting=self.insisting,
+        )
         return feed, notes
 
     def _reads(self, request: IngestRequest) -> Reads:
+        encoding = encoding_of(request.encoding)
         match request.form:
             case "cups":
-                return PageLog(request.log_format or STANDARD, request.encoding)
+                return PageLog(request.log_format or STANDARD, encoding)
             case "papercut":
                 zone = zone_of(request.time_zone) if request.time_zone else self.tenant.time_zone
-                return PrintLogger(ZoneInfo(zone), request.encoding)
+                return PrintLogger(ZoneInfo(zone), encoding)
             case _:
                 takes_persons = self.importing.book is not None
                 return NumberlessRecords(self.tenant.key, self.source.key, takes_persons=takes_persons)
@@ -158,11 +172,9 @@ class _Walk:
                     raise Unsuitable(f"{path} is packed, and cannot be followed")
                 lines = Lines(file.content, self.mark)
                 gone = 0
-                while gone < LINGER_LOOKS and not self.stop.is_set():
+                while gone < LINGER_LOOKS and not self.stop.is_set() and not file.begun_anew(lines.head):
                     await self._to_end(file, lines)
                     await self.feed.flush(self.clock.now())
-                    if file.cut():
-                        break
                     gone = gone + 1 if file.replaced() else 0
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(LOOK_EVERY_S):
@@ -193,6 +205,24 @@ class _Walk:
                 max(self._all_bytes, self._done_bytes + file.position) if self._all_bytes else None,
             )
         )
+
+
+def _insisting(stop: asyncio.Event, report: Report) -> Insisting:
+    """Try again what failed in passing, such as while the database or the second region is away."""
+
+    async def insist(work: Callable[[], Awaitable[Outcome]]) -> Outcome:
+        while True:
+            try:
+                return await work()
+            except HoldfastError as error:
+                if error.remedy is not Remedy.TRANSIENT or stop.is_set():
+                    raise
+                report(Progress(f"waiting: {error}"))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_IN_S):
+                    await stop.wait()
+
+    return insist
 
 
 async def _source(sources: PostgresSources, request: IngestRequest) -> Source:

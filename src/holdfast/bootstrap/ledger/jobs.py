@@ -1,6 +1,7 @@
 """Reading jobs, wired: for the console and the API over their pool, for commands over one of their own."""
 
 import os
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import BinaryIO, TypeVar
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger_finding import rooms_in
+from holdfast.adapters.postgres.ledger import PostgresLogs
+from holdfast.adapters.postgres.ledger_finding import PostgresFindings, rooms_in
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
 from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.actors import command_line
@@ -24,6 +26,8 @@ from holdfast.interfaces.job_lists import written
 from holdfast.kernel.errors import HoldfastError
 from holdfast.ledger.access import Access, Caller, Way
 from holdfast.ledger.columns import chosen
+from holdfast.ledger.errors import NotThere
+from holdfast.ledger.indexing import Compared, compared
 from holdfast.ledger.jobs import Job, JobsDesk, JobsPage
 from holdfast.ledger.log.keys import PrivateKey, named
 from holdfast.ledger.log.notes import VerifierKey
@@ -93,10 +97,35 @@ class LocalJobs:
         if isinstance(asked.out, Path):
             return _replaced(asked.out, lambda file: _at_desk(place, lambda desk: write(desk, file)))
         into = asked.out
-        return _at_desk(place, lambda desk: write(desk, into))
+        try:
+            return _at_desk(place, lambda desk: write(desk, into))
+        except OSError as error:
+            _let_go_of_output()
+            raise NotWritten(f"the rest cannot be written: {error.strerror}") from error
 
     def accesses(self, place: Place, tenant: str, *, before: int | None, limit: int) -> Sequence[Access]:
         return _at_desk(place, lambda desk: desk.accesses(tenant, before=before, limit=limit))
+
+    def reindex(self, place: Place, tenant: str, *, check: bool, report: Report) -> Compared:
+        """As the tables' owner: nobody else may take rows of the index away."""
+
+        async def work(pool: Pool, inventory: Inventory) -> Compared:
+            declared_in(inventory.estate)
+            index = PostgresFindings(pool)
+            seen = await index.log_of(tenant)
+            if seen is None:
+                raise NotThere(f"the tenant {tenant!r} has no entries here")
+            if check:
+                return await compared(
+                    PostgresLogs(pool, ZstdSegments()),
+                    index,
+                    seen,
+                    lambda leaf: report(Progress(f"compared up to leaf {leaf:,}", leaf, seen.size)),
+                )
+            await index.forget(seen.log_id)
+            return Compared(seen.size, 0, ())
+
+        return run(with_database(place, Role.OWNER, work))
 
     def trace(self, place: Place, asked: TraceAsked) -> Trace:
         async def work(pool: Pool, inventory: Inventory) -> Trace:
@@ -115,6 +144,12 @@ def _at_desk(place: Place, work: Callable[[JobsDesk], Awaitable[T]]) -> T:
         return await work(jobs_desk(pool))
 
     return run(with_database(place, Role.CONSOLE, at_desk))
+
+
+def _let_go_of_output() -> None:
+    """What is still kept back goes nowhere: at the end of the process it would fail once more."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _replaced(out: Path, write: Callable[[BinaryIO], int]) -> int:

@@ -23,6 +23,7 @@ import structlog
 
 from holdfast.adapters.packing.bodies import unpacked
 from holdfast.adapters.packing.segments import ZstdSegments
+from holdfast.kernel.errors import HoldfastError
 from holdfast.ledger.errors import Overloaded
 from holdfast.ledger.intake.persons import Cleared, anonymised, in_place, speaks_of_persons
 from holdfast.ledger.intake.reading import MOST_BODY_BYTES, Form, Read, Sender, read
@@ -35,6 +36,8 @@ SMALL_BYTES = 16 * 1024
 WITHIN_S = 60.0
 """The largest request takes a tenth of it."""
 MOST_TRIES = 2
+MOST_UNPACKED = 4
+"""Requests that are unpacked at once, whose memory nobody knows beforehand. Others wait as they came."""
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -47,6 +50,7 @@ class Preparers:
         """`book` seals what is told of persons; None: records that tell of one are refused."""
         self._book = book
         self._workers = workers
+        self._large = asyncio.Semaphore(MOST_UNPACKED)
         self._pool: ProcessPoolExecutor | None = None
 
     async def prepared(self, posted: Posted, sender: Sender) -> Read:
@@ -57,11 +61,17 @@ class Preparers:
                 return _with_refusals(read(cleared.body, cleared.form, sender), cleared)
             # Not packed: with others like it, it takes less room.
             return read(body, form, sender)
-        found: Read | bytes = await self._off(prepare, body, form, posted.coding, sender)
-        if isinstance(found, Read):
-            return found
-        cleared = await anonymised(found, form, sender.tenant, self._book, self._off)
-        return _with_refusals(await self._off(prepare_cleared, cleared, sender), cleared)
+        async with self._large:
+            found: Read | bytes = await self._off(prepare, body, form, posted.coding, sender)
+            if isinstance(found, Read):
+                return found
+            cleared = await anonymised(found, form, sender.tenant, self._book, self._off)
+            return _with_refusals(await self._off(prepare_cleared, cleared, sender), cleared)
+
+    async def warm_up(self) -> None:
+        """Start the workers before the first request needs them."""
+        with contextlib.suppress(HoldfastError):
+            await self._off(_packs_made)
 
     async def _off(self, function: Callable[..., T], *given: Any, **named: Any) -> T:
         """What the function returns, called in a worker. Raises what it raises, and Overloaded."""
@@ -119,6 +129,10 @@ def prepare_cleared(cleared: Cleared, sender: Sender) -> Read:
 
 def _with_refusals(found: Read, cleared: Cleared) -> Read:
     return replace(found, refused=sorted([*found.refused, *cleared.refused], key=lambda each: each.line))
+
+
+def _packs_made() -> None:
+    _packs()
 
 
 @cache

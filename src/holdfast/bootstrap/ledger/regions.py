@@ -5,7 +5,7 @@ import asyncio
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.standby import PostgresStandby
 from holdfast.bootstrap.ledger.opening import Ledger
-from holdfast.bootstrap.ledger.working import Telling, Working
+from holdfast.bootstrap.ledger.working import Told, Working
 from holdfast.estate.ledger import Ledger as DeclaredLedger
 from holdfast.ledger.acknowledging import Gate, WhenAway
 from holdfast.ledger.reached import caught_up
@@ -21,7 +21,7 @@ def second_of(declared: DeclaredLedger, pool: Pool) -> PostgresStandby | None:
     return None if region is None else PostgresStandby(pool, region.standby)
 
 
-def gate_of(ledger: Ledger, second: PostgresStandby | None, tell: Telling) -> Gate:
+def gate_of(ledger: Ledger, second: PostgresStandby | None, tell: Told) -> Gate:
     region = ledger.declared.second_region
     if region is None:
         return Gate(None, WhenAway.ACCEPT, 0.0, tell)

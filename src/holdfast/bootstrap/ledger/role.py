@@ -5,7 +5,7 @@ The database may be away at any time: nothing is acknowledged then, and sources 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import structlog
 
@@ -24,7 +24,7 @@ from holdfast.bootstrap.ledger.opening import Ledger, declared_in, opened_ledger
 from holdfast.bootstrap.ledger.persons import book_of
 from holdfast.bootstrap.ledger.preparing import Preparers
 from holdfast.bootstrap.ledger.regions import gate_of, second_of
-from holdfast.bootstrap.ledger.working import Telling, Working, kept
+from holdfast.bootstrap.ledger.working import Telling, Told, Working, kept
 from holdfast.bootstrap.serving import bound, serve_until_stopped
 from holdfast.bootstrap.signals import Signals
 from holdfast.estate.model import Estate
@@ -100,12 +100,11 @@ class LedgerProcess:
                     self.tell.trouble("not_served", None)
                 except HoldfastError as error:
                     self.tell.trouble("not_served", error)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(BEGIN_AGAIN_IN_S):
-                            await asyncio.wait(
-                                {stopping, asyncio.ensure_future(self._changed.wait())},
-                                return_when=asyncio.FIRST_COMPLETED,
-                            )
+                    changed = asyncio.create_task(self._changed.wait())
+                    await asyncio.wait(
+                        {stopping, changed}, timeout=BEGIN_AGAIN_IN_S, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    changed.cancel()
         finally:
             stopping.cancel()
 
@@ -211,9 +210,11 @@ class LedgerProcess:
             figures=figures,
             more_figures=working.more_figures,
         )
+        warming = asyncio.create_task(preparing.warm_up())
         try:
             yield working, services
         finally:
+            await _cancelled([warming])
             await taking.aclose()
             await gate.aclose()
             if second is not None:
@@ -221,10 +222,10 @@ class LedgerProcess:
             preparing.close()
 
     @staticmethod
-    def _told_once(tell: Telling) -> Callable[..., None]:
+    def _told_once(tell: Telling) -> Told:
         """What cannot be asked is asked again all the time, and told once."""
 
-        def told(event: str, facts: dict[str, object]) -> None:
+        def told(event: str, facts: Mapping[str, object]) -> None:
             if event == "second_region_unknown":
                 tell.trouble(event, HoldfastError(str(facts["error"]), hint=str(facts["hint"])))
             else:

@@ -13,7 +13,6 @@ from holdfast.bootstrap.ledger.working import ACTOR, Working
 from holdfast.kernel.errors import HoldfastError
 from holdfast.ledger.erasure import Eraser
 from holdfast.ledger.errors import KeysAway
-from holdfast.ledger.person_keys import KeyRing
 
 PARTITIONS_EVERY_S = 6 * 3600.0
 PRUNE_EVERY_S = 24 * 3600.0
@@ -24,16 +23,16 @@ AGAIN_IN_S = 300.0
 
 
 async def keep_up(working: Working) -> None:
-    """Until cancelled. What stands in the way of one of them is told once, and does not hold up the others."""
-    ring = ring_of(working.ledger.declared, working.place)
+    """Until cancelled. What stands in the way of one is told once, and holds up none of the others."""
+    stores = _Stores(working)
     async with asyncio.TaskGroup() as group:
         for name, act, every_s in (
             ("partitions", _make_ahead, PARTITIONS_EVERY_S),
             ("pruning", _prune, PRUNE_EVERY_S),
         ):
             group.create_task(_repeat(working, name, act, every_s))
-        group.create_task(_repeat(working, "erasing", lambda each: _erase(each, ring), ERASE_EVERY_S))
-        group.create_task(_repeat(working, "person_keys", lambda each: _compare(each, ring), COMPARE_EVERY_S))
+        group.create_task(_repeat(working, "erasing", stores.erase, ERASE_EVERY_S))
+        group.create_task(_repeat(working, "person_keys", stores.compare, COMPARE_EVERY_S))
 
 
 async def _repeat(
@@ -61,25 +60,41 @@ async def _prune(working: Working) -> None:
         working.tell("segments_removed", {"segments": done.gone.segments, "bytes": done.gone.bytes})
 
 
-async def _erase(working: Working, ring: KeyRing) -> None:
-    """Goes on with erasures that some key store was away for."""
-    tried = await Eraser(PostgresErasures(working.ledger.pool), ring, working.clock).retried()
-    away: Mapping[str, str] = {store: why for each in tried for store, why in each.destroyed.away.items()}
-    if away:
-        raise KeysAway(
-            f"{sum(not each.destroyed.done for each in tried)} persons are not erased yet: "
-            + "; ".join(away.values()),
-            hint="mount the stores of persons' keys; holdfast ledger person stores shows them",
-        )
+class _Stores:
+    """The stores of persons' keys, and whether operators know that one is away."""
 
+    def __init__(self, working: Working) -> None:
+        self._ring = ring_of(working.ledger.declared, working.place)
+        self._erasures = PostgresErasures(working.ledger.pool)
+        self._away = False
 
-async def _compare(working: Working, ring: KeyRing) -> None:
-    """Gives each key store what it lacks: a copy that was put back is erased again."""
-    found = await ring.reconciled()
-    if found.erased or found.copied:
-        working.tell("person_keys_carried", {"keys": found.copied, "erasures": found.erased})
-    if found.away:
-        raise KeysAway(
-            "; ".join(found.away.values()),
-            hint="new persons' keys are in the other stores alone until it is back",
-        )
+    async def erase(self, working: Working) -> None:
+        """Goes on with erasures that some store was away for. Raises KeysAway while one is."""
+        tried = await Eraser(self._erasures, self._ring, working.clock).retried()
+        away = {store: why for each in tried for store, why in each.destroyed.away.items()}
+        if away:
+            count = sum(not each.destroyed.done for each in tried)
+            raise KeysAway(
+                f"{count} {'person is' if count == 1 else 'persons are'} not erased yet: "
+                + "; ".join(away.values()),
+                hint="holdfast ledger person stores shows what is away",
+            )
+
+    async def compare(self, working: Working) -> None:
+        """Gives each store what it lacks: a copy that was put back is erased again. Raises KeysAway."""
+        found = await self._ring.reconciled()
+        if found.erased or found.copied:
+            working.tell("person_keys_carried", {"keys": found.copied, "erasures": found.erased})
+        if found.away:
+            facts = {"stores": list(found.away), "erasures_open": len(await self._erasures.open())}
+            self._tell(working, "person_keys_away", facts, away=True)
+            raise KeysAway(
+                "; ".join(found.away.values()),
+                hint="new persons' keys are in the other stores alone until it is back",
+            )
+        self._tell(working, "person_keys_back", {}, away=False)
+
+    def _tell(self, working: Working, event: str, facts: Mapping[str, object], *, away: bool) -> None:
+        if away is not self._away:
+            self._away = away
+            working.tell(event, facts)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from holdfast.adapters.postgres.conninfo import Conninfo
@@ -27,14 +28,14 @@ from holdfast.interfaces.cli.ledger.verify import (
 from holdfast.interfaces.cli.ports import Place, Progress, Report
 from holdfast.ledger import proving
 from holdfast.ledger.access import Act, Caller, Reading, Way
-from holdfast.ledger.errors import Fork, NotThere, ProofRefused, WitnessAway, WitnessRefused
+from holdfast.ledger.errors import NotThere, ProofRefused, WitnessAway, WitnessRefused
 from holdfast.ledger.finding import Filter
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.keys import trusted_for
-from holdfast.ledger.log.notes import COSIGNATURE_V1, Note, Signature, VerifierKey
-from holdfast.ledger.log.witness import Addition
+from holdfast.ledger.log.notes import COSIGNATURE_V1, Note, VerifierKey
 from holdfast.ledger.stretches import Keys, What
 from holdfast.ledger.verifying import LogStanding, LogVerified, verify_continues, verify_log
+from holdfast.ledger.witnessed import stands
 
 LOGS_AT_ONCE = 4
 MOST_TOLD = 200
@@ -140,28 +141,24 @@ class _Whole:
         async with witness_of(self._ledger.declared, self._config) as witness:
             if witness is None:
                 return "none is declared"
-            differs = False
+            differs, asked = False, 0
             for each in found:
                 note = await published.newest(each.log.log_id)
                 if note is None:
                     continue
-                size, text = Checkpoint.parsed(Note.parsed(note).body).size, ""
                 try:
-                    answer = await witness.cosign(Addition(size, (), note))
+                    text = await stands(witness, note, partial(self._here.reading.note_at, each.log.log_id))
                 except (WitnessAway, WitnessRefused) as error:
                     return f"was not asked: {error}"
-                except Fork as error:
-                    text = str(error)
-                else:
-                    # It cosigns before the checkpoint is published: a size between is on its way.
-                    if not isinstance(answer, Signature) and not size < answer <= each.log.size:
-                        text = (
-                            f"it has cosigned {answer:,} leaves, of {size:,} published and {each.log.size:,}"
-                        )
+                except ProofRefused:
+                    continue  # what is published cannot be read: that was found before
+                asked += 1
                 if text:
                     differs = True
-                    each.found(What.WITNESS, size, text)
-        return "differs" if differs else "agrees"
+                    each.found(What.WITNESS, each.log.published, text)
+        if differs:
+            return "differs"
+        return "agrees" if asked else "was not asked: nothing was published yet"
 
     async def _continued(self, found: Sequence[LogVerified], since: Path) -> None:
         known = _text(since)

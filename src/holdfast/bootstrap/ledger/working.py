@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -26,6 +26,10 @@ JOURNAL_AGAIN_IN_S = 15.0
 MOST_ENTRIES = 1000
 
 log = structlog.get_logger()
+
+
+Told = Callable[[str, Mapping[str, object]], None]
+"""Hears an event and its facts."""
 
 
 class Telling:
@@ -84,6 +88,10 @@ class Telling:
                     break
 
 
+Figured = Callable[[], Awaitable[str]]
+"""Finds lines for /metrics out."""
+
+
 @dataclass(frozen=True)
 class Working:
     """For the duties of the process, as long as the estate in force says the same."""
@@ -99,7 +107,7 @@ class Working:
     gate: Gate
     one_region: OneRegion
     figures: Figures
-    more_figures: list[Callable[[], Awaitable[str]]] = field(default_factory=list)
+    more_figures: list[Figured] = field(default_factory=list)
     """Lines for /metrics; a duty that has some appends to it when it begins."""
 
 
@@ -109,12 +117,31 @@ Duty = Callable[[Working], Awaitable[None]]
 async def kept(name: str, duty: Duty, working: Working) -> None:
     """Run a duty for ever: what ends it is told, and it begins anew. One that returns has nothing to do."""
     while True:
+        figures = _Added(working.more_figures)
         try:
-            await duty(working)
+            await duty(replace(working, more_figures=figures))
         except HoldfastError as error:
             working.tell.trouble(f"{name}_waits", error)
         except Exception:  # a fault of ours in one duty leaves the others alone
             log.exception("ledger_duty_failed", duty=name)
         else:
             return
+        finally:
+            figures.take_away()
         await asyncio.sleep(AGAIN_IN_S)
+
+
+class _Added(list[Figured]):
+    """What one duty adds to the figures of all, so that it goes when the duty ends."""
+
+    def __init__(self, everybodys: list[Figured]) -> None:
+        super().__init__()
+        self._everybodys = everybodys
+
+    def append(self, figured: Figured) -> None:
+        super().append(figured)
+        self._everybodys.append(figured)
+
+    def take_away(self) -> None:
+        for each in self:
+            self._everybodys.remove(each)

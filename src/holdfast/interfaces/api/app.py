@@ -20,6 +20,7 @@ from holdfast.interfaces.api import (
     agreements,
     incidents,
     ledger_jobs,
+    ledger_reports,
     maintenances,
     series,
     status,
@@ -62,6 +63,7 @@ ROUTERS = (
     agreements.router,
     subscribers.router,
     ledger_jobs.router,
+    ledger_reports.router,
 )
 
 

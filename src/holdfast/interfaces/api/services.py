@@ -18,6 +18,7 @@ from holdfast.interfaces.site.ports import StatusReader
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.journal import Journal
 from holdfast.ledger.jobs import JobsDesk
+from holdfast.ledger.reporting import Reports
 from holdfast.ledger.tracing import Tracer
 
 
@@ -60,6 +61,7 @@ class Services:
     jobs: JobsDesk | None = None
     """None where no ledger is declared; then there is no tracer either."""
     tracer: Tracer | None = None
+    reports: Reports | None = None
     overviews: Overviews = field(init=False)
 
     def __post_init__(self) -> None:

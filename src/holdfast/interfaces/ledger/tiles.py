@@ -114,8 +114,6 @@ class _Logs:
 
 
 def _reading(reader: Reader, name: TileName) -> Reading:
+    caller = Caller(reader.name or f"reader's token {reader.token_id}", Way.API)
     first = name.index * TILE_WIDTH
-    end = first + name.width
-    return Reading(
-        reader.tenant, Caller(reader.name, Way.API), Act.READ, Filter(), first, end, rows=name.width
-    )
+    return Reading(reader.tenant, caller, Act.READ, Filter(), first, first + name.width, rows=name.width)

@@ -74,6 +74,13 @@ class _Open:
     """Impressions of odd pages: so many sheets are used when both sides are printed."""
 
 
+class _Side(NamedTuple):
+    """What a part of a line looks like, and what its groups tell."""
+
+    pattern: re.Pattern[str]
+    names: tuple[str, ...]
+
+
 class _Counted(NamedTuple):
     impressions: int
     at: datetime
@@ -86,7 +93,7 @@ class PageLog:
     log_format: str = STANDARD
     encoding: str = "cp1252"
     settled_after: timedelta = SETTLED_AFTER
-    _patterns: tuple[re.Pattern[str], re.Pattern[str]] = field(init=False, repr=False)
+    _sides: tuple["_Side", "_Side"] = field(init=False, repr=False)
     """What stands before the date, and behind it."""
     _open: dict[str, _Open] = field(default_factory=dict, repr=False)
     """By printer: it prints one job after the other."""
@@ -94,7 +101,7 @@ class PageLog:
     """What has become records of each job."""
 
     def __post_init__(self) -> None:
-        self._patterns = _patterns_of(self.log_format)
+        self._sides = _sides_of(self.log_format)
 
     @property
     def held_back(self) -> int:
@@ -127,16 +134,14 @@ class PageLog:
         if len(dates) > 1:
             # A user or a document that bears a date as its name could pretend to be the fields around it.
             raise ValueError("two dates stand in it, and it cannot be told which one is whose")
-        texts = (text[: dates[0].start()], text[dates[0].end() :]) if dates else ("", "")
-        found = [pattern.fullmatch(text) for pattern, text in zip(self._patterns, texts, strict=True)]
-        if not dates or None in found:
+        if not dates:
             raise ValueError(f"it is not of the format {self.log_format!r}")
-        told = {
-            _name(group): value
-            for part in found
-            if part is not None
-            for group, value in part.groupdict().items()
-        }
+        told = dict[str, str]()
+        for side, part in zip(self._sides, (text[: dates[0].start()], text[dates[0].end() :]), strict=True):
+            found = side.pattern.fullmatch(part)
+            if found is None:
+                raise ValueError(f"it is not of the format {self.log_format!r}")
+            told.update(zip(side.names, found.groups(), strict=True))
         return told, _moment(dates[0][0])
 
     def _page(self, line: Line, told: Mapping[str, str], at: datetime) -> list[Draft]:
@@ -266,12 +271,13 @@ def _moment(text: str) -> datetime:
         raise ValueError(f"{text} is no date") from None
 
 
-def _patterns_of(log_format: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+def _sides_of(log_format: str) -> tuple[_Side, _Side]:
     """What stands before and behind the date in lines of this format.
 
     Raises Unsuitable when records could not be made of them.
     """
     parts: tuple[list[str], list[str]] = [], []
+    names: tuple[list[str], list[str]] = [], []
     at, texts, seen = 0, 0, set[str]()
     for found in _SEQUENCE.finditer(log_format):
         part = parts["T" in seen]
@@ -289,7 +295,8 @@ def _patterns_of(log_format: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
                 hint="see PageLogFormat in cupsd.conf(5)",
             )
         if name != "T":
-            part.append(f"(?P<{_group(name)}>{shape})")
+            part.append(f"({shape})")
+            names["T" in seen].append(name)
         texts += is_text
         seen.add(name)
     parts["T" in seen].append(re.escape(log_format[at:]))
@@ -301,13 +308,6 @@ def _patterns_of(log_format: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
             else f"more than {_MOST_TEXTS} attributes that may hold blanks: it cannot be told where one ends",
             hint=f"CUPS' own format: {STANDARD}",
         )
-    before, behind = (re.compile("".join(part)) for part in parts)
+    sides = zip(parts, names, strict=True)
+    before, behind = (_Side(re.compile("".join(part)), tuple(told)) for part, told in sides)
     return before, behind
-
-
-def _group(name: str) -> str:
-    return "f_" + re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):x}_", name)
-
-
-def _name(group: str) -> str:
-    return re.sub(r"_([0-9a-f]+)_", lambda found: chr(int(found[1], 16)), group.removeprefix("f_"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from holdfast.ledger.errors import Unsuitable
 from holdfast.ledger.intake.files import Line, Mark
 from holdfast.ledger.model import Refusal
 
@@ -87,6 +88,17 @@ def whole_number(text: str, what: str, most: int = 1_000_000) -> int:
     if not text.isascii() or not text.isdigit() or int(text[:20]) > most:
         raise ValueError(f"{what} is {text[:40]!r}, not a number from 0 to {most:,}")
     return int(text)
+
+
+def encoding_of(name: str) -> str:
+    """An encoding of texts by its name. Raises Unsuitable."""
+    try:
+        b" ".decode(name)
+    except (LookupError, ValueError):
+        raise Unsuitable(
+            f"there is no encoding {name!r}", hint="such as cp1252, iso-8859-2 or cp437"
+        ) from None
+    return name
 
 
 def text_of(content: bytes, encoding: str) -> str:

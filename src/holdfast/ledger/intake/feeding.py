@@ -28,6 +28,15 @@ MOST_TOLD = 1_000
 MOST_LINES = 5_000
 
 
+Insisting = Callable[[Callable[[], Awaitable[Outcome]]], Awaitable[Outcome]]
+"""Does it, and perhaps again when it failed in passing: what is there already is absorbed."""
+
+
+async def at_once(work: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    """Insisting that does not."""
+    return await work()
+
+
 class Told(NamedTuple):
     """Something about a line of a file."""
 
@@ -100,8 +109,11 @@ class Feed(Protocol):
 class FeedDrafts:
     """An importer's (Feed)."""
 
-    def __init__(self, reads: Reads, importer: Importer, *, dry_run: bool) -> None:
+    def __init__(
+        self, reads: Reads, importer: Importer, *, dry_run: bool, insisting: Insisting = at_once
+    ) -> None:
         self.total = Total()
+        self._insisting = insisting
         self._reads = reads
         self._take = importer.looked_at if dry_run else importer.take
         self._drafts = list[Draft]()
@@ -135,8 +147,8 @@ class FeedDrafts:
         self._reads.next_file()
 
     async def _take_some(self) -> None:
-        # Kept until they are in: whoever is told that it failed may go on and try again.
-        self.total.add(self._file, await self._take(self._drafts[:MOST_DRAFTS]))
+        some = self._drafts[:MOST_DRAFTS]
+        self.total.add(self._file, await self._insisting(lambda: self._take(some)))
         del self._drafts[:MOST_DRAFTS]
 
 
@@ -151,6 +163,7 @@ class FeedRecords:
         passed: Passed,
         *,
         dry_run: bool,
+        insisting: Insisting = at_once,
     ) -> None:
         """`cleared` takes persons in plain words out of lines (persons.py)."""
         self.total = Total()
@@ -159,6 +172,7 @@ class FeedRecords:
         self._cleared = cleared
         self._passed = passed
         self._dry_run = dry_run
+        self._insisting = insisting
 
     @property
     def held_back(self) -> int:
@@ -166,11 +180,13 @@ class FeedRecords:
 
     async def feed(self, file: str, lines: Sequence[Line | Refusal]) -> None:
         self.total.lines += len(lines)
+        self.total.add(file, await self._insisting(lambda: self._taken(lines)))
+
+    async def _taken(self, lines: Sequence[Line | Refusal]) -> Outcome:
         outcome = Outcome(refused=[each for each in lines if isinstance(each, Refusal)])
         whole = [each for each in lines if isinstance(each, Line)]
         if not whole:
-            self.total.add(file, outcome)
-            return
+            return outcome
         cleared = await self._cleared(b"\n".join([each.content for each in whole]))
         found = read(cleared.body, cleared.form, self._sender)
         numbers = [each.number for each in whole]
@@ -181,7 +197,7 @@ class FeedRecords:
             outcome.taken = [(line, -1) for line in lines_of]
         elif lines_of:
             await self._append(found.prepared, lines_of, outcome)
-        self.total.add(file, outcome)
+        return outcome
 
     async def flush(self, now: datetime | None) -> None:
         """Nothing is ever held back."""
@@ -198,4 +214,4 @@ class FeedRecords:
         outcome.conflicts = [leaves[place] for place in placed.conflicts]
         outcome.repeated = len(placed.repeated)
         outcome.size = placed.size
-        outcome.reach = await self._passed(placed, appended.lsn)
+        outcome.reach = await self._passed(placed.log_id, placed.leaves, appended.lsn)

@@ -16,6 +16,7 @@ from holdfast.ledger.model import Refusal
 MARK_BYTES = 16
 LONGEST_LINE = 16 * 1024
 CHUNK_BYTES = 256 * 1024
+HEAD_BYTES = 1024
 _SHOWN = b"holdfast ledger importer"
 
 
@@ -56,7 +57,8 @@ class Lines:
         self._dropping = False
         self.number = 0
         """Lines read so far."""
-        self.read_bytes = 0
+        self.head = b""
+        """The first bytes that were read, as many as are kept of them."""
 
     @property
     def half_written(self) -> bool:
@@ -70,7 +72,8 @@ class Lines:
             chunk = self._content.read(CHUNK_BYTES)
             if not chunk:
                 break
-            self.read_bytes += len(chunk)
+            if len(self.head) < HEAD_BYTES:
+                self.head = (self.head + chunk)[:HEAD_BYTES]
             *whole, self._rest = (self._rest + chunk).split(b"\n")
             for line in whole:
                 found += self._line(line)

@@ -10,6 +10,7 @@ who read the same file at once give the same numbers as well, and the log absorb
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -25,7 +26,7 @@ from holdfast.ledger.model import MOST, Prepared, Reach, Record, Refusal
 from holdfast.ledger.persons import Person, Sealed
 from holdfast.ledger.ports import Head, Key, LogStore
 from holdfast.ledger.sequences import Numbers
-from holdfast.ledger.sequencing import Appended, Placed, Sequencer
+from holdfast.ledger.sequencing import Appended, Sequencer
 
 EPOCH = 1
 """An importer never loses its count."""
@@ -62,8 +63,8 @@ Seals = Callable[[Sequence[Person]], Awaitable[Mapping[Person, Sealed]]]
 """What records are to have of these persons (PersonBook.sealed, for the importer's tenant)."""
 
 
-Passed = Callable[[Placed, int], Awaitable[Reach]]
-"""Waits until what was placed may be acknowledged: it is durable here up to this LSN."""
+Passed = Callable[[int, Sequence[int], int], Awaitable[Reach]]
+"""Waits until these leaves of a log (by its id) may be acknowledged: they are durable here up to this LSN."""
 
 
 class Made(NamedTuple):
@@ -130,21 +131,34 @@ class Importer:
     async def take(self, drafts: Sequence[Draft]) -> Outcome:
         """All of them that can go in, durable. The same again changes nothing.
 
-        Raises NotFlushed when they are durable here alone and may not be acknowledged so.
+        Raises NotFlushed when they are durable here alone and may not be acknowledged so, also for those that
+        were there already: nobody knows what was said of them the first time.
         """
+        try:
+            return await self._taken(drafts)
+        except BaseException:
+            self._standing = None  # what is in the log now is read again, perhaps from another database
+            raise
+
+    async def _taken(self, drafts: Sequence[Draft]) -> Outcome:
         made, outcome = self._made(drafts)
         if not made:
             return outcome
         numbers = await self._imports.numbered(self._importer, [each.draft.mark for each in made])
         sealed = await self._sealed(made)
-        ready = list[tuple[int, int, bytes]]()
+        ready = list[_Ready]()
         for each, seq in zip(made, numbers, strict=True):
             record = msgspec.structs.replace(each.record, seq=seq, **sealed[each.person])
-            ready.append((seq, each.draft.line, leaf_of(record)))
+            ready.append(_Ready(seq, each.draft.line, leaf_of(record)))
         ready.sort()
         known = await self._known()
-        await self._compare([each for each in ready if each[0] in known], outcome)
-        await self._append([each for each in ready if each[0] not in known], outcome)
+        there = await self._compare([each for each in ready if each.seq in known], outcome)
+        fresh = [each for each in ready if each.seq not in known]
+        if fresh:
+            await self._append(fresh, there, outcome)
+        elif there and self._head:
+            lsn = await self._store.lsn()
+            outcome.reach = await self._passed(self._head.log_id, there, lsn)
         return outcome
 
     def _made(self, drafts: Sequence[Draft]) -> tuple[list[Made], Outcome]:
@@ -182,27 +196,32 @@ class Importer:
             self._standing = Numbers(list(known.get((self._sender.source, EPOCH), Numbers()).ranges))
         return self._standing
 
-    async def _compare(self, those: Sequence[tuple[int, int, bytes]], outcome: Outcome) -> None:
-        """Lines that are in the log already: as what they are read now?"""
-        head = self._head or await self._store.head(self._sender.tenant)
-        if not those or head is None:
-            return
-        keys = [Key(self._sender.source, EPOCH, seq) for seq, _, _ in those]
-        leaves = await self._store.placed(head.log_id, keys)
-        standing = await self._hashes(head.log_id, leaves)
-        for (_, line, now), leaf in zip(those, leaves, strict=True):
-            if standing[leaf] == leaf_hashes([now]):
-                outcome.repeated += 1
+    async def _compare(self, those: Sequence["_Ready"], outcome: Outcome) -> list[int]:
+        """The leaves of lines that are in the log as what they are read now; the others are told."""
+        if not those or self._head is None:
+            return []
+        log_id = self._head.log_id
+        keys = [Key(self._sender.source, EPOCH, each.seq) for each in those]
+        leaves = await self._store.placed(log_id, keys)
+        standing = await self._hashes(log_id, self._head.edge.size, leaves)
+        there = list[int]()
+        for each, leaf in zip(those, leaves, strict=True):
+            if standing[leaf] == leaf_hashes([each.leaf]):
+                there.append(leaf)
             else:
                 outcome.otherwise.append(
-                    Refusal(line, f"it was read otherwise when it was taken in as leaf {leaf:,}")
+                    Refusal(each.line, f"it was read otherwise when it was taken in as leaf {leaf:,}")
                 )
+        outcome.repeated += len(there)
+        return there
 
-    async def _hashes(self, log_id: int, leaves: Sequence[int]) -> dict[int, bytes]:
-        """The leaf hashes, tile by tile: those of partial tiles as well."""
-        found = dict[int, bytes]()
-        for index in sorted({leaf // TILE_WIDTH for leaf in leaves}):
-            inside = sorted(leaf for leaf in leaves if leaf // TILE_WIDTH == index)
+    async def _hashes(self, log_id: int, size: int, leaves: Sequence[int]) -> dict[int, bytes]:
+        """The leaf hashes. `size`: the log has had at least so many leaves, so that its tiles are full."""
+        full = [leaf for leaf in leaves if leaf < size - size % TILE_WIDTH]
+        found = dict(zip(full, await self._store.leaf_hashes(log_id, full), strict=True))
+        others = sorted(set(leaves) - found.keys())
+        for _, tile in groupby(others, key=lambda leaf: leaf // TILE_WIDTH):
+            inside = list(tile)
             first, last = inside[0], inside[-1]
             hashes = await self._store.hashes(log_id, 0, first, last - first + 1)
             for leaf in inside:
@@ -210,10 +229,9 @@ class Importer:
                 found[leaf] = hashes[at : at + HASH_BYTES]
         return found
 
-    async def _append(self, those: Sequence[tuple[int, int, bytes]], outcome: Outcome) -> None:
-        if not those:
-            return
-        leaves = [leaf for *_, leaf in those]
+    async def _append(self, those: Sequence["_Ready"], there: list[int], outcome: Outcome) -> None:
+        """`there`: leaves that are acknowledged with them."""
+        leaves = [each.leaf for each in those]
         appended = await append_in_turn(
             self._sequencer,
             Prepared(
@@ -222,20 +240,30 @@ class Importer:
                 hashes=leaf_hashes(leaves),
                 sources=[self._sender.source] * len(those),
                 epochs=[EPOCH] * len(those),
-                seqs=[seq for seq, *_ in those],
+                seqs=[each.seq for each in those],
             ),
         )
         [placed] = appended.placed
-        known = await self._known()
-        for place, (seq, line, _) in enumerate(those):
-            known.add(seq, seq)
-            if place in placed.conflicts:
-                outcome.conflicts.append((line, placed.leaves[place]))
-            elif place not in placed.repeated:
-                outcome.taken.append((line, placed.leaves[place]))
-        outcome.repeated += len(placed.repeated)
+        known, repeated, conflicts = await self._known(), {*placed.repeated}, {*placed.conflicts}
+        for place, each in enumerate(those):
+            known.add(each.seq, each.seq)
+            if place in conflicts:
+                outcome.conflicts.append((each.line, placed.leaves[place]))
+            elif place not in repeated:
+                outcome.taken.append((each.line, placed.leaves[place]))
+        if self._head is None:
+            self._standing = None  # the log was made just now: from now on it can be asked
+        outcome.repeated += len(repeated)
         outcome.size = placed.size
-        outcome.reach = await self._passed(placed, appended.lsn)
+        outcome.reach = await self._passed(placed.log_id, [*there, *placed.leaves], appended.lsn)
+
+
+class _Ready(NamedTuple):
+    """A record with its number, as its leaf."""
+
+    seq: int
+    line: int
+    leaf: bytes
 
 
 async def append_in_turn(sequencer: Sequencer, prepared: Prepared) -> Appended:

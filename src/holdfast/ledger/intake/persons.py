@@ -41,7 +41,7 @@ class Cleared:
 
 
 def speaks_of_persons(body: bytes) -> bool:
-    """Whether any record may tell of a person in plain. Quick; it may be wrong only in saying that one does."""
+    """Whether any record may tell of a person in plain. Quick, and wrong only in saying so."""
     at = body.find(_NAMED)
     while at >= 0:
         rest = body[at + len(_NAMED) : at + len(_NAMED) + 64].lstrip()

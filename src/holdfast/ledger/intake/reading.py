@@ -19,8 +19,8 @@ from msgspec import UnsetType
 from holdfast.ledger.canonical import leaf_of, leaves_of
 from holdfast.ledger.errors import BatchRefused, RecordRefused
 from holdfast.ledger.log.tree import leaf_hashes
-from holdfast.ledger.model import Count, Currency, PaperFormat, Prepared, Price, Record, Refusal, Word
-from holdfast.ledger.pieces import in_pieces
+from holdfast.ledger.model import Count, Currency, PaperFormat, Piece, Prepared, Price, Record, Refusal, Word
+from holdfast.ledger.pieces import PIECE_LEAVES, in_pieces
 from holdfast.ledger.ports import Packs
 
 MOST_RECORDS = 50_000
@@ -140,9 +140,24 @@ def _prepared(found: _Found, refused: list[Refusal], sender: Sender, packs: Pack
         sources=[sender.source] * len(leaves),
         epochs=epochs,
         seqs=seqs,
-        pieces=in_pieces(leaves, packs) if packs else (),
+        pieces=_pieces(leaves, _lead(seqs), packs) if packs else (),
     )
     return Read(prepared, lines, refused)
+
+
+def _pieces(leaves: list[bytes], lead: int, packs: Packs) -> tuple[Piece, ...]:
+    """What leads is packed by itself: as a rule it is what came before, and then nothing is packed anew."""
+    return (*in_pieces(leaves[:lead], packs), *in_pieces(leaves[lead:], packs))
+
+
+def _lead(seqs: Sequence[int]) -> int:
+    """How many stand before the last numbers that go up by one; 0 where those are few."""
+    lead = len(seqs) - 1
+    if not seqs or seqs[-1] - seqs[0] == lead:
+        return 0
+    while lead and seqs[lead - 1] + 1 == seqs[lead]:
+        lead -= 1
+    return lead if len(seqs) - lead >= PIECE_LEAVES else 0
 
 
 def _refuse_others(record: Record, sender: Sender) -> None:
@@ -177,7 +192,7 @@ def _at_once(body: bytes, form: Form, sender: Sender) -> _Found | None:
 def _lines_of(chunk: bytes, first: int, records: int) -> Sequence[int]:
     """The lines of so many records; none unless each has one to itself.
 
-    A record begins with `{` and ends with `}`, and nowhere in it does the one follow the other: where all lines
+    A record begins with `{` and ends with `}`, and nowhere in it does one follow the other: where all lines
     begin and end so, none of them is a part of a record.
     """
     whole = chunk.startswith(b"{") and chunk.endswith((b"}\n", b"}"))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from holdfast.ledger.acknowledging import POST_AGAIN, Gate
-from holdfast.ledger.errors import NotFlushed
+from holdfast.ledger.errors import LedgerError, NotFlushed
 from holdfast.ledger.intake.reading import Form, Read, Sender
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.notes import Note
@@ -155,19 +155,30 @@ class Gathering:
 
     async def _work(self) -> None:
         while self._waiting:
-            together = self._next()
-            try:
-                appended = await self._sequencer.append([each.prepared for each in together])
-            except BaseException as error:
-                for each in together:
-                    if not each.done.done():
-                        each.done.set_exception(_for_each(error))
-                if not isinstance(error, Exception):
-                    raise
-                continue
-            for each, placed in zip(together, appended.placed, strict=True):
+            if together := self._next():
+                try:
+                    await self._append(together)
+                except LedgerError:
+                    # What is wrong with one log is no matter of the others.
+                    for each in together:
+                        await self._append([each])
+
+    async def _append(self, together: Sequence[_Waiting]) -> None:
+        """Tells each how it went. Raises LedgerError, and tells nobody, when it may be one among several."""
+        try:
+            appended = await self._sequencer.append([each.prepared for each in together])
+        except BaseException as error:
+            if isinstance(error, LedgerError) and len(together) > 1:
+                raise
+            for each in together:
                 if not each.done.done():
-                    each.done.set_result((placed, appended.lsn))
+                    each.done.set_exception(_for_each(error))
+            if not isinstance(error, Exception):
+                raise
+            return
+        for each, placed in zip(together, appended.placed, strict=True):
+            if not each.done.done():
+                each.done.set_result((placed, appended.lsn))
 
     def _next(self) -> list[_Waiting]:
         """In the order in which they came. Who no longer waits is left out: nobody would hear of it."""

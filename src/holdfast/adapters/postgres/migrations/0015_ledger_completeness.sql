@@ -71,28 +71,30 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.reading
 COMMENT ON TABLE ledger.reading IS 'What a device''s own counters said, as a source read them: one source''s never stand in another''s way.';
 
 CREATE TABLE ledger.metered_device (
+    id     integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant text NOT NULL,
     device text NOT NULL,
-    since  timestamptz NOT NULL,
-    PRIMARY KEY (tenant, device)
+    wanted timestamptz NOT NULL,
+    since  timestamptz,
+    UNIQUE (tenant, device)
 );
-COMMENT ON TABLE ledger.metered_device IS 'Devices with readings: their jobs from `since` on are in ledger.metered.';
+COMMENT ON TABLE ledger.metered_device IS
+    'Devices with readings, the first one of `wanted`: their jobs from `since` on are in ledger.metered.';
 
 CREATE TABLE ledger.metered (
-    tenant      text NOT NULL,
-    device      text NOT NULL,
+    device_id   integer NOT NULL,
+    sign        smallint NOT NULL CHECK (sign IN (1, -1)),
     occurred_at timestamptz NOT NULL,
     leaf        bigint NOT NULL,
-    sign        smallint NOT NULL CHECK (sign IN (1, -1)),
     corrects    bigint,
     sheets      bigint,
     mono        integer,
     colour      integer,
     scan_pages  integer,
     fax_pages   integer,
-    PRIMARY KEY (tenant, device, occurred_at, leaf, sign)
+    PRIMARY KEY (device_id, occurred_at, leaf, sign)
 );
-CREATE INDEX metered_corrected ON ledger.metered (tenant, corrects) WHERE corrects IS NOT NULL;
+CREATE INDEX metered_corrected ON ledger.metered (corrects) WHERE corrects IS NOT NULL;
 COMMENT ON TABLE ledger.metered IS
     'Quantities of the jobs of metered devices. NULL: the entry does not tell it. A correction takes its leaf out.';
 
@@ -141,9 +143,11 @@ BEGIN
                                 'settled', 'concern']
     LOOP
         EXECUTE format('ALTER TABLE ledger.%I ENABLE ROW LEVEL SECURITY', name);
-        EXECUTE format('CREATE POLICY of_the_tenant ON ledger.%I FOR SELECT USING ('
-            'tenant = nullif(current_setting(''holdfast.tenant'', true), '''')'
-            ' OR current_setting(''holdfast.tenant'', true) = ''*'')', name);
+        -- Inside a policy the devices are read as their reader may read them.
+        EXECUTE format('CREATE POLICY of_the_tenant ON ledger.%I FOR SELECT USING (%s)', name, CASE name
+            WHEN 'metered' THEN 'device_id IN (SELECT id FROM ledger.metered_device)'
+            ELSE 'tenant = nullif(current_setting(''holdfast.tenant'', true), '''')'
+                 ' OR current_setting(''holdfast.tenant'', true) = ''*''' END);
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'holdfast_ledger') THEN
             EXECUTE format('GRANT SELECT, INSERT ON ledger.%I TO holdfast_ledger', name);
             EXECUTE format('CREATE POLICY served ON ledger.%I TO holdfast_ledger USING (true)', name);

@@ -97,34 +97,38 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                coalesce((SELECT max(p.up_to) FROM ledger.pruned AS p WHERE p.log_id = of_log), 0) AS pruned,
                clock_timestamp() - make_interval(days => keep_days) AS older_than,
                (SELECT min(c.since) FROM ledger.concern AS c JOIN ledger.log AS l ON l.tenant = c.tenant
-                 WHERE l.id = of_log AND c.over_at IS NULL AND c.kind <> 'clock_off') AS unsettled
-    ), ends AS (
-        SELECT head.older_than,
-               head.size,
+                 WHERE l.id = of_log AND c.over_at IS NULL
+                   AND c.kind IN ('gap_overdue', 'conflict_found', 'meter_differs')) AS unsettled
+    ), aged AS (
+        SELECT head.*,
                -- Not the number of old growths: after a clock went back an older one may follow a younger one.
                coalesce((SELECT min(g.from_size) FROM ledger.growth AS g
                           WHERE g.log_id = of_log AND g.from_size >= head.pruned
-                            AND (g.at >= head.older_than) IS NOT FALSE), head.size) AS old,
+                            AND (g.at >= head.older_than) IS NOT FALSE), head.size) AS old
+          FROM head
+    ), ends AS (
+        SELECT aged.*,
                coalesce((SELECT max(p.size) FROM ledger.published AS p WHERE p.log_id = of_log), 0) AS published,
-               head.size - head.size % 256 AS tiled,
-               CASE WHEN cardinality(folds) = 0 THEN head.size
+               size - size % 256 AS tiled,
+               CASE WHEN cardinality(folds) = 0 THEN size
                     ELSE coalesce((SELECT min(coalesce(f.position, 0))
                                      FROM unnest(folds) AS wanted (fold)
                                      LEFT JOIN ledger.followed AS f
                                             ON f.fold = wanted.fold AND f.log_id = of_log), 0) END AS folded,
+               -- Among the old ones alone: growths may be as many as entries.
                coalesce((SELECT min(g.from_size) FROM ledger.growth AS g
-                          WHERE g.log_id = of_log AND g.from_size >= head.pruned AND g.at >= head.unsettled),
-                        head.size) AS settled,
-               head.pruned
-          FROM head
+                          WHERE g.log_id = of_log AND g.from_size >= aged.pruned AND g.from_size < aged.old
+                            AND g.at >= aged.unsettled), size) AS settled
+          FROM aged
+    ), bounded AS (
+        SELECT ends.*, least(old, published, tiled, folded, settled) AS most FROM ends
     )
     SELECT older_than, size, old, published, tiled, folded, settled, pruned,
            -- Whole growths, and never less than went before.
            greatest(pruned, coalesce((SELECT g.to_size FROM ledger.growth AS g
-                                       WHERE g.log_id = of_log
-                                         AND g.to_size <= least(old, published, tiled, folded, settled)
+                                       WHERE g.log_id = of_log AND g.from_size < most AND g.to_size <= most
                                        ORDER BY g.from_size DESC LIMIT 1), 0))
-      FROM ends;
+      FROM bounded;
 $$;
 
 -- Declares what of a log is no longer kept; sweeping takes it away. Returns up to where.

@@ -149,7 +149,7 @@ def _print(outcome: IngestOutcome, *, dry_run: bool) -> None:
     if outcome.held_back:
         typer.echo(f"{outcome.held_back:,} jobs may still get pages, and were left (--whole takes them)")
     if total.one_region:
-        typer.echo("in one region: the second one has not confirmed all of it")
+        typer.echo("in one region only; `holdfast ledger status` shows when it is in both")
     for note in outcome.notes:
         typer.echo(note)
 

@@ -27,7 +27,7 @@ from holdfast.interfaces.cli.ledger.finding import (
     moment_text,
 )
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
-from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
+from holdfast.interfaces.cli.output import FAILED, fail, print_json, print_table, progress_shown, told
 
 if TYPE_CHECKING:
     from holdfast.interfaces.cli.ledger.ports import LedgerCommands
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from holdfast.interfaces.job_lists import FileForm
     from holdfast.ledger.access import Access
     from holdfast.ledger.finding import Filter
+    from holdfast.ledger.indexing import Compared
     from holdfast.ledger.jobs import Job, JobsPage
 
 
@@ -72,10 +73,15 @@ class JobsCommands(Protocol):
         """Newest first."""
         ...
 
+    def reindex(self, place: Place, tenant: str, *, check: bool, report: Report) -> Compared:
+        """Drop a tenant's index, so that the follower makes it anew; with `check` compare it, and no more."""
+        ...
+
 
 def add_jobs(app: typer.Typer, commands: Callable[[], LedgerCommands]) -> None:
     _add_jobs(app, commands)
     _add_accesses(app, commands)
+    _add_reindex(app, commands)
 
 
 def _add_jobs(app: typer.Typer, commands: Callable[[], LedgerCommands]) -> None:
@@ -191,6 +197,42 @@ def _add_accesses(app: typer.Typer, commands: Callable[[], LedgerCommands]) -> N
             typer.echo("Nobody has read or exported anything yet.")
         else:
             print_accesses(found)
+
+
+def _add_reindex(app: typer.Typer, commands: Callable[[], LedgerCommands]) -> None:
+    @app.command()
+    def reindex(
+        config: Config,
+        data_dir: DataDir,
+        tenant: Tenant,
+        check: Annotated[
+            bool, typer.Option("--check", help="Only compare the index with the log: 1 when they differ.")
+        ] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Make the index of a tenant's entries anew. Everything is found meanwhile, too, only slower."""
+        with told(as_json=as_json), progress_shown(quiet=as_json) as report:
+            found = (
+                commands().ledger_jobs().reindex(place(config, data_dir), tenant, check=check, report=report)
+            )
+        if as_json:
+            print_json(
+                {
+                    "tenant": tenant,
+                    "size": found.size,
+                    "indexed": found.position,
+                    "differences": found.differences,
+                }
+            )
+        elif not check:
+            typer.echo(f"The index of {found.size:,} entries is dropped; the follower makes it anew.")
+        else:
+            for each in found.differences:
+                typer.echo(each)
+            what = f"{len(found.differences):,} differences" if found.differences else "no difference"
+            typer.echo(f"{found.position:,} of {found.size:,} entries are indexed: {what}")
+        if found.differences:
+            raise typer.Exit(FAILED)
 
 
 def print_accesses(found: Sequence[Access]) -> None:

@@ -237,7 +237,7 @@ def _print_erasure(outcome: ErasureOutcome) -> None:
     else:
         typer.echo(
             f"holdfast: {outcome.user} is not erased yet\n"
-            "  hint: the ledger's process goes on trying; holdfast ledger person erasures shows when it is done",
+            "  hint: the ledger's process goes on trying; see holdfast ledger person erasures",
             err=True,
         )
 
@@ -246,7 +246,7 @@ def _print_stores(outcome: StoresOutcome) -> None:
     headings = {"store": "left", "persons": "right", "erased": "right", "damaged": "right"}
     print_table(headings, [(each.store, each.persons, each.erased, each.damaged) for each in outcome.stores])
     if outcome.copied or outcome.erased:
-        typer.echo(f"{outcome.copied} keys and {outcome.erased} erasures were carried from store to store")
+        typer.echo(f"carried from store to store: keys {outcome.copied}, erasures {outcome.erased}")
     for each in outcome.stores:
         if each.away:
             typer.echo(f"holdfast: {each.store}: {each.away}", err=True)

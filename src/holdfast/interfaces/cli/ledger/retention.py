@@ -166,7 +166,7 @@ def _print_prune(outcome: PruneOutcome) -> None:
         ],
     )
     if not outcome.dry_run and outcome.segments:
-        whole = f", {len(outcome.partitions)} partitions of them whole" if outcome.partitions else ""
+        whole = f"; dropped whole: {', '.join(outcome.partitions)}" if outcome.partitions else ""
         typer.echo(f"{outcome.segments:,} segments, {size_text(outcome.bytes)}{whole}")
 
 
