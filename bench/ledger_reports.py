@@ -151,10 +151,10 @@ def measurements(took: Took, records: int) -> Iterator[Measurement]:
         head = f"{records:,} records" if question is QUESTIONS[0] else ""
         yield Measurement(question.name, "ms", [seconds * 1000 for seconds in ours], target, head)
         yield Measurement("  out of raw rows", "ms", [seconds * 1000 for seconds in raw])
+        # Of a month the time itself is promised: its rows are a twelfth, and the others are passed over.
+        faster = None if question.month else at_least(TIMES_FASTER)
         pairs = zip(raw, ours, strict=True)
-        yield Measurement(
-            "  times as fast", "x", [other / mine for other, mine in pairs], at_least(TIMES_FASTER)
-        )
+        yield Measurement("  times as fast", "x", [other / mine for other, mine in pairs], faster)
 
 
 def by_raw(question: Question) -> str:

@@ -25,7 +25,7 @@ from holdfast.kernel.clock import SystemClock
 from holdfast.ledger.access import Act, Caller, Reading, Way
 from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.errors import NotThere, Overtaken, Unsuitable
-from holdfast.ledger.finding import BLOCK, Dimension, Filter, Mention, What, indexed, lines_of
+from holdfast.ledger.finding import BLOCK, LINES, Dimension, Filter, Mention, What, indexed, lines_of
 from holdfast.ledger.following import Follower, Following
 from holdfast.ledger.indexing import Compared, FindingFold, compared
 from holdfast.ledger.jobs import Job, JobsDesk, Room, Rooms
@@ -184,7 +184,7 @@ async def test_every_job_is_found_with_and_without_the_index(house: House, folde
 async def test_the_index_is_the_same_however_it_was_folded(house: House) -> None:
     await filled(house)
     await house.follow(700)
-    lines = range(128)
+    lines = range(LINES)
     seen = await house.index.log_of("acme")
     assert seen is not None
     rows = await house.index.looks(seen.log_id, 0, 9, lines)
@@ -411,7 +411,7 @@ async def test_the_index_is_compared_with_the_log_and_folded_anew(house: House) 
     assert seen is not None
     assert await compared(house.store, house.index, seen) == Compared(seen.size, seen.size, [])
     owner = house.owner or house.index
-    before = await house.index.looks(seen.log_id, 0, 9, range(128))
+    before = await house.index.looks(seen.log_id, 0, 9, range(LINES))
     await owner.forget(seen.log_id)
     assert await house.index.position(seen.log_id) == 0
     assert [job.leaf for job in await house.all_of(wanted(kind="fax"))] == [5000]
@@ -430,7 +430,7 @@ async def test_the_index_is_compared_with_the_log_and_folded_anew(house: House) 
     ]
     await owner.forget(seen.log_id)
     await house.follow()
-    assert await house.index.looks(seen.log_id, 0, 9, range(128)) == before
+    assert await house.index.looks(seen.log_id, 0, 9, range(LINES)) == before
     assert (await compared(house.store, house.index, seen)).differences == []
 
 

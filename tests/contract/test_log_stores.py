@@ -1,5 +1,6 @@
 """What every store of logs promises, in memory and on PostgreSQL, and what a sequencer makes of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -146,6 +147,26 @@ async def test_two_sequencers_never_fork_a_log(store: LogStore) -> None:
     assert head is not None
     assert head.edge.size == 1800
     assert head.edge.root == (await tree_of(store, head.log_id, 1800)).root()
+
+
+async def test_a_head_is_of_one_moment_while_the_log_grows(store: LogStore) -> None:
+    growing = sequencer(store)
+    await growing.append([prepared(record("one", 1))])
+
+    async def grow() -> None:
+        for seq in range(2, 60):
+            await growing.append([prepared(record("one", seq))])
+            await asyncio.sleep(0)
+
+    task, heads = asyncio.create_task(grow()), 0
+    while not task.done():
+        head = await store.head(TENANT)
+        assert head is not None
+        assert [numbers.ranges for numbers in head.known.values()] == [[(1, head.edge.size)]]
+        heads += 1
+        await asyncio.sleep(0)
+    await task
+    assert heads > 1
 
 
 async def test_a_growth_from_elsewhere_than_the_end_leaves_nothing(store: LogStore) -> None:

@@ -1,7 +1,7 @@
 """Sums made anew out of the log, beside those in force: to compare the two, or to take their place.
 
-While they are made the follower goes on with the ones in force. For the end it is held, so that both have come
-equally far; it follows the other logs meanwhile.
+While they are made the follower goes on with the ones in force. For the end it is held, so that both have
+come equally far; it follows the other logs meanwhile.
 
 Retention takes entries. A day that one of them touched cannot be made anew: it is compared with nothing, and
 keeps the sums that it has.

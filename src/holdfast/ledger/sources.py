@@ -201,5 +201,7 @@ def keep_days_of(keep: timedelta | None) -> int | None:
         return None
     days, rest = divmod(keep, timedelta(days=1))
     if rest or not 1 <= days <= MOST_KEEP_DAYS:
-        raise Unsuitable("entries are kept for whole days, at least one", hint="such as 90d, or 520w for ten years")
+        raise Unsuitable(
+            "entries are kept for whole days, at least one", hint="such as 90d, or 520w for ten years"
+        )
     return days

@@ -379,6 +379,7 @@ def test_beside_the_serving_process_and_beside_itself(acme: Bench) -> None:
     token = acme.json("source", "add", "spooler", "--tenant", "acme", "--kind", "client")["token"]
     log = acme.file("page_log", *range(1, 2001))
     acme.process.start()
+    assert acme.process.post(posted([10**9]), token).status_code == 200
     posting = threading.Event()
 
     def post() -> int:
@@ -399,9 +400,9 @@ def test_beside_the_serving_process_and_beside_itself(acme: Bench) -> None:
     assert sum(each["taken"] for each in answers) == 2000
     assert sum(each["repeated"] for each in answers) == 2000
     entries = acme.records()
-    assert len(entries) == len(acme.entries()) == 2000 + sent
+    assert len(entries) == len(acme.entries()) == 2001 + sent
     assert sorted(each.seq for each in entries if each.source == "cups") == list(range(1, 2001))
-    assert sorted(each.seq for each in entries if each.source == "spooler") == list(range(sent))
+    assert sorted(each.seq for each in entries if each.source == "spooler") == [*range(sent), 10**9]
     acme.process.stop()
 
 

@@ -53,7 +53,7 @@ class PostgresLogs:
                 return None
             log_id, origin, size = found[0]
             known = dict[tuple[str, int], Numbers]()
-            for source, epoch, first, last in await _rows(connection, SQL.known, log_id=log_id):
+            for source, epoch, first, last in await _rows(connection, SQL.known, log_id=log_id, size=size):
                 known.setdefault((source, epoch), Numbers()).add(first, last)
         return Head(log_id, origin, await self._edge(log_id, size), known)
 

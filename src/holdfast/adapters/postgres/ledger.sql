@@ -12,12 +12,12 @@ SELECT l.id, l.origin, coalesce(g.to_size, 0)
 INSERT INTO ledger.log (tenant, origin) VALUES (%(tenant)s, %(origin)s) ON CONFLICT DO NOTHING
 
 -- name: known
--- What each source has sent, as ranges.
+-- What each source has sent up to that size, as ranges. The log may have grown since its size was read.
 SELECT source, epoch, lower(numbers), upper(numbers) - 1
   FROM (
        SELECT source, epoch, unnest(range_agg(int8range(first, last, '[]'))) AS numbers
          FROM ledger.run
-        WHERE log_id = %(log_id)s
+        WHERE log_id = %(log_id)s AND leaf < %(size)s
         GROUP BY source, epoch
   ) AS each
  ORDER BY source, epoch, lower(numbers)

@@ -179,7 +179,9 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
 
     @app.command()
     def serve(
-        role: Annotated[str, typer.Argument(help="controller, site, console, sender, backup, ledger or agent")],
+        role: Annotated[
+            str, typer.Argument(help="controller, site, console, sender, backup, ledger or agent")
+        ],
         config: Config,
         data_dir: DataDir,
         controller: Annotated[
@@ -207,7 +209,10 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
             _serve_agent(commands, controller, token_file, ca_file, data_dir)
             return
         if role not in known:
-            fail(f"there is no role {role!r}", "there are: controller, site, console, sender, backup, ledger, agent")
+            fail(
+                f"there is no role {role!r}",
+                "there are: controller, site, console, sender, backup, ledger, agent",
+            )
         with told(as_json=False):
             commands().serve(known[role], place(config, data_dir), supervised=supervised)
 

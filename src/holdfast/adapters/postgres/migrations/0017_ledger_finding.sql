@@ -6,7 +6,7 @@ CREATE TABLE ledger.finding (
     block         bigint NOT NULL CHECK (block >= 0),
     occurred_from timestamptz,
     occurred_to   timestamptz,
-    terms         bytea STORAGE EXTERNAL NOT NULL CHECK (length(terms) = 8192),
+    terms         bytea STORAGE EXTERNAL NOT NULL CHECK (length(terms) = 16384),
     PRIMARY KEY (log_id, block)
 );
 COMMENT ON TABLE ledger.finding IS
