@@ -12,7 +12,7 @@ help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 # A stamp is named after the lock's checksum: a changed lock is another stamp, and is installed.
-HEAVY := tests/integration/backup tests/chaos/test_wal_kills.py
+HEAVY := tests/integration/backup tests/chaos/test_wal_kills.py tests/chaos/test_ledger_loss.py
 RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml 2>/dev/null | sha256sum | cut -c1-16)
 DEV_STAMP := $(VENV)/.developing-$(shell cat requirements-dev.lock pyproject.toml 2>/dev/null | sha256sum | cut -c1-16)
 

@@ -15,17 +15,17 @@ from bench.subjects import FOLDER
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo, Role
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_published import PostgresPublished
-from holdfast.adapters.postgres.ledger_regions import PostgresOneRegion
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
+from holdfast.adapters.postgres.ledger.published import PostgresPublished
+from holdfast.adapters.postgres.ledger.regions import PostgresOneRegion
 from holdfast.adapters.postgres.migrate import migrate
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
 from holdfast.bootstrap.ledger.preparing import Preparers
-from holdfast.ledger.acknowledging import Gate, WhenAway
+from holdfast.ledger.append.acknowledging import Gate, WhenAway
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.intake.reading import Form, Sender
 from holdfast.ledger.intake.taking import Posted, Taking
 from holdfast.ledger.ports import SecondRegion
-from holdfast.ledger.sequencing import Sequencer
 
 AT_ONCE = 4
 """Requests that are under way at the same time."""

@@ -21,12 +21,12 @@ from bench.subjects import Options
 from bench.table import Measurement, at_most
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import Pool, borrowed, open_pool
-from holdfast.adapters.postgres.ledger import PostgresLogs
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
-from holdfast.ledger import proving
+from holdfast.ledger.append.pieces import in_pieces
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import Prepared
-from holdfast.ledger.pieces import in_pieces
+from holdfast.ledger.publish import proving
 
 BATCH = 10_000
 LARGE, SMALL = "large", "small"

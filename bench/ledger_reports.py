@@ -24,9 +24,9 @@ from bench.subjects import Options
 from bench.table import Measurement, at_least, at_most
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger_reports import PostgresReports
+from holdfast.adapters.postgres.ledger.reports import PostgresReports
 from holdfast.adapters.postgres.migrate import migrate
-from holdfast.ledger.reporting import Asked, By, Per, Report
+from holdfast.ledger.reports.reporting import Asked, By, Per, Report
 
 STEP = 500_000
 TIMES_FASTER = 70.0

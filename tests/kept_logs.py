@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from holdfast.adapters.memory.ledger import MemoryLogs, MemoryPublished
-from holdfast.adapters.memory.ledger_verifying import MemoryLogReading
+from holdfast.adapters.memory.ledger.logs import MemoryLogs, MemoryPublished
+from holdfast.adapters.memory.ledger.verifying import MemoryLogReading
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_published import PostgresPublished
-from holdfast.adapters.postgres.ledger_verifying import PostgresLogReading
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
+from holdfast.adapters.postgres.ledger.published import PostgresPublished
+from holdfast.adapters.postgres.ledger.verifying import PostgresLogReading
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
-from holdfast.ledger import verifying
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import leaf_of
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.notes import Note
 from holdfast.ledger.log.tree import Edge, leaf_hashes
 from holdfast.ledger.model import Kind, Prepared, Record, Status
 from holdfast.ledger.ports import LogStore, Published
-from holdfast.ledger.publishing import Handed, over_all
-from holdfast.ledger.sequencing import Sequencer
-from holdfast.ledger.stretches import Checked, Keys
-from holdfast.ledger.verifying import LogReading, LogVerified, Span, verify_log
+from holdfast.ledger.publish.publishing import Handed, over_all
+from holdfast.ledger.verify import verifying
+from holdfast.ledger.verify.stretches import Checked, Keys
+from holdfast.ledger.verify.verifying import LogReading, LogVerified, Span, verify_log
 
 if TYPE_CHECKING:
     from conftest import Database

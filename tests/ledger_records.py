@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from holdfast.adapters.memory.ledger import MemoryLogs
-from holdfast.adapters.memory.ledger_following import MemoryFollowing
-from holdfast.adapters.memory.ledger_rollups import MemoryRollUps
+from holdfast.adapters.memory.ledger.following import MemoryFollowing
+from holdfast.adapters.memory.ledger.logs import MemoryLogs
+from holdfast.adapters.memory.ledger.rollups import MemoryRollUps
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_following import PostgresFollowing
-from holdfast.adapters.postgres.ledger_reports import PostgresReports
-from holdfast.adapters.postgres.ledger_rollups import PostgresRollUps
+from holdfast.adapters.postgres.ledger.following import PostgresFollowing
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
+from holdfast.adapters.postgres.ledger.reports import PostgresReports
+from holdfast.adapters.postgres.ledger.rollups import PostgresRollUps
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
+from holdfast.ledger.append.sequencing import Placed, Sequencer
 from holdfast.ledger.canonical import leaf_of
-from holdfast.ledger.folding import RollUps, RollUpStore
 from holdfast.ledger.following import Follower, Following
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import Correction, Kind, Prepared, Price, Record, Status
 from holdfast.ledger.ports import LogStore
-from holdfast.ledger.reporting import Reports
-from holdfast.ledger.sequencing import Placed, Sequencer
+from holdfast.ledger.reports.folding import RollUps, RollUpStore
+from holdfast.ledger.reports.reporting import Reports
 
 if TYPE_CHECKING:
     from conftest import Database

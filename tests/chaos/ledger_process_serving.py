@@ -20,7 +20,7 @@ from tests.standby import STANDBY
 
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import Pool, open_pool
-from holdfast.adapters.postgres.ledger import PostgresLogs
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.postgres.migrate import migrate
 from holdfast.adapters.postgres.server.external import ExternalPostgres
 from holdfast.adapters.signing.ed25519 import Ed25519Signer

@@ -12,26 +12,26 @@ from tests.ledger_process import SEED
 from tests.protected import OWNER_PASSWORD, Protected
 from tests.standby import STANDBY
 
-from holdfast.adapters.memory.ledger import MemorySecondRegion
+from holdfast.adapters.memory.ledger.logs import MemorySecondRegion
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo, Role
 from holdfast.adapters.postgres.errors import DatabaseError
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_published import PostgresPublished
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
+from holdfast.adapters.postgres.ledger.published import PostgresPublished
 from holdfast.adapters.postgres.migrate import migrate
 from holdfast.adapters.postgres.standby import PostgresStandby
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
 from holdfast.adapters.witness.folder import FolderWitness
 from holdfast.kernel.clock import SystemClock
-from holdfast.ledger.acknowledging import Gate, WhenAway
+from holdfast.ledger.append.acknowledging import Gate, WhenAway
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.errors import Fork, LedgerError, NotFlushed, WitnessAway
 from holdfast.ledger.intake.reading import Form, Sender, read
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.notes import COSIGNATURE_V1, Signature, VerifierKey
 from holdfast.ledger.log.witness import Addition, Refused
-from holdfast.ledger.publishing import Publisher
-from holdfast.ledger.sequencing import Sequencer
+from holdfast.ledger.publish.publishing import Publisher
 
 TENANT, ORIGIN = "acme", "ledger.example/acme"
 WITHIN_S = 2.0

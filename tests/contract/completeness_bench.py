@@ -6,28 +6,28 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from holdfast.adapters.memory.ledger import MemoryLogs
-from holdfast.adapters.memory.ledger_completeness import (
+from holdfast.adapters.memory.ledger.completeness import (
     MemoryCompleteness,
     MemoryCompletenessFold,
     MemoryMetersFold,
 )
-from holdfast.adapters.memory.ledger_following import MemoryFollowing
+from holdfast.adapters.memory.ledger.following import MemoryFollowing
+from holdfast.adapters.memory.ledger.logs import MemoryLogs
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_completeness import PostgresCompleteness
-from holdfast.adapters.postgres.ledger_completeness_folds import CompletenessFold, MetersFold
-from holdfast.adapters.postgres.ledger_following import PostgresFollowing
+from holdfast.adapters.postgres.ledger.completeness import PostgresCompleteness
+from holdfast.adapters.postgres.ledger.completeness_folds import CompletenessFold, MetersFold
+from holdfast.adapters.postgres.ledger.following import PostgresFollowing
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import leaf_of
+from holdfast.ledger.completeness.judging import Completeness
 from holdfast.ledger.following import Fold, Following
-from holdfast.ledger.judging import Completeness
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import Kind, Prepared, Record, Status
 from holdfast.ledger.ports import LogStore
-from holdfast.ledger.sequencing import Sequencer
 
 if TYPE_CHECKING:
     from conftest import Database

@@ -10,10 +10,10 @@ import pytest
 from completeness_bench import DAY, HOUR, NOON, TENANT, Bench, opened, record
 
 from holdfast.kernel.clock import ManualClock
-from holdfast.ledger.completeness import Missing
-from holdfast.ledger.concerns import ConcernKind
+from holdfast.ledger.completeness.concerns import ConcernKind
+from holdfast.ledger.completeness.judging import ClaimMade, Judge, Settling
+from holdfast.ledger.completeness.missing import Missing
 from holdfast.ledger.errors import Overtaken
-from holdfast.ledger.judging import ClaimMade, Judge, Settling
 from holdfast.ledger.model import Gap
 
 if TYPE_CHECKING:

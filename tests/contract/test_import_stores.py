@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.adapters.memory.ledger import MemoryLogs
-from holdfast.adapters.memory.ledger_imports import MemoryImports
-from holdfast.adapters.memory.ledger_sources import MemorySources
+from holdfast.adapters.memory.ledger.imports import MemoryImports
+from holdfast.adapters.memory.ledger.logs import MemoryLogs
+from holdfast.adapters.memory.ledger.sources import MemorySources
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_imports import PostgresImports
-from holdfast.adapters.postgres.ledger_sources import PostgresSources
+from holdfast.adapters.postgres.ledger.imports import PostgresImports
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
+from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
 from holdfast.kernel.clock import SystemClock
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import entry_of
 from holdfast.ledger.errors import NotFlushed, NotThere, Unsuitable
 from holdfast.ledger.intake.cups import PageLog
@@ -31,9 +32,8 @@ from holdfast.ledger.intake.importing import EPOCH, Importer, Imports, Outcome
 from holdfast.ledger.intake.ndjson import NumberlessRecords
 from holdfast.ledger.intake.reading import Sender
 from holdfast.ledger.model import Conflict, Reach, Record, Refusal
-from holdfast.ledger.persons import Person, Sealed
+from holdfast.ledger.persons.persons import Person, Sealed
 from holdfast.ledger.ports import LogStore
-from holdfast.ledger.sequencing import Sequencer
 from holdfast.ledger.sources import SourceKind, Sources
 
 if TYPE_CHECKING:

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from holdfast.adapters.memory.ledger import MemoryLogs
+from holdfast.adapters.memory.ledger.logs import MemoryLogs
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger import PostgresLogs
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.errors import LogDamaged, Overtaken
 from holdfast.ledger.log.checkpoint import verified
 from holdfast.ledger.log.tree import Tree, leaf_hashes, verify_inclusion
 from holdfast.ledger.model import Conflict, Kind, Prepared, Record, Status
 from holdfast.ledger.ports import LogStore
-from holdfast.ledger.sequencing import Sequencer
 
 if TYPE_CHECKING:
     from conftest import Database

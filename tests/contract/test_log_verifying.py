@@ -7,12 +7,12 @@ import pytest
 from tests.kept_logs import BATCHES, KEYS, ORIGIN, SEED, TENANT, Stored, stored_in
 
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
-from holdfast.ledger import verifying
 from holdfast.ledger.errors import Fork, LogDamaged, ProofRefused
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.notes import Note
-from holdfast.ledger.publishing import OVERALL
-from holdfast.ledger.verifying import verify_continues
+from holdfast.ledger.publish.publishing import OVERALL
+from holdfast.ledger.verify import verifying
+from holdfast.ledger.verify.verifying import verify_continues
 
 if TYPE_CHECKING:
     from conftest import Database

@@ -9,8 +9,8 @@ import pytest
 from completeness_bench import DAY, HOUR, NOON, TENANT, Bench, opened, record
 
 from holdfast.kernel.clock import ManualClock
-from holdfast.ledger.judging import Judge, Settling
-from holdfast.ledger.meters import Counter, Reading, Stretch, Taken, Verdict, judged
+from holdfast.ledger.completeness.judging import Judge, Settling
+from holdfast.ledger.completeness.meters import Counter, Reading, Stretch, Taken, Verdict, judged
 from holdfast.ledger.model import Correction, Kind
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.adapters.memory.ledger_regions import MemoryOneRegion
+from holdfast.adapters.memory.ledger.regions import MemoryOneRegion
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger_regions import PostgresOneRegion
+from holdfast.adapters.postgres.ledger.regions import PostgresOneRegion
 from holdfast.kernel.clock import ManualClock
-from holdfast.ledger.reached import OneRegion
+from holdfast.ledger.append.reached import OneRegion
 
 if TYPE_CHECKING:
     from conftest import Database

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.adapters.memory.ledger_persons import MemoryErasures, MemoryKeys, MemoryPersons
+from holdfast.adapters.memory.ledger.persons import MemoryErasures, MemoryKeys, MemoryPersons
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger_persons import PostgresErasures, PostgresPersons
+from holdfast.adapters.postgres.ledger.persons import PostgresErasures, PostgresPersons
 from holdfast.adapters.vault.aes import AesVault
 from holdfast.adapters.vault.person_keys import FolderKeys
 from holdfast.kernel.clock import ManualClock
-from holdfast.ledger.erasure import Eraser, Erasures
 from holdfast.ledger.errors import KeysAway, OnHold
-from holdfast.ledger.person_keys import Held, KeyRing, KeyStore, person_id
-from holdfast.ledger.persons import Person, PersonBook, PersonRow, PersonRows, Pseudonyms, RowKey
+from holdfast.ledger.persons.erasure import Eraser, Erasures
+from holdfast.ledger.persons.keys import Held, KeyRing, KeyStore, person_id
+from holdfast.ledger.persons.persons import Person, PersonBook, PersonRow, PersonRows, Pseudonyms, RowKey
 
 if TYPE_CHECKING:
     from conftest import Database

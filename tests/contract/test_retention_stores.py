@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from holdfast.adapters.memory.ledger_retention import ForgettingLogs, MemoryRetention
+from holdfast.adapters.memory.ledger.retention import ForgettingLogs, MemoryRetention
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_retention import PostgresRetention
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
+from holdfast.adapters.postgres.ledger.retention import PostgresRetention
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
 from holdfast.kernel.clock import Clock, ManualClock, SystemClock
-from holdfast.ledger import proving
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import leaf_of
 from holdfast.ledger.errors import EntriesPruned
 from holdfast.ledger.log.tree import leaf_hashes, verify_inclusion
 from holdfast.ledger.model import Kind, Prepared, Record, Status
+from holdfast.ledger.persons.retention import Kept, Pruner, Retention
 from holdfast.ledger.ports import LogStore
-from holdfast.ledger.retention import Kept, Pruner, Retention
-from holdfast.ledger.sequencing import Sequencer
+from holdfast.ledger.publish import proving
 
 if TYPE_CHECKING:
     from conftest import Database

@@ -11,11 +11,11 @@ import pytest
 from tests.ledger_records import BEGAN, KeptLedger, correction, job, jobs_of_a_year, kept_ledger
 
 from holdfast.ledger.errors import LedgerError, NotThere, Overtaken
-from holdfast.ledger.folding import RollUps
 from holdfast.ledger.following import FollowedLog, Follower, GrowthRead
 from holdfast.ledger.model import Kind, Price, Record, Status
-from holdfast.ledger.reporting import Asked, By, Order, Per, Row, start_of_time
-from holdfast.ledger.rollups import Sums, told
+from holdfast.ledger.reports.folding import RollUps
+from holdfast.ledger.reports.reporting import Asked, By, Order, Per, Row, start_of_time
+from holdfast.ledger.reports.rollups import Sums, told
 
 if TYPE_CHECKING:
     from conftest import Database
@@ -83,7 +83,7 @@ async def test_a_fold_that_dies_leaves_nothing_and_stops_nobody_else(ledger: Kep
 
     async def _kept_half(book: object, log: FollowedLog, growths: Sequence[GrowthRead]) -> None:
         del growths
-        from holdfast.ledger.rollups import Cell, Folded  # noqa: PLC0415
+        from holdfast.ledger.reports.rollups import Cell, Folded  # noqa: PLC0415
 
         await book.keep(  # type: ignore[attr-defined]
             Folded(sums={Cell(BEGAN.date(), Kind.PRINT, "d", "u", "c", ""): Sums(jobs=99)})

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from holdfast.adapters.memory.ledger_sources import MemorySources
+from holdfast.adapters.memory.ledger.sources import MemorySources
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger_sources import PostgresSources
+from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.kernel.clock import SystemClock
 from holdfast.ledger.errors import NotThere, Unsuitable
 from holdfast.ledger.intake.reading import Sender

@@ -13,8 +13,8 @@ from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import verifies
 from holdfast.ledger.errors import LedgerError
 from holdfast.ledger.log.tree import Edge
-from holdfast.ledger.stretches import Checked, Stretch, What, checked
-from holdfast.ledger.verifying import Span
+from holdfast.ledger.verify.stretches import Checked, Stretch, What, checked
+from holdfast.ledger.verify.verifying import Span
 
 PACKS = ZstdSegments()
 SORTS = {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from holdfast.ledger.model import Conflict, Correction, Kind, Price, Record, Status
-from holdfast.ledger.rollups import Cell, Paper, Sums, fold, named_by, told
+from holdfast.ledger.reports.rollups import Cell, Paper, Sums, fold, named_by, told
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MIDNIGHT = datetime(2026, 3, 28, 22, 30, tzinfo=UTC)

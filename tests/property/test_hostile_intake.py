@@ -10,14 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from holdfast.adapters.packing.segments import ZstdSegments
-from holdfast.ledger import pieces
+from holdfast.ledger.append import pieces
+from holdfast.ledger.append.pieces import opened
 from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.errors import BatchRefused, RecordRefused
 from holdfast.ledger.intake import reading
 from holdfast.ledger.intake.reading import Form, Read, Sender, read
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import MOST, Record
-from holdfast.ledger.pieces import opened
 
 SENDER = Sender("acme", "spooler")
 PACKS = ZstdSegments()

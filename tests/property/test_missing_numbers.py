@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.ledger.completeness import Arrived, Book, Claim, Settled, missing, without
-from holdfast.ledger.sequences import Numbers
+from holdfast.ledger.append.sequences import Numbers
+from holdfast.ledger.completeness.missing import Arrived, Book, Claim, Settled, missing, without
 
 BEGAN = datetime(2026, 11, 23, tzinfo=UTC)
 PORTIONS = st.lists(st.lists(st.integers(0, 60), min_size=1, max_size=20), max_size=20)

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.adapters.packing.segments import ZstdSegments
-from holdfast.ledger import pieces
+from holdfast.ledger.append import pieces
+from holdfast.ledger.append.pieces import MARK_BYTES, cut_out, in_pieces, leaf_at, segment_of, without
 from holdfast.ledger.errors import LogDamaged, ProofRefused
 from holdfast.ledger.log.tiles import bundle, unbundled
-from holdfast.ledger.pieces import MARK_BYTES, cut_out, in_pieces, leaf_at, segment_of, without
 
 PACKS = ZstdSegments()
 MOST = 1 << 20

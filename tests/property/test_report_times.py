@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.ledger.errors import Unsuitable
-from holdfast.ledger.report_times import fitting, following, month_of, stretch_of, times_of
-from holdfast.ledger.reporting import Grain, Per, Piece, covering, start_of, start_of_time
+from holdfast.ledger.reports.reporting import Grain, Per, Piece, covering, start_of, start_of_time
+from holdfast.ledger.reports.times import fitting, following, month_of, stretch_of, times_of
 
 DAY = timedelta(days=1)
 days = st.dates(date(1990, 1, 1), date(2040, 12, 31))

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.ledger.sequences import Numbers, sort
+from holdfast.ledger.append.sequences import Numbers, sort
 
 SMALL = st.integers(0, 30)
 STRETCHES = st.lists(st.tuples(SMALL, st.integers(0, 6)).map(lambda pair: (pair[0], sum(pair))), max_size=12)

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.adapters.memory.ledger import MemoryLogs
+from holdfast.adapters.memory.ledger.logs import MemoryLogs
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
-from holdfast.ledger import deciding, pieces, sequencing
+from holdfast.ledger.append import deciding, pieces, sequencing
+from holdfast.ledger.append.recent import RUN, Recent
+from holdfast.ledger.append.sequences import Run
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.log.tree import Edge, leaf_hashes
 from holdfast.ledger.model import Conflict, Kind, Prepared, Record, Status
 from holdfast.ledger.ports import Key
-from holdfast.ledger.recent import RUN, Recent
-from holdfast.ledger.sequences import Run
-from holdfast.ledger.sequencing import Sequencer
 
 PACKS = ZstdSegments()
 NOON = msgspec.convert("2026-11-22T12:00:00Z", Record.__annotations__["occurred_at"])

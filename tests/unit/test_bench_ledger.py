@@ -9,8 +9,8 @@ from bench.table import Measurement
 
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.ledger.intake.reading import Form, Sender, read
-from holdfast.ledger.reporting import Report, Row
-from holdfast.ledger.rollups import Sums
+from holdfast.ledger.reports.reporting import Report, Row
+from holdfast.ledger.reports.rollups import Sums
 
 
 def told(lines: list[Measurement], unit: str) -> list[tuple[list[float], bool | None]]:

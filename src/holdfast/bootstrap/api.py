@@ -6,7 +6,7 @@ from holdfast.adapters.postgres.announcements import journal
 from holdfast.adapters.postgres.connect import Pool, borrowed
 from holdfast.adapters.postgres.deliveries import PostgresDeliveries
 from holdfast.adapters.postgres.identity import PostgresTrail
-from holdfast.adapters.postgres.ledger_reports import PostgresReports
+from holdfast.adapters.postgres.ledger.reports import PostgresReports
 from holdfast.adapters.postgres.metrics import PostgresMetrics
 from holdfast.adapters.postgres.months import PostgresMonths
 from holdfast.adapters.postgres.reading import PostgresReadingStore

@@ -9,8 +9,8 @@ import msgspec
 
 from holdfast.interfaces.sheets import CSV_TYPE, XLSX_TYPE, CsvSheet, Sheet, XlsxSheet
 from holdfast.ledger.canonical import leaf_of
-from holdfast.ledger.columns import Column, row_of, standing_of
-from holdfast.ledger.jobs import Job
+from holdfast.ledger.find.columns import Column, row_of, standing_of
+from holdfast.ledger.find.jobs import Job
 
 _ENCODER = msgspec.json.Encoder()
 

@@ -8,8 +8,8 @@ from enum import StrEnum
 from babel.numbers import get_currency_precision
 
 from holdfast.interfaces.sheets import CSV_TYPE, XLSX_TYPE, Cell, csv_of, xlsx_of
-from holdfast.ledger.reporting import By, Report, Row
-from holdfast.ledger.rollups import Sums
+from holdfast.ledger.reports.reporting import By, Report, Row
+from holdfast.ledger.reports.rollups import Sums
 
 HEADINGS = {
     "start": "Begins",

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from holdfast.interfaces.site.charts import HEIGHT, WIDTH, drawing, nice_ceiling
 from holdfast.interfaces.site.i18n import Translator
-from holdfast.ledger.reporting import Per
+from holdfast.ledger.reports.reporting import Per
 
 MOST_SERIES = 7
 MOST_TIMES = 400

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from holdfast.ledger.append.sequences import Numbers, Run
 from holdfast.ledger.log.notes import Signature
 from holdfast.ledger.log.tiles import FullTile
 from holdfast.ledger.log.tree import Edge
 from holdfast.ledger.log.witness import Addition
-from holdfast.ledger.sequences import Numbers, Run
 
 
 class Key(NamedTuple):

@@ -13,20 +13,20 @@ import pytest
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_completeness import PostgresCompleteness
-from holdfast.adapters.postgres.ledger_completeness_folds import CompletenessFold, MetersFold
-from holdfast.adapters.postgres.ledger_following import PostgresFollowing
+from holdfast.adapters.postgres.ledger.completeness import PostgresCompleteness
+from holdfast.adapters.postgres.ledger.completeness_folds import CompletenessFold, MetersFold
+from holdfast.adapters.postgres.ledger.following import PostgresFollowing
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.postgres.tenancy import as_tenant
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
 from holdfast.kernel.clock import ManualClock
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import leaf_of
+from holdfast.ledger.completeness.judging import ClaimMade, Judge, Settling
+from holdfast.ledger.completeness.meters import Counter, Reading, Verdict, judged
 from holdfast.ledger.following import Follower
-from holdfast.ledger.judging import ClaimMade, Judge, Settling
 from holdfast.ledger.log.tree import leaf_hashes
-from holdfast.ledger.meters import Counter, Reading, Verdict, judged
 from holdfast.ledger.model import Kind, Prepared, Record, Status
-from holdfast.ledger.sequencing import Sequencer
 
 if TYPE_CHECKING:
     from conftest import Database

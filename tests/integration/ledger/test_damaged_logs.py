@@ -12,10 +12,10 @@ from tests.kept_logs import SEED, TENANT, Stored, stored_in
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
 from holdfast.bootstrap.ledger.checking import BrokenOff, checker_over, checking
-from holdfast.ledger import verifying
-from holdfast.ledger.publishing import OVERALL
-from holdfast.ledger.stretches import Keys, What
-from holdfast.ledger.verifying import verify_log
+from holdfast.ledger.publish.publishing import OVERALL
+from holdfast.ledger.verify import verifying
+from holdfast.ledger.verify.stretches import Keys, What
+from holdfast.ledger.verify.verifying import verify_log
 
 if TYPE_CHECKING:
     import psycopg

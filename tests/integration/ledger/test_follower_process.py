@@ -15,12 +15,12 @@ import pytest
 from tests.ledger_records import BEGAN, KeptLedger, correction, jobs_of_a_year, kept_ledger
 
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger_books import PostgresBooks
+from holdfast.adapters.postgres.ledger.books import PostgresBooks
 from holdfast.bootstrap.database import packed
 from holdfast.bootstrap.ledger.following import _child
 from holdfast.estate.ledger import Ledger as DeclaredLedger
-from holdfast.ledger.rebuilding import compared
-from holdfast.ledger.reporting import Asked, Per
+from holdfast.ledger.reports.rebuilding import compared
+from holdfast.ledger.reports.reporting import Asked, Per
 
 if TYPE_CHECKING:
     from conftest import Database

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.estate import PostgresRegistry
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_sources import PostgresSources
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
+from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.bootstrap.commands import LocalCommands
 from holdfast.bootstrap.estates import read_estate
 from holdfast.bootstrap.ledger.ingesting import LocalIngesting

@@ -13,7 +13,7 @@ from tests.ledger_process import LedgerProcess, ledger_process, source_token
 
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import open_pool
-from holdfast.adapters.postgres.ledger import PostgresLogs
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.vault.aes import fresh_key
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from tests.ledger_records import KeptLedger, jobs_of_a_year, kept_ledger
 
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger_reports import PostgresReports
-from holdfast.ledger.reporting import Asked, By
+from holdfast.adapters.postgres.ledger.reports import PostgresReports
+from holdfast.ledger.reports.reporting import Asked, By
 
 if TYPE_CHECKING:
     from conftest import Database

@@ -12,15 +12,15 @@ from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.errors import DatabaseBusy
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_retention import PostgresRetention
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
+from holdfast.adapters.postgres.ledger.retention import PostgresRetention
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
 from holdfast.kernel.clock import ManualClock, SystemClock
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.errors import EntriesPruned
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import Prepared
-from holdfast.ledger.retention import Pruner
-from holdfast.ledger.sequencing import Sequencer
+from holdfast.ledger.persons.retention import Pruner
 
 if TYPE_CHECKING:
     from conftest import Database

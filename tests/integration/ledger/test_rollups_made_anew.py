@@ -11,11 +11,11 @@ import pytest
 from tests.ledger_records import BEGAN, KeptLedger, correction, job, jobs_of_a_year, kept_ledger
 
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger_books import PostgresBooks
+from holdfast.adapters.postgres.ledger.books import PostgresBooks
 from holdfast.ledger.errors import Overtaken
 from holdfast.ledger.following import FollowedLog
-from holdfast.ledger.rebuilding import Compared, compared, rebuilt
-from holdfast.ledger.reporting import Asked, By, Per, Report
+from holdfast.ledger.reports.rebuilding import Compared, compared, rebuilt
+from holdfast.ledger.reports.reporting import Asked, By, Per, Report
 
 if TYPE_CHECKING:
     from conftest import Database

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.adapters.memory.ledger import MemoryLogs
+from holdfast.adapters.memory.ledger.logs import MemoryLogs
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
-from holdfast.ledger.laying_out import laid_out
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import Prepared
-from holdfast.ledger.sequencing import Sequencer
+from holdfast.ledger.publish.laying_out import laid_out
 
 SOURCE = Path(__file__).parents[2] / "third_party" / "verify_log" / "main.go"
 ORIGIN = "ledger.example/acme"

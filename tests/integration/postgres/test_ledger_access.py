@@ -10,11 +10,11 @@ from psycopg import sql
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger import PostgresLogs
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.postgres.tenancy import EVERY_TENANT, as_tenant
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.intake.reading import Form, Sender, read
-from holdfast.ledger.sequencing import Sequencer
 
 if TYPE_CHECKING:
     from conftest import Database

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 from rest_served import NOW, Served
 
-from holdfast.adapters.memory.ledger import MemoryLogs, MemoryPublished
-from holdfast.adapters.memory.ledger_finding import MemoryAccessTrail, MemoryFindings
-from holdfast.adapters.memory.ledger_following import MemoryFollowing
+from holdfast.adapters.memory.ledger.finding import MemoryAccessTrail, MemoryFindings
+from holdfast.adapters.memory.ledger.following import MemoryFollowing
+from holdfast.adapters.memory.ledger.logs import MemoryLogs, MemoryPublished
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
 from holdfast.identity.model import Right
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import leaf_of
-from holdfast.ledger.jobs import JobsDesk, Room
+from holdfast.ledger.find.jobs import JobsDesk, Room
+from holdfast.ledger.find.tracing import Tracer
 from holdfast.ledger.log.proof import Proof
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import Correction, Kind, Prepared, Record, Status
-from holdfast.ledger.sequencing import Sequencer
-from holdfast.ledger.tracing import Tracer
 
 SIGNER = Ed25519Signer("ledger.example/acme", bytes(32))
 

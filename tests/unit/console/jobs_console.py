@@ -4,9 +4,9 @@ import httpx
 from desks import ADMIN, NOW, PASSWORD, PlainHashing
 
 from holdfast.adapters.memory.identity import MemoryIdentity
-from holdfast.adapters.memory.ledger import MemoryLogs, MemoryPublished
-from holdfast.adapters.memory.ledger_finding import MemoryAccessTrail, MemoryFindings
-from holdfast.adapters.memory.ledger_following import MemoryFollowing
+from holdfast.adapters.memory.ledger.finding import MemoryAccessTrail, MemoryFindings
+from holdfast.adapters.memory.ledger.following import MemoryFollowing
+from holdfast.adapters.memory.ledger.logs import MemoryLogs, MemoryPublished
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
 from holdfast.adapters.vault.aes import AesVault
@@ -17,13 +17,13 @@ from holdfast.identity.model import Role, Terms
 from holdfast.interfaces.console.app import create_console
 from holdfast.interfaces.console.ledger_jobs_pages import JobsPages
 from holdfast.kernel.clock import ManualClock
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import leaf_of
-from holdfast.ledger.jobs import JobsDesk, Room
+from holdfast.ledger.find.jobs import JobsDesk, Room
+from holdfast.ledger.find.tracing import Tracer
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import Kind, Prepared, Record, Status
-from holdfast.ledger.sequencing import Sequencer
 from holdfast.ledger.sources import Tenant
-from holdfast.ledger.tracing import Tracer
 
 SIGNER = Ed25519Signer("ledger.example/acme", bytes(32))
 

@@ -9,13 +9,13 @@ import pytest
 from desks import ADMIN, PASSWORD, PlainHashing
 
 from holdfast.adapters.memory.identity import MemoryIdentity
-from holdfast.adapters.memory.ledger import MemoryLogs
-from holdfast.adapters.memory.ledger_completeness import (
+from holdfast.adapters.memory.ledger.completeness import (
     MemoryCompleteness,
     MemoryCompletenessFold,
     MemoryMetersFold,
 )
-from holdfast.adapters.memory.ledger_following import MemoryFollowing
+from holdfast.adapters.memory.ledger.following import MemoryFollowing
+from holdfast.adapters.memory.ledger.logs import MemoryLogs
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
 from holdfast.adapters.vault.aes import AesVault
@@ -25,13 +25,13 @@ from holdfast.identity.model import Role, Terms
 from holdfast.interfaces.console.app import create_console
 from holdfast.interfaces.console.ledger_completeness_pages import MOST_ROWS, CompletenessPages
 from holdfast.kernel.clock import ManualClock
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import leaf_of
+from holdfast.ledger.completeness.judging import ClaimMade, Judge
+from holdfast.ledger.completeness.meters import Counter, Reading
 from holdfast.ledger.following import Follower
-from holdfast.ledger.judging import ClaimMade, Judge
 from holdfast.ledger.log.tree import leaf_hashes
-from holdfast.ledger.meters import Counter, Reading
 from holdfast.ledger.model import Kind, Prepared, Record, Status
-from holdfast.ledger.sequencing import Sequencer
 
 ADDRESS = "http://127.0.0.1:8082"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from jobs_console import JobsConsole, record
 
 from holdfast.identity.model import Role
-from holdfast.ledger.access import Act, Way
+from holdfast.ledger.find.access import Act, Way
 from holdfast.ledger.model import Correction
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from holdfast.adapters.memory.ledger import MemoryLogs, MemoryPublished, MemorySecondRegion
-from holdfast.adapters.memory.ledger_regions import MemoryOneRegion
-from holdfast.adapters.memory.ledger_sources import MemorySources
+from holdfast.adapters.memory.ledger.logs import MemoryLogs, MemoryPublished, MemorySecondRegion
+from holdfast.adapters.memory.ledger.regions import MemoryOneRegion
+from holdfast.adapters.memory.ledger.sources import MemorySources
 from holdfast.adapters.packing.bodies import unpacked
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
@@ -18,10 +18,10 @@ from holdfast.interfaces.ledger.callers import Callers
 from holdfast.interfaces.ledger.services import Services
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.errors import HoldfastError
-from holdfast.ledger.acknowledging import Gate, WhenAway
+from holdfast.ledger.append.acknowledging import Gate, WhenAway
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.intake.reading import MOST_BODY_BYTES, Read, Sender, read
 from holdfast.ledger.intake.taking import Posted, Taking
-from holdfast.ledger.sequencing import Sequencer
 from holdfast.ledger.sources import SourceKind, fresh_token, sha256_of
 
 NDJSON = "application/x-ndjson"

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from holdfast.adapters.memory.ledger import MemorySecondRegion
-from holdfast.ledger import acknowledging
-from holdfast.ledger.acknowledging import Gate, WhenAway
+from holdfast.adapters.memory.ledger.logs import MemorySecondRegion
+from holdfast.ledger.append import acknowledging
+from holdfast.ledger.append.acknowledging import Gate, WhenAway
 from holdfast.ledger.errors import NotFlushed, WitnessAway
 from holdfast.ledger.model import Reach
 

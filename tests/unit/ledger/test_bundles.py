@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.adapters.memory.ledger import MemoryLogs
+from holdfast.adapters.memory.ledger.logs import MemoryLogs
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
-from holdfast.ledger.bundles import BundleHead, BundleVerifier, Bundling, Roots, gaps
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.errors import EntriesPruned, ProofRefused
 from holdfast.ledger.log.notes import VerifierKey
 from holdfast.ledger.log.tree import Edge, leaf_hash, leaf_hashes
 from holdfast.ledger.model import Prepared
-from holdfast.ledger.sequencing import Sequencer
+from holdfast.ledger.publish.bundles import BundleHead, BundleVerifier, Bundling, Roots, gaps
 
 ORIGIN = "ledger.example/acme"
 LOG = Ed25519Signer(ORIGIN, bytes(32))

@@ -8,16 +8,16 @@ import httpx
 import pytest
 from intake_served import Served, lines
 
-from holdfast.adapters.memory.ledger_completeness import MemoryCompleteness, MemoryCompletenessFold
-from holdfast.adapters.memory.ledger_following import MemoryFollowing
+from holdfast.adapters.memory.ledger.completeness import MemoryCompleteness, MemoryCompletenessFold
+from holdfast.adapters.memory.ledger.following import MemoryFollowing
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
 from holdfast.interfaces.ledger.app import create_ledger_app
 from holdfast.interfaces.ledger.callers import Callers
 from holdfast.interfaces.ledger.claims import LARGEST_BODY
 from holdfast.interfaces.ledger.completeness_figures import by_tenant, over_all
 from holdfast.interfaces.ledger.services import Services
+from holdfast.ledger.completeness.judging import Judge
 from holdfast.ledger.following import Follower
-from holdfast.ledger.judging import Judge
 
 SPOOLER, MFP, READER = ("acme", "spooler"), ("acme", "mfp"), ("acme", "")
 

@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from holdfast.ledger.canonical import leaf_of
 from holdfast.ledger.errors import LogDamaged, Unsuitable
-from holdfast.ledger.finding import (
+from holdfast.ledger.find.finding import (
     BLOCK,
     LINE_BYTES,
     LINES,

@@ -5,17 +5,22 @@ from datetime import UTC, datetime
 
 import pytest
 
-from holdfast.adapters.memory.ledger import MemoryLogs, MemoryPublished, MemorySecondRegion, MemoryWitness
+from holdfast.adapters.memory.ledger.logs import (
+    MemoryLogs,
+    MemoryPublished,
+    MemorySecondRegion,
+    MemoryWitness,
+)
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
 from holdfast.kernel.clock import ManualClock
-from holdfast.ledger.handing_out import EVERYWHERE, OVERALL_EVERY, HandingOut
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.log.keys import LogsOf
 from holdfast.ledger.log.notes import COSIGNATURE_V1
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import Prepared
-from holdfast.ledger.publishing import OVERALL, Publisher
-from holdfast.ledger.sequencing import Sequencer
+from holdfast.ledger.publish.handing_out import EVERYWHERE, OVERALL_EVERY, HandingOut
+from holdfast.ledger.publish.publishing import OVERALL, Publisher
 
 NAME = "ledger.example"
 LEDGER = Ed25519Signer(NAME, bytes(32))

@@ -10,12 +10,12 @@ import zstandard
 from intake_served import Served, line, lines
 
 from holdfast.interfaces.ledger import bodies
-from holdfast.ledger import acknowledging
-from holdfast.ledger.acknowledging import WhenAway
+from holdfast.ledger.append import acknowledging
+from holdfast.ledger.append.acknowledging import WhenAway
+from holdfast.ledger.append.reached import caught_up
 from holdfast.ledger.errors import LogDamaged
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.model import Prepared
-from holdfast.ledger.reached import caught_up
 
 JSON = "application/json"
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from holdfast.adapters.memory.ledger_persons import MemoryKeys, MemoryPersons
+from holdfast.adapters.memory.ledger.persons import MemoryKeys, MemoryPersons
 from holdfast.adapters.vault.aes import AesVault
 from holdfast.ledger.errors import BatchRefused
 from holdfast.ledger.intake import reading
 from holdfast.ledger.intake.persons import anonymised, in_place, speaks_of_persons
 from holdfast.ledger.intake.reading import Form, Sender, read
-from holdfast.ledger.person_keys import KeyRing
-from holdfast.ledger.persons import PersonBook, Pseudonyms
+from holdfast.ledger.persons.keys import KeyRing
+from holdfast.ledger.persons.persons import PersonBook, Pseudonyms
 
 SENDER = Sender("acme", "front-desk")
 ADA = {"login": "ada", "name": "Ada Lovelace"}

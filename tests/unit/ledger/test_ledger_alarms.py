@@ -12,7 +12,7 @@ from holdfast.bootstrap.backup.alarms import AGAIN_AFTER_S
 from holdfast.bootstrap.ledger.alarms import ALARMS, CONCERNS, OVER, LedgerAlarms, alarm_of, message_of
 from holdfast.estate.loader import parse_estate
 from holdfast.kernel.journal import JournalEntry
-from holdfast.ledger.concerns import ENDS, Concern, ConcernKind
+from holdfast.ledger.completeness.concerns import ENDS, Concern, ConcernKind
 
 AT = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 ESTATE = parse_estate(

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from holdfast.adapters.memory.ledger_persons import MemoryErasures
+from holdfast.adapters.memory.ledger.persons import MemoryErasures
 from holdfast.adapters.vault.person_keys import FolderKeys
 from holdfast.bootstrap.ledger.alarms import alarm_of
 from holdfast.bootstrap.ledger.persons import stores_of
@@ -19,9 +19,9 @@ from holdfast.estate.ledger import Ledger
 from holdfast.interfaces.cli.ports import Place
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.journal import JournalEntry
-from holdfast.ledger.erasure import Eraser
 from holdfast.ledger.errors import KeysAway
-from holdfast.ledger.person_keys import KeyRing
+from holdfast.ledger.persons.erasure import Eraser
+from holdfast.ledger.persons.keys import KeyRing
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

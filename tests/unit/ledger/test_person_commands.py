@@ -18,9 +18,9 @@ from holdfast.interfaces.cli.ledger.persons import (
 )
 from holdfast.interfaces.cli.ledger.retention import PruneOutcome
 from holdfast.interfaces.cli.ports import Place
-from holdfast.ledger.erasure import Erasure
 from holdfast.ledger.errors import OnHold
-from holdfast.ledger.retention import Hold, Kept
+from holdfast.ledger.persons.erasure import Erasure
+from holdfast.ledger.persons.retention import Hold, Kept
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SHOWN = PersonShown("acme", "p-1", 2, [{"login": "ada", "name": "Ada King"}], None, None, None)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.adapters.memory.ledger_persons import MemoryPersons
+from holdfast.adapters.memory.ledger.persons import MemoryPersons
 from holdfast.adapters.vault.aes import AesVault
 from holdfast.adapters.vault.person_keys import FILE, SLOT_BYTES, FolderKeys
 from holdfast.ledger.errors import KeysAway
-from holdfast.ledger.person_keys import Held, KeyRing, person_id
-from holdfast.ledger.persons import Person, PersonBook, Pseudonyms
+from holdfast.ledger.persons.keys import Held, KeyRing, person_id
+from holdfast.ledger.persons.persons import Person, PersonBook, Pseudonyms
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ONE, TWO = person_id("acme", "p-1"), person_id("acme", "p-2")

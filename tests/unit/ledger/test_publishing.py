@@ -4,18 +4,23 @@ from datetime import UTC, datetime
 
 import pytest
 
-from holdfast.adapters.memory.ledger import MemoryLogs, MemoryPublished, MemorySecondRegion, MemoryWitness
+from holdfast.adapters.memory.ledger.logs import (
+    MemoryLogs,
+    MemoryPublished,
+    MemorySecondRegion,
+    MemoryWitness,
+)
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
 from holdfast.kernel.clock import ManualClock
-from holdfast.ledger import proving
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.errors import Fork, NotFlushed, ProofRefused, WitnessAway
 from holdfast.ledger.log.checkpoint import verified
 from holdfast.ledger.log.notes import COSIGNATURE_V1
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import Prepared
-from holdfast.ledger.publishing import Publisher, over_all
-from holdfast.ledger.sequencing import Sequencer
+from holdfast.ledger.publish import proving
+from holdfast.ledger.publish.publishing import Publisher, over_all
 from holdfast.ledger.witnessed import stands
 
 ORIGIN = "ledger.example/acme"

@@ -21,8 +21,8 @@ from holdfast.interfaces.cli.ports import Progress
 from holdfast.interfaces.report_sheets import FileForm, amount_text, in_units, name_of, table_of, written
 from holdfast.ledger.errors import NotThere
 from holdfast.ledger.model import Kind
-from holdfast.ledger.reporting import Asked, By, Order, Per, Report, Row, Standing
-from holdfast.ledger.rollups import Sums
+from holdfast.ledger.reports.reporting import Asked, By, Order, Per, Report, Row, Standing
+from holdfast.ledger.reports.rollups import Sums
 
 NOVEMBER = date(2026, 11, 1), date(2026, 12, 1)
 TOTAL = Row(None, "", "", Sums(jobs=12, sheets=30), {"EUR": 1250, "JPY": 300, "KWD": 1})

@@ -5,8 +5,8 @@ A segment may be several frames, one behind the other.
 
 import zstandard
 
+from holdfast.ledger.append.pieces import MARK, behind_mark
 from holdfast.ledger.errors import LogDamaged
-from holdfast.ledger.pieces import MARK, behind_mark
 
 
 class ZstdSegments:

@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from holdfast.ledger.errors import KeysAway
-from holdfast.ledger.person_keys import KEY_BYTES, Census, Held
+from holdfast.ledger.persons.keys import KEY_BYTES, Census, Held
 
 FILE = "person.keys"
 SLOT_BYTES = 128

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from holdfast.availability.alerting.model import Message, Severity
 from holdfast.bootstrap.backup.alarms import Alarm, Alarms
 from holdfast.kernel.journal import JournalEntry
-from holdfast.ledger.concerns import ENDS, Concern, ConcernKind
+from holdfast.ledger.completeness.concerns import ENDS, Concern, ConcernKind
 
 ALARMS: Mapping[str, tuple[Severity, str]] = {
     "ledger.second_region_away": (Severity.PAGE, "the second region does not flush"),

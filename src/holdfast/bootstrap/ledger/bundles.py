@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from holdfast.adapters.postgres.conninfo import Conninfo
-from holdfast.adapters.postgres.ledger_finding import PostgresAccessTrail, PostgresFindings
-from holdfast.adapters.postgres.ledger_published import PostgresPublished
-from holdfast.adapters.postgres.ledger_verifying import PostgresLogReading
+from holdfast.adapters.postgres.ledger.finding import PostgresAccessTrail, PostgresFindings
+from holdfast.adapters.postgres.ledger.published import PostgresPublished
+from holdfast.adapters.postgres.ledger.verifying import PostgresLogReading
 from holdfast.adapters.signing.ed25519 import verifies
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.at_work import run
@@ -23,14 +23,14 @@ from holdfast.interfaces.cli.ledger.bundle import BundleMade, BundleRequest
 from holdfast.interfaces.cli.ledger.verify import BundleVerified
 from holdfast.interfaces.cli.ports import Place, Progress, Report
 from holdfast.kernel.clock import SystemClock
-from holdfast.ledger import proving
-from holdfast.ledger.access import Act, Caller, Reading, Way
-from holdfast.ledger.bundles import MOST_LINE_BYTES, VERSION, BundleHead, BundleVerifier, Bundling
 from holdfast.ledger.errors import NotThere, ProofRefused, Unsuitable
-from holdfast.ledger.finding import Dimension, Filter
+from holdfast.ledger.find.access import Act, Caller, Reading, Way
+from holdfast.ledger.find.finding import Dimension, Filter
+from holdfast.ledger.find.searching import search
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.notes import Note, VerifierKey
-from holdfast.ledger.searching import search
+from holdfast.ledger.publish import proving
+from holdfast.ledger.publish.bundles import MOST_LINE_BYTES, VERSION, BundleHead, BundleVerifier, Bundling
 
 TOLD_EVERY = 20_000
 MOST_TOLD_APART = 50

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_verifying import PostgresLogReading
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
+from holdfast.adapters.postgres.ledger.verifying import PostgresLogReading
 from holdfast.adapters.signing.ed25519 import verifies
 from holdfast.bootstrap.database import packed, unpacked
 from holdfast.kernel.errors import HoldfastError
-from holdfast.ledger import verifying
 from holdfast.ledger.log.tree import Edge
-from holdfast.ledger.stretches import Checked, Keys
-from holdfast.ledger.verifying import STRETCH_LEAVES, Check, Span
+from holdfast.ledger.verify import verifying
+from holdfast.ledger.verify.stretches import Checked, Keys
+from holdfast.ledger.verify.verifying import STRETCH_LEAVES, Check, Span
 
 SMALL_LEAVES = 2 * STRETCH_LEAVES
 """Verified before a process has started."""

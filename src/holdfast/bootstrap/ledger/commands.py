@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from holdfast.interfaces.cli.ledger.bundle import BundleCommands
-    from holdfast.interfaces.cli.ledger.gaps import CompletenessCommands
     from holdfast.interfaces.cli.ledger.correcting import CorrectionCommands
+    from holdfast.interfaces.cli.ledger.gaps import CompletenessCommands
     from holdfast.interfaces.cli.ledger.ingest import IngestCommands
     from holdfast.interfaces.cli.ledger.jobs import JobsCommands
     from holdfast.interfaces.cli.ledger.keys import KeyCommands
     from holdfast.interfaces.cli.ledger.persons import PersonCommands
-    from holdfast.interfaces.cli.ledger.retention import RetentionCommands
     from holdfast.interfaces.cli.ledger.report import ReportCommands
+    from holdfast.interfaces.cli.ledger.retention import RetentionCommands
     from holdfast.interfaces.cli.ledger.sources import SourceCommands
     from holdfast.interfaces.cli.ledger.tenants import TenantCommands
     from holdfast.interfaces.cli.ledger.trace import TraceCommands

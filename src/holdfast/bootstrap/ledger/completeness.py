@@ -6,9 +6,9 @@ from functools import partial
 
 from holdfast.adapters.notify.channels import AppriseNotifier
 from holdfast.adapters.postgres.connect import Pool
-from holdfast.adapters.postgres.ledger_completeness import PostgresCompleteness
-from holdfast.adapters.postgres.ledger_completeness_folds import CompletenessFold, MetersFold
-from holdfast.adapters.postgres.ledger_following import PostgresFollowing
+from holdfast.adapters.postgres.ledger.completeness import PostgresCompleteness
+from holdfast.adapters.postgres.ledger.completeness_folds import CompletenessFold, MetersFold
+from holdfast.adapters.postgres.ledger.following import PostgresFollowing
 from holdfast.bootstrap.alerting import url_of
 from holdfast.bootstrap.ledger.alarms import LedgerAlarms
 from holdfast.bootstrap.ledger.opening import Ledger
@@ -18,8 +18,8 @@ from holdfast.interfaces.console.ledger_completeness_pages import CompletenessPa
 from holdfast.interfaces.ledger.completeness_figures import by_tenant, over_all
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
+from holdfast.ledger.completeness.judging import Judge, TenantStatus
 from holdfast.ledger.following import Fold
-from holdfast.ledger.judging import Judge, TenantStatus
 
 LOOK_EVERY_S = 15.0
 REST = 20.0

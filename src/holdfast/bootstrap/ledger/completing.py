@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from holdfast.adapters.postgres.conninfo import Conninfo
-from holdfast.adapters.postgres.ledger_sources import PostgresSources
+from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.at_work import run
 from holdfast.bootstrap.ledger.at_hand import with_ledger
@@ -22,9 +22,9 @@ from holdfast.interfaces.cli.ledger.gaps import (
 )
 from holdfast.interfaces.cli.ports import Place
 from holdfast.kernel.clock import Clock, SystemClock
+from holdfast.ledger.completeness.judging import Completeness, Judge, Settling, TenantStatus, missing_of
+from holdfast.ledger.completeness.meters import Counter, Reading, judged
 from holdfast.ledger.errors import NotThere
-from holdfast.ledger.judging import Completeness, Judge, Settling, TenantStatus, missing_of
-from holdfast.ledger.meters import Counter, Reading, judged
 
 T = TypeVar("T")
 

@@ -1,9 +1,9 @@
 """What `holdfast ledger correct` does: one entry more, through the same sequencer as every other."""
 
 from holdfast.adapters.postgres.conninfo import Conninfo
-from holdfast.adapters.postgres.ledger_finding import PostgresFindings
-from holdfast.adapters.postgres.ledger_imports import PostgresImports
-from holdfast.adapters.postgres.ledger_sources import PostgresSources
+from holdfast.adapters.postgres.ledger.finding import PostgresFindings
+from holdfast.adapters.postgres.ledger.imports import PostgresImports
+from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.at_work import run
 from holdfast.bootstrap.ledger.at_hand import no_log, with_ledger
@@ -13,14 +13,14 @@ from holdfast.bootstrap.ledger.sources import tenant_of
 from holdfast.interfaces.cli.ledger.correcting import CorrectionOutcome, CorrectionRequest
 from holdfast.interfaces.cli.ports import Place
 from holdfast.ledger.canonical import entry_of
-from holdfast.ledger.correcting import SOURCE, corrected, differences, line_of, told_of
+from holdfast.ledger.completeness.correcting import SOURCE, corrected, differences, line_of, told_of
 from holdfast.ledger.errors import NotThere, Overloaded, Unsuitable
-from holdfast.ledger.finding import What
+from holdfast.ledger.find.finding import What
+from holdfast.ledger.find.searching import LogSeen, Mentions
 from holdfast.ledger.intake.drafts import Draft
 from holdfast.ledger.intake.files import Mark, marker
 from holdfast.ledger.intake.importing import Importer
 from holdfast.ledger.model import Conflict, Reach, Record
-from holdfast.ledger.searching import LogSeen, Mentions
 from holdfast.ledger.sources import SourceKind, Tenant
 
 

@@ -23,11 +23,11 @@ from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import connect, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.journal import PostgresJournal
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_books import PostgresBooks
-from holdfast.adapters.postgres.ledger_finding import PostgresFindings
-from holdfast.adapters.postgres.ledger_following import PostgresFollowing
-from holdfast.adapters.postgres.ledger_rollups import PostgresRollUps
+from holdfast.adapters.postgres.ledger.books import PostgresBooks
+from holdfast.adapters.postgres.ledger.finding import PostgresFindings
+from holdfast.adapters.postgres.ledger.following import PostgresFollowing
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
+from holdfast.adapters.postgres.ledger.rollups import PostgresRollUps
 from holdfast.bootstrap.database import packed, unpacked
 from holdfast.bootstrap.ledger.completeness import folds_of
 from holdfast.bootstrap.ledger.opening import Ledger
@@ -38,10 +38,10 @@ from holdfast.kernel.clock import SystemClock
 from holdfast.kernel.errors import HoldfastError, Remedy
 from holdfast.kernel.journal import JournalEntry
 from holdfast.ledger.errors import KeyRefused
-from holdfast.ledger.folding import RollUps
+from holdfast.ledger.find.indexing import FindingFold
 from holdfast.ledger.following import Behind, Fold, Follower
-from holdfast.ledger.indexing import FindingFold
-from holdfast.ledger.rebuilding import rebuilt
+from holdfast.ledger.reports.folding import RollUps
+from holdfast.ledger.reports.rebuilding import rebuilt
 
 LOOK_EVERY_S = 1.0
 ZONES_EVERY_S = 30.0

@@ -5,21 +5,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from holdfast.adapters.postgres.ledger_imports import PostgresImports
-from holdfast.adapters.postgres.ledger_regions import PostgresOneRegion
+from holdfast.adapters.postgres.ledger.imports import PostgresImports
+from holdfast.adapters.postgres.ledger.regions import PostgresOneRegion
 from holdfast.adapters.vault.aes import AesVault
 from holdfast.bootstrap.estates import secret_of
 from holdfast.bootstrap.ledger.opening import Ledger
 from holdfast.bootstrap.ledger.persons import book_of
 from holdfast.bootstrap.ledger.regions import gate_of, second_of
 from holdfast.interfaces.cli.ports import Place
-from holdfast.ledger.acknowledging import Gate
+from holdfast.ledger.append.acknowledging import Gate
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.intake.files import shown_of
 from holdfast.ledger.intake.importing import Importer
 from holdfast.ledger.intake.reading import Sender
 from holdfast.ledger.model import Reach
-from holdfast.ledger.persons import PersonBook
-from holdfast.ledger.sequencing import Sequencer
+from holdfast.ledger.persons.persons import PersonBook
 from holdfast.ledger.sources import Source, Tenant
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from holdfast.adapters.postgres.conninfo import Conninfo
-from holdfast.adapters.postgres.ledger_sources import PostgresSources
+from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.bootstrap.at_work import run
 from holdfast.bootstrap.ledger.at_hand import with_ledger
 from holdfast.bootstrap.ledger.files import STANDARD_INPUT, LogFile

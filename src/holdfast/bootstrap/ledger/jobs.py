@@ -10,8 +10,8 @@ from typing import BinaryIO, TypeVar
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger import PostgresLogs
-from holdfast.adapters.postgres.ledger_finding import PostgresFindings, rooms_in
+from holdfast.adapters.postgres.ledger.finding import PostgresFindings, rooms_in
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
 from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.actors import command_line
@@ -24,14 +24,14 @@ from holdfast.interfaces.cli.ledger.trace import TraceAsked
 from holdfast.interfaces.cli.ports import Place, Progress, Report
 from holdfast.interfaces.job_lists import written
 from holdfast.kernel.errors import HoldfastError
-from holdfast.ledger.access import Access, Caller, Way
-from holdfast.ledger.columns import chosen
 from holdfast.ledger.errors import NotThere
-from holdfast.ledger.indexing import Compared, compared
-from holdfast.ledger.jobs import Job, JobsDesk, JobsPage
+from holdfast.ledger.find.access import Access, Caller, Way
+from holdfast.ledger.find.columns import chosen
+from holdfast.ledger.find.indexing import Compared, compared
+from holdfast.ledger.find.jobs import Job, JobsDesk, JobsPage
+from holdfast.ledger.find.tracing import Trace, Tracer
 from holdfast.ledger.log.keys import PrivateKey, named
 from holdfast.ledger.log.notes import VerifierKey
-from holdfast.ledger.tracing import Trace, Tracer
 
 T = TypeVar("T")
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from holdfast.adapters.postgres.connect import Pool
-from holdfast.adapters.postgres.ledger_finding import lent_to
-from holdfast.adapters.postgres.ledger_sources import PostgresSources
+from holdfast.adapters.postgres.ledger.finding import lent_to
+from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.adapters.postgres.tenancy import EVERY_TENANT
 from holdfast.bootstrap.ledger.jobs import jobs_desk, tracer
 from holdfast.estate.model import Estate

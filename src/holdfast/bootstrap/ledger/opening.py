@@ -8,7 +8,7 @@ from datetime import timedelta
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.postgres.connect import Pool, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
-from holdfast.adapters.postgres.ledger import PostgresLogs
+from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
 from holdfast.bootstrap.estates import secret_of
 from holdfast.estate.ledger import Ledger as DeclaredLedger
@@ -17,7 +17,7 @@ from holdfast.interfaces.cli.ports import Place
 from holdfast.ledger.errors import KeyRefused, NoLedger
 from holdfast.ledger.log.keys import PrivateKey, named
 from holdfast.ledger.log.notes import Signer, VerifierKey
-from holdfast.ledger.publishing import OVERALL
+from holdfast.ledger.publish.publishing import OVERALL
 
 
 @dataclass(frozen=True)

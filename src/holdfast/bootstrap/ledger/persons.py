@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.journal import PostgresJournal
-from holdfast.adapters.postgres.ledger_persons import PostgresErasures, PostgresPersons
-from holdfast.adapters.postgres.ledger_sources import PostgresSources
+from holdfast.adapters.postgres.ledger.persons import PostgresErasures, PostgresPersons
+from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.adapters.vault.aes import AesVault
 from holdfast.adapters.vault.person_keys import FolderKeys
 from holdfast.bootstrap.actors import command_line
@@ -26,10 +26,10 @@ from holdfast.interfaces.cli.ledger.persons import (
 from holdfast.interfaces.cli.ports import Place
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.journal import JournalEntry
-from holdfast.ledger.erasure import Eraser, Erasure
 from holdfast.ledger.errors import KeysAway, NotThere, PersonsNotKept
-from holdfast.ledger.person_keys import KeyRing
-from holdfast.ledger.persons import PersonBook, Pseudonyms, Shown
+from holdfast.ledger.persons.erasure import Eraser, Erasure
+from holdfast.ledger.persons.keys import KeyRing
+from holdfast.ledger.persons.persons import PersonBook, Pseudonyms, Shown
 
 T = TypeVar("T")
 

@@ -28,7 +28,7 @@ from holdfast.ledger.errors import Overloaded
 from holdfast.ledger.intake.persons import Cleared, anonymised, in_place, speaks_of_persons
 from holdfast.ledger.intake.reading import MOST_BODY_BYTES, Form, Read, Sender, read
 from holdfast.ledger.intake.taking import Posted
-from holdfast.ledger.persons import PersonBook
+from holdfast.ledger.persons.persons import PersonBook
 
 WORKERS = 2
 SMALL_BYTES = 16 * 1024

@@ -3,16 +3,16 @@
 import asyncio
 from collections import Counter
 
-from holdfast.adapters.postgres.ledger_published import PostgresPublished
+from holdfast.adapters.postgres.ledger.published import PostgresPublished
 from holdfast.adapters.signing.ed25519 import verifies
 from holdfast.bootstrap.ledger.witnesses import witness_of
 from holdfast.bootstrap.ledger.working import Working
 from holdfast.kernel.errors import HoldfastError
-from holdfast.ledger.handing_out import HandingOut
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.log.notes import VerifierKey
 from holdfast.ledger.model import Prepared
-from holdfast.ledger.publishing import Publisher
-from holdfast.ledger.sequencing import Sequencer
+from holdfast.ledger.publish.handing_out import HandingOut
+from holdfast.ledger.publish.publishing import Publisher
 
 LOOK_EVERY_S = 1.0
 

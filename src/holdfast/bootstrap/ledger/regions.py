@@ -7,8 +7,8 @@ from holdfast.adapters.postgres.standby import PostgresStandby
 from holdfast.bootstrap.ledger.opening import Ledger
 from holdfast.bootstrap.ledger.working import Told, Working
 from holdfast.estate.ledger import Ledger as DeclaredLedger
-from holdfast.ledger.acknowledging import Gate, WhenAway
-from holdfast.ledger.reached import caught_up
+from holdfast.ledger.append.acknowledging import Gate, WhenAway
+from holdfast.ledger.append.reached import caught_up
 
 LOOK_EVERY_S = 5.0
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.conninfo import Conninfo, Role
-from holdfast.adapters.postgres.ledger_finding import lent_to
-from holdfast.adapters.postgres.ledger_reports import PostgresReports
-from holdfast.adapters.postgres.ledger_sources import PostgresSources
+from holdfast.adapters.postgres.ledger.finding import lent_to
+from holdfast.adapters.postgres.ledger.reports import PostgresReports
+from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.adapters.postgres.tenancy import EVERY_TENANT
 from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.at_work import run, with_database
@@ -17,8 +17,8 @@ from holdfast.estate.model import Estate
 from holdfast.interfaces.cli.ledger.report import Rebuilt
 from holdfast.interfaces.cli.ports import Place, Progress, Report
 from holdfast.interfaces.console.ledger_report_pages import ReportPages
-from holdfast.ledger.reporting import Asked
-from holdfast.ledger.reporting import Report as LedgerReport
+from holdfast.ledger.reports.reporting import Asked
+from holdfast.ledger.reports.reporting import Report as LedgerReport
 
 
 def report_pages(pool: Pool, estate: Callable[[], Estate]) -> ReportPages:

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from holdfast.adapters.postgres.conninfo import Conninfo
-from holdfast.adapters.postgres.ledger_completeness_folds import CompletenessFold, MetersFold
-from holdfast.adapters.postgres.ledger_retention import PostgresRetention
-from holdfast.adapters.postgres.ledger_sources import PostgresSources
+from holdfast.adapters.postgres.ledger.completeness_folds import CompletenessFold, MetersFold
+from holdfast.adapters.postgres.ledger.retention import PostgresRetention
+from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.at_work import run
 from holdfast.bootstrap.ledger.at_hand import with_ledger
@@ -15,9 +15,9 @@ from holdfast.bootstrap.ledger.sources import tenant_of
 from holdfast.interfaces.cli.ledger.retention import PruneOutcome
 from holdfast.interfaces.cli.ports import Place
 from holdfast.kernel.clock import Clock, SystemClock
-from holdfast.ledger.folding import RollUps
-from holdfast.ledger.indexing import FindingFold
-from holdfast.ledger.retention import Hold, Pruner
+from holdfast.ledger.find.indexing import FindingFold
+from holdfast.ledger.persons.retention import Hold, Pruner
+from holdfast.ledger.reports.folding import RollUps
 from holdfast.ledger.sources import keep_days_of
 
 T = TypeVar("T")

@@ -13,10 +13,10 @@ from holdfast.adapters.postgres.changes import PostgresChanges
 from holdfast.adapters.postgres.connect import borrowed
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.estate import PostgresRegistry
-from holdfast.adapters.postgres.ledger_finding import PostgresAccessTrail
-from holdfast.adapters.postgres.ledger_published import PostgresPublished
-from holdfast.adapters.postgres.ledger_regions import PostgresOneRegion
-from holdfast.adapters.postgres.ledger_sources import PostgresSources
+from holdfast.adapters.postgres.ledger.finding import PostgresAccessTrail
+from holdfast.adapters.postgres.ledger.published import PostgresPublished
+from holdfast.adapters.postgres.ledger.regions import PostgresOneRegion
+from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.bootstrap.following import FollowedEstate
 from holdfast.bootstrap.ledger.completeness import completeness_of
 from holdfast.bootstrap.ledger.duties import DUTIES
@@ -35,8 +35,8 @@ from holdfast.interfaces.ledger.figures import Figures
 from holdfast.interfaces.ledger.services import Services
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import HoldfastError
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.intake.taking import Taking
-from holdfast.ledger.sequencing import Sequencer
 
 CONNECTIONS = 10
 BEGIN_AGAIN_IN_S = 2.0

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from holdfast.adapters.postgres.ledger_books import PostgresBooks
-from holdfast.adapters.postgres.ledger_following import PostgresFollowing
+from holdfast.adapters.postgres.ledger.books import PostgresBooks
+from holdfast.adapters.postgres.ledger.following import PostgresFollowing
 from holdfast.bootstrap.ledger.at_hand import no_log
 from holdfast.bootstrap.ledger.opening import Ledger
-from holdfast.ledger import rebuilding
 from holdfast.ledger.following import FollowedLog
-from holdfast.ledger.rebuilding import Compared
+from holdfast.ledger.reports import rebuilding
+from holdfast.ledger.reports.rebuilding import Compared
 
 Report = Callable[[str, int, int], None]
 """Told a tenant, and how many leaves of how many are done."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.ledger_sources import PostgresSources
+from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.at_work import run, with_database

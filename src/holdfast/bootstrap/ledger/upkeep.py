@@ -6,13 +6,13 @@ Several processes may do it at once: each step may be repeated, and of two that 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from holdfast.adapters.postgres.ledger_persons import PostgresErasures
+from holdfast.adapters.postgres.ledger.persons import PostgresErasures
 from holdfast.bootstrap.ledger.persons import ring_of
 from holdfast.bootstrap.ledger.retention import declared_keep, pruner_of
 from holdfast.bootstrap.ledger.working import ACTOR, Working
 from holdfast.kernel.errors import HoldfastError
-from holdfast.ledger.erasure import Eraser
 from holdfast.ledger.errors import KeysAway
+from holdfast.ledger.persons.erasure import Eraser
 
 PARTITIONS_EVERY_S = 6 * 3600.0
 PRUNE_EVERY_S = 24 * 3600.0

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from holdfast.adapters.postgres.conninfo import Conninfo
-from holdfast.adapters.postgres.ledger_finding import PostgresAccessTrail
-from holdfast.adapters.postgres.ledger_published import PostgresPublished
+from holdfast.adapters.postgres.ledger.finding import PostgresAccessTrail
+from holdfast.adapters.postgres.ledger.published import PostgresPublished
 from holdfast.adapters.signing.ed25519 import verifies
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.at_work import run
@@ -26,15 +26,15 @@ from holdfast.interfaces.cli.ledger.verify import (
     VerifyRequest,
 )
 from holdfast.interfaces.cli.ports import Place, Progress, Report
-from holdfast.ledger import proving
-from holdfast.ledger.access import Act, Caller, Reading, Way
 from holdfast.ledger.errors import NotThere, ProofRefused, WitnessAway, WitnessRefused
-from holdfast.ledger.finding import Filter
+from holdfast.ledger.find.access import Act, Caller, Reading, Way
+from holdfast.ledger.find.finding import Filter
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.keys import trusted_for
 from holdfast.ledger.log.notes import COSIGNATURE_V1, Note, VerifierKey
-from holdfast.ledger.stretches import Keys, What
-from holdfast.ledger.verifying import LogStanding, LogVerified, verify_continues, verify_log
+from holdfast.ledger.publish import proving
+from holdfast.ledger.verify.stretches import Keys, What
+from holdfast.ledger.verify.verifying import LogStanding, LogVerified, verify_continues, verify_log
 from holdfast.ledger.witnessed import stands
 
 LOGS_AT_ONCE = 4

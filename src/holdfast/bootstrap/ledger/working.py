@@ -16,9 +16,9 @@ from holdfast.interfaces.ledger.figures import Figures
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.journal import JournalEntry
-from holdfast.ledger.acknowledging import Gate
+from holdfast.ledger.append.acknowledging import Gate
+from holdfast.ledger.append.reached import OneRegion
 from holdfast.ledger.ports import SecondRegion
-from holdfast.ledger.reached import OneRegion
 
 ACTOR = "ledger"
 AGAIN_IN_S = 5.0

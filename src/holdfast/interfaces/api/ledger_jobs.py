@@ -15,12 +15,12 @@ from holdfast.interfaces.api.shapes.ledger import AccessPage, AccessTold, JobPag
 from holdfast.interfaces.api.words import Moment, Text
 from holdfast.interfaces.job_lists import MEDIA_TYPES, FileForm
 from holdfast.interfaces.job_lists import written as file_of
-from holdfast.ledger.access import Caller, Way
-from holdfast.ledger.columns import chosen
-from holdfast.ledger.finding import MOST_VALUES, Dimension, Filter, What
-from holdfast.ledger.jobs import JobsDesk
+from holdfast.ledger.find.access import Caller, Way
+from holdfast.ledger.find.columns import chosen
+from holdfast.ledger.find.finding import MOST_VALUES, Dimension, Filter, What
+from holdfast.ledger.find.jobs import JobsDesk
+from holdfast.ledger.find.tracing import MOST_ENTRIES, Tracer
 from holdfast.ledger.model import MOST, Kind, Status
-from holdfast.ledger.tracing import MOST_ENTRIES, Tracer
 
 router = APIRouter(prefix="/ledger", tags=["ledger"])
 

@@ -13,7 +13,7 @@ from holdfast.interfaces.api.shapes.ledger_reports import ReportTold
 from holdfast.interfaces.api.words import Text
 from holdfast.interfaces.report_sheets import MEDIA_TYPES, FileForm, name_of, written
 from holdfast.ledger.model import Kind
-from holdfast.ledger.reporting import Asked, By, Order, Per, Report, Reports
+from holdfast.ledger.reports.reporting import Asked, By, Order, Per, Report, Reports
 
 router = APIRouter(prefix="/ledger", tags=["ledger"])
 

@@ -17,9 +17,9 @@ from holdfast.interfaces.api.overviews import Overviews
 from holdfast.interfaces.site.ports import StatusReader
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.journal import Journal
-from holdfast.ledger.jobs import JobsDesk
-from holdfast.ledger.reporting import Reports
-from holdfast.ledger.tracing import Tracer
+from holdfast.ledger.find.jobs import JobsDesk
+from holdfast.ledger.find.tracing import Tracer
+from holdfast.ledger.reports.reporting import Reports
 
 
 class Bearers(Protocol):

@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from holdfast.identity.model import Right
 from holdfast.interfaces.console.shell import ConsolePage, page, shell_of
-from holdfast.ledger.completeness import ClockMarked, Missing
-from holdfast.ledger.concerns import Clash, Concern, ConcernKind
-from holdfast.ledger.judging import Judge, TenantStatus
-from holdfast.ledger.meters import Stretch, Verdict
+from holdfast.ledger.completeness.concerns import Clash, Concern, ConcernKind
+from holdfast.ledger.completeness.judging import Judge, TenantStatus
+from holdfast.ledger.completeness.meters import Stretch, Verdict
+from holdfast.ledger.completeness.missing import ClockMarked, Missing
 
 MOST_ROWS = 100
 """Of a list on the page; the command line tells all."""

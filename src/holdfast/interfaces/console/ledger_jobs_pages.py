@@ -16,14 +16,14 @@ from holdfast.interfaces.console.moments import moment_of
 from holdfast.interfaces.console.shell import ConsolePage, actor_of, page, shell_of
 from holdfast.interfaces.job_lists import MEDIA_TYPES, FileForm, written
 from holdfast.kernel.errors import HoldfastError
-from holdfast.ledger.access import Access, Caller, Way
-from holdfast.ledger.columns import COLUMNS, USUAL, Column, chosen, row_of, standing_of
 from holdfast.ledger.errors import NotThere, Unsuitable
-from holdfast.ledger.finding import Dimension, Filter, What
-from holdfast.ledger.jobs import Job, JobsDesk, JobsPage
+from holdfast.ledger.find.access import Access, Caller, Way
+from holdfast.ledger.find.columns import COLUMNS, USUAL, Column, chosen, row_of, standing_of
+from holdfast.ledger.find.finding import Dimension, Filter, What
+from holdfast.ledger.find.jobs import Job, JobsDesk, JobsPage
+from holdfast.ledger.find.tracing import Tracer
 from holdfast.ledger.model import Kind, Status
 from holdfast.ledger.sources import Tenant
-from holdfast.ledger.tracing import Tracer
 
 PAGE = 50
 ACCESSES = 100

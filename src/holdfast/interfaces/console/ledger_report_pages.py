@@ -25,8 +25,8 @@ from holdfast.interfaces.usage_charts import MOST_SERIES, MOST_TIMES, Series, Us
 from holdfast.kernel.errors import HoldfastError
 from holdfast.ledger.errors import NotThere, Unsuitable
 from holdfast.ledger.model import Kind
-from holdfast.ledger.report_times import fitting, month_of, times_of
-from holdfast.ledger.reporting import Asked, By, Order, Per, Report, Reports, Row
+from holdfast.ledger.reports.reporting import Asked, By, Order, Per, Report, Reports, Row
+from holdfast.ledger.reports.times import fitting, month_of, times_of
 from holdfast.ledger.sources import Tenant
 
 REPORTS, EXPORT = "/jobs/reports", "/jobs/reports/export"

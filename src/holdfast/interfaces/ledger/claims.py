@@ -22,8 +22,8 @@ from holdfast.interfaces.ledger.bodies import Room, body_of
 from holdfast.interfaces.ledger.problems import NEVER_KEPT, Problem
 from holdfast.interfaces.ledger.services import Services
 from holdfast.kernel.clock import Clock
-from holdfast.ledger.judging import ClaimMade, Completeness, missing_of
-from holdfast.ledger.meters import Counter, Reading, Taken
+from holdfast.ledger.completeness.judging import ClaimMade, Completeness, missing_of
+from holdfast.ledger.completeness.meters import Counter, Reading, Taken
 from holdfast.ledger.model import MOST, Moment, Number, Word
 
 LARGEST_BODY = 1024 * 1024

@@ -6,8 +6,8 @@ What is not known is left out: a figure that is absent raises an alert, and a 0 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from holdfast.ledger.concerns import ConcernKind
-from holdfast.ledger.judging import TenantStatus
+from holdfast.ledger.completeness.concerns import ConcernKind
+from holdfast.ledger.completeness.judging import TenantStatus
 
 Value = Callable[[TenantStatus, datetime], float | None]
 

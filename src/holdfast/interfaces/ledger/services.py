@@ -8,10 +8,10 @@ from holdfast.interfaces.ledger.callers import Callers
 from holdfast.interfaces.ledger.figures import Figures
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
-from holdfast.ledger.access import AccessTrail
+from holdfast.ledger.completeness.judging import Completeness
+from holdfast.ledger.find.access import AccessTrail
 from holdfast.ledger.intake.reading import Sender
 from holdfast.ledger.intake.taking import Posted
-from holdfast.ledger.judging import Completeness
 from holdfast.ledger.log.notes import VerifierKey
 from holdfast.ledger.model import Acknowledged
 from holdfast.ledger.ports import LogStore, Published

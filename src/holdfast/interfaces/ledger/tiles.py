@@ -20,15 +20,15 @@ from starlette.routing import BaseRoute, Route
 
 from holdfast.interfaces.ledger.problems import Problem
 from holdfast.interfaces.ledger.services import Services
-from holdfast.ledger import proving
-from holdfast.ledger.access import Act, Caller, Reading, Way
 from holdfast.ledger.errors import EntriesPruned, ProofRefused
-from holdfast.ledger.finding import Filter
-from holdfast.ledger.laying_out import tile
+from holdfast.ledger.find.access import Act, Caller, Reading, Way
+from holdfast.ledger.find.finding import Filter
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.notes import Note
 from holdfast.ledger.log.tiles import TILE_HEIGHT, TILE_WIDTH, TileName
-from holdfast.ledger.publishing import OVERALL
+from holdfast.ledger.publish import proving
+from holdfast.ledger.publish.laying_out import tile
+from holdfast.ledger.publish.publishing import OVERALL
 from holdfast.ledger.sources import Reader
 
 FOR_EVER = {"cache-control": "private, max-age=31536000, immutable", "x-content-type-options": "nosniff"}

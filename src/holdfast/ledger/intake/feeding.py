@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.intake.drafts import Draft, Reads
 from holdfast.ledger.intake.files import Line
 from holdfast.ledger.intake.importing import (
@@ -21,7 +22,6 @@ from holdfast.ledger.intake.importing import (
 from holdfast.ledger.intake.persons import Cleared
 from holdfast.ledger.intake.reading import Sender, read
 from holdfast.ledger.model import Prepared, Reach, Refusal
-from holdfast.ledger.sequencing import Sequencer
 
 MOST_TOLD = 1_000
 """As many refusals are told one by one, the others counted."""

@@ -15,6 +15,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from holdfast.ledger.append.sequences import Numbers
+from holdfast.ledger.append.sequencing import Appended, Sequencer
 from holdfast.ledger.canonical import leaf_of
 from holdfast.ledger.errors import Overtaken, RecordRefused
 from holdfast.ledger.intake.drafts import Draft
@@ -23,10 +25,8 @@ from holdfast.ledger.intake.reading import Sender
 from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import MOST, Prepared, Reach, Record, Refusal
-from holdfast.ledger.persons import Person, Sealed
+from holdfast.ledger.persons.persons import Person, Sealed
 from holdfast.ledger.ports import Head, Key, LogStore
-from holdfast.ledger.sequences import Numbers
-from holdfast.ledger.sequencing import Appended, Sequencer
 
 EPOCH = 1
 """An importer never loses its count."""

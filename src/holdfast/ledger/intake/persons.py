@@ -15,7 +15,7 @@ import msgspec
 from holdfast.ledger.errors import BatchRefused
 from holdfast.ledger.intake.reading import MOST_BODY_BYTES, MOST_RECORDS, MOST_REFUSALS, Form
 from holdfast.ledger.model import Refusal
-from holdfast.ledger.persons import Person, PersonBook, Sealed
+from holdfast.ledger.persons.persons import Person, PersonBook, Sealed
 
 Off = Callable[..., Awaitable[Any]]
 """Calls a function with arguments elsewhere, such as in another process."""

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, cast, get_args
 import msgspec
 from msgspec import UnsetType
 
+from holdfast.ledger.append.pieces import PIECE_LEAVES, in_pieces
 from holdfast.ledger.canonical import leaf_of, leaves_of
 from holdfast.ledger.errors import BatchRefused, RecordRefused
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.model import Count, Currency, PaperFormat, Piece, Prepared, Price, Record, Refusal, Word
-from holdfast.ledger.pieces import PIECE_LEAVES, in_pieces
 from holdfast.ledger.ports import Packs
 
 MOST_RECORDS = 50_000

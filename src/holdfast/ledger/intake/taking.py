@@ -13,15 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from holdfast.ledger.acknowledging import POST_AGAIN, Gate
+from holdfast.ledger.append.acknowledging import POST_AGAIN, Gate
+from holdfast.ledger.append.reached import OneRegion
+from holdfast.ledger.append.sequencing import Placed, Sequencer
 from holdfast.ledger.errors import LedgerError, NotFlushed
 from holdfast.ledger.intake.reading import Form, Read, Sender
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.notes import Note
 from holdfast.ledger.model import Acknowledged, Prepared, Reach, Stretch
 from holdfast.ledger.ports import Published
-from holdfast.ledger.reached import OneRegion
-from holdfast.ledger.sequencing import Placed, Sequencer
 
 CLOSED_WITHIN_S = 5.0
 MOST_TOGETHER = 20_000

@@ -6,11 +6,11 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from holdfast.interfaces.api.words import Told
-from holdfast.ledger.access import Access, Act, Way
-from holdfast.ledger.columns import standing_of
-from holdfast.ledger.finding import What
-from holdfast.ledger.jobs import Job
-from holdfast.ledger.tracing import Proven, Trace, Traced
+from holdfast.ledger.find.access import Access, Act, Way
+from holdfast.ledger.find.columns import standing_of
+from holdfast.ledger.find.finding import What
+from holdfast.ledger.find.jobs import Job
+from holdfast.ledger.find.tracing import Proven, Trace, Traced
 
 Standing = Literal["counts", "corrected", "void", "conflict"]
 

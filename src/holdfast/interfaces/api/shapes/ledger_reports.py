@@ -4,7 +4,7 @@ from datetime import date
 
 from pydantic import BaseModel, Field
 
-from holdfast.ledger.reporting import By, Per, Report, Row, Standing
+from holdfast.ledger.reports.reporting import By, Per, Report, Row, Standing
 
 
 class ReportRow(BaseModel):

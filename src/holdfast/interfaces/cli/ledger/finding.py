@@ -11,7 +11,7 @@ import typer
 from holdfast.interfaces.cli.moments import parse_moment
 
 if TYPE_CHECKING:
-    from holdfast.ledger.finding import Filter
+    from holdfast.ledger.find.finding import Filter
 
 Tenant = Annotated[str, typer.Option("--tenant", "-t", metavar="TENANT", help="Whose ledger.")]
 Since = Annotated[
@@ -52,7 +52,7 @@ def filter_of(
     until: datetime | None = None,
 ) -> Filter:
     """`values` by the dimensions' names. Raises Unsuitable."""
-    from holdfast.ledger.finding import Dimension, Filter  # noqa: PLC0415
+    from holdfast.ledger.find.finding import Dimension, Filter  # noqa: PLC0415
 
     return Filter.of(since, until, {Dimension(name): each or () for name, each in values.items()})
 

@@ -5,16 +5,16 @@ from collections.abc import Callable
 import typer
 
 from holdfast.interfaces.cli.ledger.bundle import add_bundle
-from holdfast.interfaces.cli.ledger.gaps import add_gaps
 from holdfast.interfaces.cli.ledger.correcting import add_correcting
+from holdfast.interfaces.cli.ledger.gaps import add_gaps
 from holdfast.interfaces.cli.ledger.ingest import add_ingest
 from holdfast.interfaces.cli.ledger.jobs import add_jobs
 from holdfast.interfaces.cli.ledger.keys import add_keys
 from holdfast.interfaces.cli.ledger.meters import add_meters
 from holdfast.interfaces.cli.ledger.persons import add_persons
 from holdfast.interfaces.cli.ledger.ports import LedgerCommands
-from holdfast.interfaces.cli.ledger.retention import add_retention
 from holdfast.interfaces.cli.ledger.report import add_report
+from holdfast.interfaces.cli.ledger.retention import add_retention
 from holdfast.interfaces.cli.ledger.sources import add_sources
 from holdfast.interfaces.cli.ledger.status import add_status
 from holdfast.interfaces.cli.ledger.tenants import add_tenants

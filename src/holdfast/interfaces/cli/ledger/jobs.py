@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from holdfast.interfaces.cli.ledger.ports import LedgerCommands
     from holdfast.interfaces.cli.ports import Place, Report
     from holdfast.interfaces.job_lists import FileForm
-    from holdfast.ledger.access import Access
-    from holdfast.ledger.finding import Filter
-    from holdfast.ledger.indexing import Compared
-    from holdfast.ledger.jobs import Job, JobsPage
+    from holdfast.ledger.find.access import Access
+    from holdfast.ledger.find.finding import Filter
+    from holdfast.ledger.find.indexing import Compared
+    from holdfast.ledger.find.jobs import Job, JobsPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _add_jobs(app: typer.Typer, commands: Callable[[], LedgerCommands]) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Show a tenant's jobs, the newest first, or export them. That you did is written down."""
-        from holdfast.ledger.columns import chosen  # noqa: PLC0415
+        from holdfast.ledger.find.columns import chosen  # noqa: PLC0415
 
         with told(as_json=as_json):
             named = {
@@ -285,7 +285,7 @@ def plain_access(access: Access) -> dict[str, Any]:
 def plain_job(job: Job) -> dict[str, Any]:
     import msgspec  # noqa: PLC0415
 
-    from holdfast.ledger.columns import standing_of  # noqa: PLC0415
+    from holdfast.ledger.find.columns import standing_of  # noqa: PLC0415
 
     return {
         "leaf": job.leaf,
@@ -310,7 +310,7 @@ def _plain_page(tenant: str, page: JobsPage) -> dict[str, Any]:
 
 
 def _print_page(page: JobsPage, columns: Sequence[Any]) -> None:
-    from holdfast.ledger.columns import row_of  # noqa: PLC0415
+    from holdfast.ledger.find.columns import row_of  # noqa: PLC0415
 
     if page.jobs:
         print_table(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from holdfast.interfaces.cli.ledger.ports import LedgerCommands
     from holdfast.interfaces.cli.ports import Place
-    from holdfast.ledger.erasure import Erasure
+    from holdfast.ledger.persons.erasure import Erasure
 
 OfTenant = Annotated[str, typer.Option("--tenant", "-t", metavar="TENANT", help="The tenant's key.")]
 Login = Annotated[str | None, typer.Option("--login", help="Who it is, as sources name them.")]

@@ -17,8 +17,8 @@ from holdfast.interfaces.cli.output import fail, print_json, print_table, progre
 if TYPE_CHECKING:
     from holdfast.interfaces.cli.ledger.ports import LedgerCommands
     from holdfast.interfaces.cli.ports import Place, Report
-    from holdfast.ledger.reporting import Asked, Row
-    from holdfast.ledger.reporting import Report as LedgerReport
+    from holdfast.ledger.reports.reporting import Asked, Row
+    from holdfast.ledger.reports.reporting import Report as LedgerReport
 
 MOST_SHOWN = 50
 
@@ -106,8 +106,8 @@ def _add_report(app: typer.Typer, commands: Callable[[], LedgerCommands]) -> Non
         Without a period it is the month that it is now.
         """
         from holdfast.ledger.model import Kind  # noqa: PLC0415
-        from holdfast.ledger.report_times import month_of, stretch_of  # noqa: PLC0415
-        from holdfast.ledger.reporting import Asked, By, Order, Per  # noqa: PLC0415
+        from holdfast.ledger.reports.reporting import Asked, By, Order, Per  # noqa: PLC0415
+        from holdfast.ledger.reports.times import month_of, stretch_of  # noqa: PLC0415
 
         with told(as_json=as_json):
             if period and (since or until):

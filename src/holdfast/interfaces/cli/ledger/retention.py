@@ -15,7 +15,7 @@ from holdfast.interfaces.cli.sizes import size_text
 if TYPE_CHECKING:
     from holdfast.interfaces.cli.ledger.ports import LedgerCommands
     from holdfast.interfaces.cli.ports import Place
-    from holdfast.ledger.retention import Hold, Kept
+    from holdfast.ledger.persons.retention import Hold, Kept
 
 TenantKey = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's key.")]
 

@@ -16,8 +16,8 @@ from holdfast.interfaces.cli.output import FAILED, print_json, told
 if TYPE_CHECKING:
     from holdfast.interfaces.cli.ledger.ports import LedgerCommands
     from holdfast.interfaces.cli.ports import Place
-    from holdfast.ledger.finding import Filter
-    from holdfast.ledger.tracing import Proven, Trace, Traced
+    from holdfast.ledger.find.finding import Filter
+    from holdfast.ledger.find.tracing import Proven, Trace, Traced
 
 _SHOWN = (
     "kind",
@@ -112,8 +112,8 @@ def _print(trace: Trace) -> None:
 
 
 def _told(traced: Traced) -> list[str]:
-    from holdfast.ledger.columns import COLUMNS  # noqa: PLC0415
-    from holdfast.ledger.finding import record_of  # noqa: PLC0415
+    from holdfast.ledger.find.columns import COLUMNS  # noqa: PLC0415
+    from holdfast.ledger.find.finding import record_of  # noqa: PLC0415
 
     job, record = traced.job, record_of(traced.job.entry)
     lines = [f"leaf {job.leaf:,}  {job.what}  {record.job}  occurred {moment_text(record.occurred_at)}"]

@@ -1,0 +1,1 @@
+"""Completeness: what has not come, what does not fit, and what devices counted against it."""

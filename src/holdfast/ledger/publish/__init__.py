@@ -1,0 +1,1 @@
+"""Publishing: checkpoints that are in two regions and cosigned, and what proves an entry by them."""

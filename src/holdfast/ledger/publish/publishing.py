@@ -1,0 +1,127 @@
+"""Publishing: a checkpoint is handed out once it is in the second region and the witness has cosigned it.
+
+What was handed out can never be taken back: so nobody sees a checkpoint that a failover could lose, and none
+that does not continue what the witness saw. A log whose database lost published leaves is refused by the
+witness, and stands still until an operator has decided.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from holdfast.ledger.errors import Fork, NotFlushed, WitnessAway
+from holdfast.ledger.log.checkpoint import Checkpoint, verified
+from holdfast.ledger.log.notes import Note, Signature, VerifierKey, Verifies
+from holdfast.ledger.log.tree import leaf_hashes
+from holdfast.ledger.log.witness import Addition
+from holdfast.ledger.model import Prepared
+from holdfast.ledger.ports import LogStore, Published, SecondRegion, Witness
+from holdfast.ledger.publish import proving
+
+MOST_TRIES = 4
+"""A witness that tells another size each time is asked so often."""
+OVERALL = ""
+"""The tenant of the log over all tenants' checkpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A checkpoint that may be handed out."""
+
+    log_id: int
+    checkpoint: Checkpoint
+    text: str
+
+
+class Publisher:
+    """Publishes what the logs have grown to. Two may do so at once: the witness lets one of them go first."""
+
+    def __init__(
+        self,
+        store: LogStore,
+        published: Published,
+        second: SecondRegion,
+        witness: Witness | None,
+        *,
+        witness_key: VerifierKey | None,
+        verifies: Verifies,
+        flushed_within_s: float = 10.0,
+    ) -> None:
+        """Without a witness nobody cosigns: what is published is in the second region, no more is said."""
+        self._store = store
+        self._published = published
+        self._second = second
+        self._witness = witness
+        self._witness_key = witness_key
+        self._verifies = verifies
+        self._flushed_within_s = flushed_within_s
+        self._stands: dict[int, int] = {}
+        """Where the witness is believed to stand, by log."""
+
+    async def publish(self, log_id: int, log_key: VerifierKey) -> Handed | None:
+        """The log's newest checkpoint, handed out; None when there is nothing new.
+
+        Raises NotFlushed and WitnessAway when it must wait, and Fork when it can never be.
+        """
+        for _ in range(MOST_TRIES):
+            newest = await self._published.newest(log_id)
+            grown = await self._store.grown_to(log_id, 1)
+            if grown is None or (newest and Checkpoint.parsed(Note.parsed(newest).body).size >= grown[0]):
+                return None
+            size, _, text = grown
+            # The growth is behind us in the WAL: when all that is committed now is there, so is it.
+            if not await self._second.flushed(await self._store.lsn(), self._flushed_within_s):
+                raise NotFlushed(f"the second region has not flushed the log up to {size:,} leaves")
+            note = Note.parsed(text)
+            if self._witness is not None:
+                signature = await self._cosigned(self._witness, log_id, size, text)
+                if signature is None:
+                    continue  # somebody else had it cosigned further on meanwhile
+                note = note.with_signatures([signature])
+            known = [self._witness_key] if self._witness_key else []
+            found = verified(note.text, log_key, self._verifies, witnesses=known, quorum=len(known))
+            await self._published.publish(log_id, size, note.text)
+            return Handed(log_id, found.checkpoint, note.text)
+        raise WitnessAway("others publish this log faster than it can be followed here")
+
+    async def _cosigned(self, witness: Witness, log_id: int, size: int, text: str) -> Signature | None:
+        """None when the witness is ahead of this size, and the log by now as well."""
+        for _ in range(MOST_TRIES):
+            old_size = self._stands.get(log_id, 0)
+            if old_size > size:
+                if await self._store.grown_to(log_id, old_size):
+                    return None
+                del self._stands[log_id]
+                raise Fork(
+                    f"the witness has seen this log with {old_size:,} leaves, and it has {size:,}",
+                    hint="published leaves are missing: see 'When leaves were lost' in docs/ledger.md",
+                )
+            proof = await proving.consistency(self._store, log_id, old_size, size)
+            answer = await witness.cosign(Addition(old_size, tuple(proof), text))
+            if isinstance(answer, Signature):
+                self._stands[log_id] = size
+                return answer
+            if answer == old_size:
+                raise Fork(
+                    f"the witness has cosigned another checkpoint of {size:,} leaves of this log",
+                    hint="see 'When leaves were lost' in docs/ledger.md",
+                )
+            self._stands[log_id] = answer
+        raise WitnessAway("the witness tells another size each time it is asked")
+
+
+def over_all(handed: Mapping[str, Handed]) -> Prepared:
+    """These checkpoints, by origin, as leaves of the log over all tenants' logs.
+
+    A leaf is the checkpoint without its signatures: published twice it is the same leaf, and another root
+    under the same size becomes a conflict entry, for all to see.
+    """
+    origins = sorted(handed)
+    leaves = [handed[origin].checkpoint.body.encode() for origin in origins]
+    return Prepared(
+        tenant=OVERALL,
+        leaves=leaves,
+        hashes=leaf_hashes(leaves),
+        sources=origins,
+        epochs=[0] * len(origins),
+        seqs=[handed[origin].checkpoint.size for origin in origins],
+    )
