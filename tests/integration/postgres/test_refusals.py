@@ -55,6 +55,10 @@ async def test_moving_to_another_major_version_as_the_handbook_says(make: Make, 
     await migrate(older.conninfo(Role.OWNER))
     with psycopg.connect(older.conninfo(Role.OWNER).dsn, autocommit=True) as connection:
         connection.execute("INSERT INTO holdfast.journal (actor, event) VALUES ('us', 'test.written')")
+        # As a running Holdfast makes them.
+        connection.execute(
+            "SELECT availability.make_partition('rollup_minute', '2026-11-01T00:00Z', '2026-12-01T00:00Z')"
+        )
     await ours(older, "pg_dump", "-Fc", "-f", str(dump), "holdfast")
     await older.stop()
     older.layout.directory.rename(tmp_path / "postgres-older")
@@ -62,8 +66,9 @@ async def test_moving_to_another_major_version_as_the_handbook_says(make: Make, 
     newer = make()
     await newer.start()
     await migrate(newer.conninfo(Role.OWNER))
-    restore = ("-d", "holdfast", "--clean", "--if-exists", "--single-transaction", str(dump))
-    await ours(newer, "pg_restore", *restore)
+    await ours(newer, "dropdb", "--force", "holdfast")
+    await ours(newer, "createdb", "--template=template0", "holdfast")
+    await ours(newer, "pg_restore", "--dbname=holdfast", "--single-transaction", str(dump))
     assert await migrate(newer.conninfo(Role.OWNER)) == []
     with psycopg.connect(newer.conninfo(Role.OWNER).dsn) as connection:
         assert connection.execute("SELECT actor, event FROM holdfast.journal").fetchall() == [
