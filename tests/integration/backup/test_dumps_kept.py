@@ -286,7 +286,7 @@ def test_a_dump_is_given_up_when_the_process_stops(kept: KeptDumps) -> None:
 
 
 def test_a_region_that_is_away_is_unknown_and_keeps_the_other_from_nothing(kept: KeptDumps) -> None:
-    # All dumps are of the last minute: which of them a shorter window lets go of would hang on how long they took.
+    # With a shorter window it would hang on how long the dumps took which of them goes.
     kept.desk.keeps = Keep(window=timedelta(hours=1), daily=0, weekly=0, monthly=0, minimum=1)
     away = (kept.folder / "us").rename(kept.folder / "us.away")
     duties = kept.duties(Later(timedelta(days=60)))
