@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
+from tests.kept_logs import ORIGIN, SEED, TENANT, prepared, record
 
 from holdfast.adapters.memory.ledger.logs import MemoryLogs
 from holdfast.adapters.packing.segments import ZstdSegments
@@ -18,40 +18,11 @@ from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.errors import LogDamaged, Overtaken
 from holdfast.ledger.log.checkpoint import verified
 from holdfast.ledger.log.tree import Tree, leaf_hashes, verify_inclusion
-from holdfast.ledger.model import Conflict, Kind, Prepared, Record, Status
+from holdfast.ledger.model import Conflict
 from holdfast.ledger.ports import LogStore
 
 if TYPE_CHECKING:
     from conftest import Database
-
-SEED = bytes(32)
-TENANT, ORIGIN = "acme", "ledger.example/acme"
-NOON = "2026-11-22T12:00:00Z"
-
-
-def record(source: str, seq: int, *, epoch: int = 1, job: str = "") -> Record:
-    return Record(
-        epoch=epoch,
-        job=job or f"{source}-{epoch}-{seq}",
-        kind=Kind.PRINT,
-        occurred_at=msgspec.convert(NOON, Record.__annotations__["occurred_at"]),
-        seq=seq,
-        source=source,
-        status=Status.COMPLETED,
-        tenant=TENANT,
-    )
-
-
-def prepared(*records: Record) -> Prepared:
-    leaves = [leaf_of(each) for each in records]
-    return Prepared(
-        TENANT,
-        leaves,
-        leaf_hashes(leaves),
-        [each.source for each in records],
-        [each.epoch for each in records],
-        [each.seq for each in records],
-    )
 
 
 def sequencer(store: LogStore) -> Sequencer:

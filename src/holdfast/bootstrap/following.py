@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -95,12 +95,13 @@ class FollowedEstate:
                 await self.refresh()
             yield what
 
-    async def reread_on_signal(self, signals: Signals) -> None:
+    async def reread_on_signal(self, signals: Signals, then: Callable[[], None] = lambda: None) -> None:
         """A SIGHUP tells of a changed secret, for which the estate file stays as it is. Until cancelled."""
         while True:
             await signals.reload.wait()
             signals.reload.clear()
             await self.refresh()
+            then()
 
     async def follow(self, listen: PostgresChanges, signals: Signals) -> None:
         """Both of these, for who wants to hear of nothing. Until cancelled."""
@@ -108,6 +109,26 @@ class FollowedEstate:
         try:
             async for _ in self.changes(listen):
                 pass
+        finally:
+            rereading.cancel()
+
+    async def watch(
+        self,
+        listen: PostgresChanges,
+        signals: Signals,
+        concerns: Callable[[Estate], object],
+        changed: asyncio.Event,
+    ) -> None:
+        """Set `changed` when `concerns` finds something else in the estate in force, and on a SIGHUP: of a
+        changed secret. Until cancelled.
+        """
+        rereading = asyncio.create_task(self.reread_on_signal(signals, changed.set))
+        try:
+            known = concerns(self.estate)
+            async for _ in self.changes(listen):
+                if (now := concerns(self.estate)) != known:
+                    known = now
+                    changed.set()
         finally:
             rereading.cancel()
 

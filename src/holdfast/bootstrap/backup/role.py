@@ -93,22 +93,7 @@ class BackupProcess:
 
     async def follow(self, changes: PostgresChanges, signals: Signals) -> None:
         """Begin anew when the estate in force has other databases, or on a SIGHUP: of a changed secret."""
-        rereading = asyncio.create_task(self._reread(signals))
-        try:
-            known = _concerns(self._followed.estate)
-            async for _ in self._followed.changes(changes):
-                if (concerns := _concerns(self._followed.estate)) != known:
-                    known = concerns
-                    self._changed.set()
-        finally:
-            rereading.cancel()
-
-    async def _reread(self, signals: Signals) -> None:
-        while True:
-            await signals.reload.wait()
-            signals.reload.clear()
-            await self._followed.refresh()
-            self._changed.set()
+        await self._followed.watch(changes, signals, _concerns, self._changed)
 
     async def write_journal(self) -> None:
         """Events, in order. What the database does not take now waits; too many are in the log alone."""
