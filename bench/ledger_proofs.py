@@ -25,7 +25,7 @@ from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
 from holdfast.ledger.append.pieces import in_pieces
 from holdfast.ledger.log.tree import leaf_hashes
-from holdfast.ledger.model import Prepared
+from holdfast.ledger.model import Numbered, Prepared
 from holdfast.ledger.publish import proving
 
 BATCH = 10_000
@@ -66,7 +66,7 @@ def batch(tenant: str, first: int, count: int, packs: ZstdSegments) -> Prepared:
     filler = b'{"tenant":"acme","filler":"' + b"x" * 280 + b'","number":'
     leaves = [b"%b%d}" % (filler, number) for number in numbers]
     hashes, pieces = leaf_hashes(leaves), in_pieces(leaves, packs)
-    return Prepared(tenant, [], hashes, ["s"] * count, [1] * count, numbers, pieces)
+    return Prepared(tenant, [], hashes, [Numbered("s", 1, first, count)], pieces)
 
 
 async def _proofs(found: Protected, leaves: Sequence[int]) -> tuple[float, float]:

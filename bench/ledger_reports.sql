@@ -49,21 +49,40 @@ SELECT book.id, r.day, person.id, device.id, cost_centre.id, array_position(ARRA
   JOIN ledger.member AS cost_centre ON cost_centre.dimension = 3 AND cost_centre.name = r.cost_centre
  ORDER BY 1, 2, 3, 4, 5, 6
 
+-- name: months
+INSERT INTO ledger.cell
+SELECT book, date_trunc('month', day::timestamp)::date AS month, person, device, cost_centre, kind, currency, sum(jobs),
+       sum(failed), sum(sheets), sum(mono_impressions), sum(colour_impressions), sum(scan_pages), sum(fax_pages),
+       sum(amount), 1
+  FROM ledger.cell
+ GROUP BY book, month, person, device, cost_centre, kind, currency
+ ORDER BY month, person, device
+
 -- name: coarser
-INSERT INTO ledger.rollup
-SELECT book, dimension, grain,
-       CASE grain WHEN 0 THEN day
-           ELSE date_trunc(CASE grain WHEN 1 THEN 'month' ELSE 'year' END, day::timestamp) END::date AS period,
-       CASE dimension WHEN 1 THEN device WHEN 2 THEN person WHEN 3 THEN cost_centre ELSE 0 END AS member,
-       kind, currency, sum(jobs), sum(failed), sum(sheets), sum(mono_impressions), sum(colour_impressions),
-       sum(scan_pages), sum(fax_pages), sum(amount)
-  FROM ledger.cell CROSS JOIN generate_series(0, 3) AS dimension CROSS JOIN generate_series(0, 2) AS grain
- GROUP BY book, dimension, grain, period, member, kind, currency
+INSERT INTO ledger.sums
+SELECT made.*
+  FROM ledger.book CROSS JOIN LATERAL ledger.sums_of(book.id) AS made
+ ORDER BY made.grain DESC, made.period, made.dimension, made.kind, made.member
+
+-- name: papers
+INSERT INTO ledger.rollup_paper
+SELECT book, dimension, grain, date_trunc((ARRAY['day', 'month', 'year'])[grain + 1], day::timestamp)::date AS period,
+       CASE dimension WHEN 1 THEN device WHEN 2 THEN person WHEN 3 THEN cost_centre ELSE 0 END AS member, 'A4',
+       sum(sheets)
+  FROM (SELECT book, day, device, person, cost_centre, sheets FROM ledger.cell WHERE grain = 0) AS cell
+ CROSS JOIN generate_series(0, 3) AS dimension CROSS JOIN generate_series(0, 2) AS grain
+ GROUP BY book, dimension, grain, period, member
+ ORDER BY grain DESC, period, dimension, member
+
+-- name: room
+-- Bytes of all that reports are read from, with its indexes.
+SELECT sum(pg_total_relation_size(each))
+  FROM unnest(ARRAY['ledger.cell', 'ledger.sums', 'ledger.rollup_paper', 'ledger.member']::regclass[]) AS each
 
 -- name: by_raw
 -- The same report out of the rows.
 SELECT {time}, {member}, count(*), sum((sheets ->> 'A4')::integer), sum(mono_impressions),
        sum(colour_impressions), sum((prices -> 'total' ->> 'amount')::integer)
   FROM raw
- WHERE tenant = 'acme' AND occurred_at >= '{since}' AND occurred_at < '{until}'
+ WHERE tenant = 'acme' AND occurred_at >= '{since}' AND occurred_at < '{until}' AND {only}
  GROUP BY 1, 2

@@ -16,6 +16,7 @@ from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.postgres.ledger.published import PostgresPublished
 from holdfast.adapters.postgres.ledger.verifying import PostgresLogReading
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
+from holdfast.ledger.append.sequences import numbered
 from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import leaf_of
 from holdfast.ledger.log.checkpoint import Checkpoint
@@ -58,9 +59,11 @@ def prepared(*records: Record) -> Prepared:
         TENANT,
         leaves,
         leaf_hashes(leaves),
-        [each.source for each in records],
-        [each.epoch for each in records],
-        [each.seq for each in records],
+        numbered(
+            [each.source for each in records],
+            [each.epoch for each in records],
+            [each.seq for each in records],
+        ),
     )
 
 

@@ -20,6 +20,7 @@ from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.postgres.ledger.reports import PostgresReports
 from holdfast.adapters.postgres.ledger.rollups import PostgresRollUps
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
+from holdfast.ledger.append.sequences import numbered
 from holdfast.ledger.append.sequencing import Placed, Sequencer
 from holdfast.ledger.canonical import leaf_of
 from holdfast.ledger.following import Follower, Following
@@ -95,9 +96,11 @@ def prepared(records: Sequence[Record]) -> Prepared:
         records[0].tenant,
         leaves,
         leaf_hashes(leaves),
-        [each.source for each in records],
-        [each.epoch for each in records],
-        [each.seq for each in records],
+        numbered(
+            [each.source for each in records],
+            [each.epoch for each in records],
+            [each.seq for each in records],
+        ),
     )
 
 

@@ -22,7 +22,7 @@ class WitnessProcess:
         self.state = folder / "state"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._ledger = ledger
+        self._arguments = [f"--log={ledger.text}"]
         self._file = folder / "witness.key"
         self._file.touch(0o600)
         self._file.write_text(key.text(self.key.public))
@@ -34,7 +34,7 @@ class WitnessProcess:
         return {"url": self.url, "key": self.key.text}
 
     def start(self) -> None:
-        arguments = ("--key-file", self._file, "--log", self._ledger.text, "--state", self.state)
+        arguments = ("--key-file", self._file, *self._arguments, "--state", self.state)
         command = [*PROGRAM, "ledger", "witness", *map(str, arguments)]
         self._process = subprocess.Popen([*command, "--listen", f"127.0.0.1:{self.port}"])
         for _ in range(600):
@@ -45,6 +45,13 @@ class WitnessProcess:
                 assert self._process.poll() is None
                 time.sleep(0.1)
         raise AssertionError("the witness did not start")
+
+    def change(self, *ledger: VerifierKey) -> None:
+        """Begins with another key of its own, over what it has seen, and trusts these keys of a ledger."""
+        key = new_key("witness.example", COSIGNATURE_V1)
+        self.key = signer_of(key).key
+        self._file.write_text(key.text(self.key.public))
+        self._arguments = [f"--log={each.text}" for each in ledger]
 
     def end(self, how: int) -> int:
         assert self._process is not None

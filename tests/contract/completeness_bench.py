@@ -21,6 +21,7 @@ from holdfast.adapters.postgres.ledger.completeness_folds import CompletenessFol
 from holdfast.adapters.postgres.ledger.following import PostgresFollowing
 from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
+from holdfast.ledger.append.sequences import numbered
 from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import leaf_of
 from holdfast.ledger.completeness.judging import Completeness
@@ -51,7 +52,7 @@ class Bench:
         leaves = [leaf_of(each) for each in records]
         columns = zip(*((each.source, each.epoch, each.seq) for each in records), strict=True)
         sources, epochs, seqs = map(list, columns)
-        batch = Prepared(TENANT, leaves, leaf_hashes(leaves), sources, epochs, seqs)
+        batch = Prepared(TENANT, leaves, leaf_hashes(leaves), numbered(sources, epochs, seqs))
         await self.sequencer.append([batch])
 
     async def fold(self, at: datetime = NOON) -> None:

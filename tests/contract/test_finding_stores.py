@@ -22,6 +22,7 @@ from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.postgres.ledger.published import PostgresPublished
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
 from holdfast.kernel.clock import SystemClock
+from holdfast.ledger.append.sequences import numbered
 from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.errors import NotThere, Overtaken, Unsuitable
@@ -70,7 +71,7 @@ class House:
     async def post(self, *records: Record) -> list[int]:
         leaves = [leaf_of(each) for each in records]
         columns = zip(*((each.source, each.epoch, each.seq) for each in records), strict=True)
-        prepared = Prepared(records[0].tenant, leaves, leaf_hashes(leaves), *map(list, columns))
+        prepared = Prepared(records[0].tenant, leaves, leaf_hashes(leaves), numbered(*map(list, columns)))
         return (await self.line.append([prepared])).placed[0].leaves
 
     def record(self, **told: object) -> Record:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,13 +14,14 @@ from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
+from holdfast.ledger.append.sequences import Run
 from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.errors import LogDamaged, Overtaken
 from holdfast.ledger.log.checkpoint import verified
-from holdfast.ledger.log.tree import Tree, leaf_hashes, verify_inclusion
-from holdfast.ledger.model import Conflict
-from holdfast.ledger.ports import LogStore
+from holdfast.ledger.log.tree import Edge, Tree, leaf_hashes, verify_inclusion
+from holdfast.ledger.model import Conflict, Prepared
+from holdfast.ledger.ports import Growth, LogStore
 
 if TYPE_CHECKING:
     from conftest import Database
@@ -140,26 +142,154 @@ async def test_a_head_is_of_one_moment_while_the_log_grows(store: LogStore) -> N
     assert heads > 1
 
 
+class Late:
+    """A store that somebody else appends to between the reading of the head and the append."""
+
+    def __init__(self, store: LogStore) -> None:
+        self.store = store
+        self.appends = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.store, name)
+
+    async def append(self, growths: object) -> int:
+        self.appends += 1
+        await sequencer(self.store).append([prepared(record("other", self.appends))])
+        return await self.store.append(growths)  # type: ignore[arg-type]
+
+
 async def test_a_growth_from_elsewhere_than_the_end_leaves_nothing(store: LogStore) -> None:
-    seen = list[object]()
+    await sequencer(store).append([prepared(record("a", 1))])
+    growth: list[Growth] = []
 
-    class Late:
-        """A store that somebody else appends to between the reading of the head and the append."""
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(store, name)
-
+    class Noted(Late):
         async def append(self, growths: object) -> int:
-            seen.append(growths)
-            await sequencer(store).append([prepared(record("other", len(seen)))])
-            return await store.append(growths)  # type: ignore[arg-type]
+            growth.extend(growths)  # type: ignore[call-overload]
+            return await super().append(growths)
 
+    line = sequencer(Noted(store))  # type: ignore[arg-type]
+    await line.append([prepared(record("a", 2), record("a", 1))])
     with pytest.raises(Overtaken):
-        await sequencer(Late()).append([prepared(record("a", 1))])  # type: ignore[arg-type]
+        await store.append(growth)
+    with pytest.raises(Overtaken):
+        async with store.turn([growth[0].log_id]) as mine:
+            await mine.append(growth)
     head = await store.head(TENANT)
     assert head is not None
-    assert len(seen) == head.edge.size > 1
-    assert ("a", 1) not in head.known
+    assert head.edge.size == 3
+
+
+async def test_who_was_overtaken_has_the_next_turn(store: LogStore) -> None:
+    late = Late(store)
+    line = sequencer(late)  # type: ignore[arg-type]
+    await line.append([prepared(record("a", 1))])
+    await sequencer(store).append([prepared(*(record("other", seq) for seq in range(2, 9)))])
+    for seq in range(2, 6):
+        placed = (await line.append([prepared(record("a", seq), record("other", seq))])).placed[0]
+        assert placed.repeated == [1], "what others appended meanwhile is known"
+    assert late.appends == 1, "once overtaken, it waits for its turn at first"
+    head = await store.head(TENANT)
+    assert head is not None
+    assert {key: numbers.ranges for key, numbers in head.known.items()} == {
+        ("a", 1): [(1, 5)],
+        ("other", 1): [(1, 8)],
+    }
+    assert head.edge.root == (await tree_of(store, head.log_id, head.edge.size)).root()
+
+
+async def test_two_that_append_all_the_time_both_get_on(store: LogStore) -> None:
+    done, alone = {"a": 0, "b": 0}, {"a": 0, "b": 0}
+
+    async def work(name: str, other: str, line: Sequencer) -> None:
+        seen = 0
+        while min(done.values()) < 25 and max(done.values()) < 250:
+            await line.append([prepared(*(record(name, 3 * done[name] + at) for at in range(3)))])
+            done[name] += 1
+            alone[name], seen = alone[name] + 1 if done[other] == seen else 0, done[other]
+            assert alone[name] < 10, "the other one goes on as well"
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(work("a", "b", sequencer(store)), work("b", "a", sequencer(store)))
+    head = await store.head(TENANT)
+    assert head is not None
+    assert head.edge.size == 3 * sum(done.values())
+    assert head.edge.root == (await tree_of(store, head.log_id, head.edge.size)).root()
+
+
+async def test_a_repeat_is_behind_what_others_committed(store: LogStore) -> None:
+    """Nothing is acknowledged by a place in the WAL that is before its commit."""
+    line, other = sequencer(store), sequencer(store)
+    await line.append([over_other_tenant(1)])
+    there = await other.append([prepared(record("a", 1))])
+    again = await line.append([prepared(record("a", 1))])
+    assert again.placed[0].repeated == [0]
+    assert again.lsn >= there.lsn
+
+
+def over_other_tenant(seq: int) -> Prepared:
+    return replace(prepared(record("a", seq)), tenant="elsewhere")
+
+
+async def test_a_turn_knows_growths_that_hold_conflicts_alone(store: LogStore) -> None:
+    line, other = sequencer(store), sequencer(store)
+    await line.append([prepared(record("a", 1))])
+    head = await store.head(TENANT)
+    assert head is not None
+    conflict = (await other.append([prepared(record("a", 1, job="other"))])).placed[0]
+    assert conflict.conflicts == [0]
+    grown = await store.since(head)
+    assert grown is not None
+    assert (grown.edge.size, list(grown.runs)) == (2, [])
+    for seq in (2, 3):
+        assert (await line.append([prepared(record("a", seq))])).placed[0].leaves == [seq]
+    again = await line.append([prepared(record("a", 1, job="other"))])
+    assert (again.placed[0].leaves, again.placed[0].conflicts) == ([1], [0])
+
+
+async def test_a_turn_that_fails_leaves_nothing_and_holds_nobody(store: LogStore) -> None:
+    line = sequencer(store)
+    await line.append([prepared(record("a", 1))])
+    head = await store.head(TENANT)
+    assert head is not None
+    with pytest.raises(ZeroDivisionError):
+        async with store.turn([head.log_id]):
+            raise ZeroDivisionError
+    assert (await line.append([prepared(record("a", 2))])).placed[0].size == 2
+
+
+async def test_a_log_that_was_put_back_is_read_anew(store: LogStore) -> None:
+    """What a sequencer remembers of a log that is another one now decides nothing."""
+    line = sequencer(store)
+    await line.append([prepared(record("a", 1), record("a", 2))])
+    head = await store.head(TENANT)
+    assert head is not None
+    grown = await store.since(head)
+    assert grown is not None
+    assert (grown.edge, list(grown.runs)) == (head.edge, [])
+    edge, _ = Edge().grown(leaf_hashes([b"x", b"y"]))
+    assert await store.since(replace(head, edge=edge)) is None
+    longer, _ = edge.grown(leaf_hashes([b"z"]))
+    assert await store.since(replace(head, edge=longer)) is None
+    await sequencer(store).append([prepared(*(record("b", at) for at in range(300)))])
+    grown = await store.since(head)
+    assert grown is not None
+    assert grown.edge == (await store.head(TENANT)).edge  # type: ignore[union-attr]
+    assert list(grown.runs) == [Run("b", 1, 0, 299, 2)]
+
+
+async def test_no_number_stands_twice_whatever_is_believed(store: LogStore) -> None:
+    line = sequencer(store)
+    await line.append([prepared(*(record("a", seq) for seq in (1, 2, 3, 7)))])
+    for wrong in ((3, 3), (0, 1), (4, 9), (2, 2), (7, 7)):
+        believing = sequencer(store)
+        head = await store.head(TENANT)
+        assert head is not None
+        head.known["a", 1].remove(0, 100)  # type: ignore[index]
+        believing._heads[TENANT] = head
+        with pytest.raises(LogDamaged, match="stands"):
+            await believing.append([prepared(*(record("a", seq) for seq in range(wrong[0], wrong[1] + 1)))])
+    assert (await line.append([prepared(record("a", 5))])).placed[0].size == 5
 
 
 async def test_a_gap_in_what_is_stored_is_damage(store: LogStore) -> None:

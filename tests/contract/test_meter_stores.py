@@ -155,3 +155,61 @@ async def test_a_difference_is_a_concern_until_it_agrees_or_is_settled(bench: Be
     assert await bench.store.stretches(TENANT, since) == []
     assert len(await bench.store.stretches(TENANT, since, settled=True)) == 1
     assert await bench.store.stretches(TENANT, since, settled=True, device="other") == []
+
+
+async def test_jobs_behind_the_last_reading_before_a_time_are_forgotten(bench: Bench) -> None:
+    """Also of a counter that nobody reads any more; what is compared from then on is what it was."""
+    jobs = [record("a", n + 1, NOON + n * DAY + HOUR, device="d", sheets={"A4": n + 1}) for n in range(6)]
+    await bench.append(*jobs)
+    await bench.fold()
+    values = (0, 1, 3, 6, 10, 15, 21)
+    await bench.store.read_meters(
+        TENANT, "a", [sheets("d", NOON + n * DAY, value) for n, value in enumerate(values)]
+    )
+    await bench.store.read_meters(TENANT, "b", [sheets("d", NOON, 500), sheets("d", NOON + DAY, 501)])
+    assert len(await stretches(bench)) == 7
+    before = NOON + 3 * DAY + 2 * HOUR
+    assert await bench.store.trim_metered("other", before) == 0
+    assert await bench.store.trim_metered(TENANT, before) == 3
+    left = [(4, 4, Verdict.AGREES), (5, 5, Verdict.AGREES), (6, 6, Verdict.AGREES)]
+    assert told(await stretches(bench)) == left
+    assert await bench.store.trim_metered(TENANT, before) == 0
+    await bench.append(record("a", 7, NOON + 6 * DAY + HOUR, device="d", sheets={"A4": 9}))
+    await bench.fold()
+    await bench.store.read_meters(TENANT, "a", [sheets("d", NOON + 7 * DAY, 30)])
+    assert told(await stretches(bench)) == [*left, (9, 9, Verdict.AGREES)]
+    # A reading of long ago that comes now asks for its entries again, which are all there.
+    await bench.store.read_meters(TENANT, "a", [sheets("d", NOON + DAY + HOUR / 2, 1)])
+    assert len(await stretches(bench)) > 4
+
+
+async def test_a_device_that_nobody_reads_any_more_is_forgotten_whole(bench: Bench) -> None:
+    await bench.append(record("a", 1, NOON + HOUR, device="d", sheets={"A4": 1}))
+    await bench.fold()
+    await bench.store.read_meters(TENANT, "a", [sheets("d", NOON, 0), sheets("d", NOON + DAY, 1)])
+    assert told(await stretches(bench)) == [(1, 1, Verdict.AGREES)]
+    assert await bench.store.trim_metered(TENANT, NOON - DAY) == 0
+    assert await bench.store.trim_metered(TENANT, NOON + 9 * DAY) == 1
+    assert await stretches(bench) == []
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+async def test_what_retention_took_is_not_taken_for_nothing(
+    bench: Bench, database: "Database | None"
+) -> None:
+    """A device is read for the first time, back to when its entries are gone: nothing is said of then."""
+    await bench.append(record("a", 1, NOON, device="d", sheets={"A4": 5}))
+    await bench.fold()
+    assert database is not None
+    with database.connect() as owner:
+        owner.execute("INSERT INTO ledger.pruned (log_id, up_to, older_than) VALUES (1, 1, now())")
+        owner.execute("SET session_replication_role = replica")
+        owner.execute("DELETE FROM ledger.segment")
+        [(came,)] = owner.execute("SELECT at FROM ledger.growth").fetchall()
+    readings = [sheets("d", came + n * HOUR, value) for n, value in ((-2, 0), (-1, 5), (1, 5), (2, 12))]
+    await bench.store.read_meters(TENANT, "a", readings)
+    await bench.append(record("a", 2, came + 1.5 * HOUR, device="d", sheets={"A4": 7}))
+    await bench.fold(came + 2 * HOUR)
+    await bench.store.meter_new_devices()
+    assert told(judged(await bench.store.stretches(TENANT, came - DAY))) == [(7, 7, Verdict.AGREES)]
+    assert await bench.store.meter_new_devices() == 0

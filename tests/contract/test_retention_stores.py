@@ -14,6 +14,7 @@ from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.postgres.ledger.retention import PostgresRetention
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
 from holdfast.kernel.clock import Clock, ManualClock, SystemClock
+from holdfast.ledger.append.sequences import numbered
 from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import leaf_of
 from holdfast.ledger.errors import EntriesPruned
@@ -45,7 +46,8 @@ def prepared(tenant: str, *seqs: int) -> Prepared:
         for seq in seqs
     ]
     leaves = [leaf_of(each) for each in records]
-    return Prepared(tenant, leaves, leaf_hashes(leaves), ["a"] * len(seqs), [1] * len(seqs), list(seqs))
+    stretches = numbered(["a"] * len(seqs), [1] * len(seqs), list(seqs))
+    return Prepared(tenant, leaves, leaf_hashes(leaves), stretches)
 
 
 class World(Protocol):

@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from datetime import UTC
+from itertools import accumulate, pairwise
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.ledger.append import pieces
 from holdfast.ledger.append.pieces import opened
+from holdfast.ledger.append.sequences import Before, Numbers
 from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.errors import BatchRefused, RecordRefused
 from holdfast.ledger.intake import reading
@@ -114,6 +116,17 @@ CUT = GOOD.map(lambda record: record.replace(b",", b",\n", 1))
 LINES = st.one_of(GOOD, GOOD, CHANGES.map(written), DEEP, BROKEN, ODD, TWO, CUT, st.binary(max_size=30))
 BODIES = st.lists(LINES, max_size=8).map(b"\n".join)
 
+BEFORE = st.sets(st.integers(0, 50), max_size=30).map(
+    lambda numbers: Before(1, _ranges(numbers)) if numbers else Before(0, [(0, 3)])
+)
+
+
+def _ranges(those: set[int]) -> list[tuple[int, int]]:
+    numbers = Numbers()
+    for each in those:
+        numbers.add(each, each)
+    return numbers.ranges
+
 
 def judged(raw: bytes) -> Record | None:
     """A record as the strictest reader takes it, by itself."""
@@ -131,9 +144,11 @@ def holds(found: Read, good: dict[int, Record], bad: set[int]) -> None:
     assert {each.line for each in found.refused} == bad
     assert all(each.reason for each in found.refused)
     assert sorted(found.lines) == sorted(good)
-    order = list(zip(prepared.epochs, prepared.seqs, found.lines, strict=True))
-    assert order == sorted(order)
-    assert order == [(good[line].epoch, good[line].seq, line) for line in found.lines]
+    numbers = [(each.epoch, each.first + at) for each in prepared.stretches for at in range(each.length)]
+    order = list(zip(numbers, found.lines, strict=True))
+    assert order == [((good[line].epoch, good[line].seq), line) for line in found.lines]
+    assert sum(one > two for one, two in pairwise(order)) <= 1, "short runs in order, then long ones"
+    assert {each.source for each in prepared.stretches} <= {SENDER.source}
     leaves = [leaf_of(good[line]) for line in found.lines]
     assert prepared.leaves == leaves
     assert prepared.hashes == leaf_hashes(leaves)
@@ -146,9 +161,11 @@ def holds(found: Read, good: dict[int, Record], bad: set[int]) -> None:
 
 
 @settings(deadline=None, max_examples=400)
-@given(BODIES, st.sampled_from([64, 1024, 128 * 1024]))
-@example(written({}) + b" " + written({}) + b"\n" + written({}).replace(b",", b",\n", 1), 64)
-def test_each_line_is_a_record_or_a_refusal(body: bytes, chunk: int) -> None:
+@given(BODIES, st.sampled_from([64, 1024, 128 * 1024]), BEFORE)
+@example(
+    written({}) + b" " + written({}) + b"\n" + written({}).replace(b",", b",\n", 1), 64, Before(1, [(1, 1)])
+)
+def test_each_line_is_a_record_or_a_refusal(body: bytes, chunk: int, before: Before) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "CHUNK_BYTES", chunk)
         patch.setattr(reading, "PIECE_LEAVES", 2)
@@ -164,6 +181,22 @@ def test_each_line_is_a_record_or_a_refusal(body: bytes, chunk: int) -> None:
         ] == found.prepared.leaves
         assert packed.prepared.leaves == []
         assert (packed.lines, packed.refused) == (found.lines, found.refused)
+        told = read(body, Form.NDJSON, SENDER, PACKS, before)
+        assert told.refused == found.refused
+        numbers = [
+            (each.epoch, each.first + at) for each in told.prepared.stretches for at in range(each.length)
+        ]
+        assert sorted(zip(told.lines, numbers, strict=True)) == sorted(
+            (line, (good[line].epoch, good[line].seq)) for line in good
+        )
+        inside = [each for piece in told.prepared.pieces for each in opened(piece, PACKS)]
+        assert inside == [leaf_of(good[line]) for line in told.lines]
+        assert told.prepared.hashes == leaf_hashes(inside)
+        sent = [epoch == before.epoch and seq in Numbers(list(before.ranges)) for epoch, seq in numbers]
+        assert sent == sorted(sent, reverse=True), "what came before stands in front"
+        first = sum(sent)
+        ends = set(accumulate(piece.leaves for piece in told.prepared.pieces)) | {0}
+        assert first in ends, "in pieces of its own"
 
 
 @settings(deadline=None, max_examples=300)

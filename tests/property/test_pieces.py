@@ -1,6 +1,7 @@
 """Segments in pieces: what goes in comes out, in any part; and a bit that is another one is found."""
 
 import subprocess
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.ledger.append import pieces
-from holdfast.ledger.append.pieces import MARK_BYTES, cut_out, in_pieces, leaf_at, segment_of, without
+from holdfast.ledger.append.pieces import MARK_BYTES, cut_out, fitted, in_pieces, leaf_at, opened, segment_of
 from holdfast.ledger.errors import LogDamaged, ProofRefused
 from holdfast.ledger.log.tiles import bundle, unbundled
 
@@ -22,6 +23,7 @@ LEAVES = st.lists(st.binary(max_size=40), min_size=1, max_size=20)
 def _small() -> object:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pieces, "PIECE_LEAVES", 4)
+        patch.setattr(pieces, "FEW_LEAVES", 3)
         yield
 
 
@@ -39,12 +41,22 @@ def test_any_part_comes_out_as_it_went_in(leaves: list[bytes], data: st.DataObje
     assert [leaf_at(parts, place, PACKS) for place in range(count)] == leaves
 
     gone = sorted(data.draw(st.sets(st.integers(0, count - 1))))
-    left = without(parts, gone, PACKS)
+    loose = data.draw(st.sets(st.integers(0, len(parts) - 1)))
+    left = fitted(
+        [opened(part, PACKS) if at in loose else part for at, part in enumerate(parts)],
+        [(place, place + 1) for place in gone],
+        PACKS,
+    )
     kept = [leaf for place, leaf in enumerate(leaves) if place not in gone]
     if kept:
         assert cut_out(segment_of(left), len(kept), 0, len(kept), PACKS, MOST) == kept
     else:
         assert left == []
+    beginnings = list(accumulate((part.leaves for part in parts), initial=0))
+    for at, part in enumerate(parts):
+        touched = any(place in range(beginnings[at], beginnings[at + 1]) for place in gone)
+        if not touched and at not in loose and part.leaves >= 3:
+            assert any(each is part for each in left), "nothing is packed anew that keeps all of its leaves"
 
 
 @settings(deadline=None, max_examples=40)

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.ledger.errors import Unsuitable
-from holdfast.ledger.reports.reporting import Grain, Per, Piece, covering, start_of, start_of_time
+from holdfast.ledger.reports.reporting import (
+    Asked,
+    By,
+    Grain,
+    Per,
+    Piece,
+    covering,
+    planned,
+    start_of,
+    start_of_time,
+)
 from holdfast.ledger.reports.times import fitting, following, month_of, stretch_of, times_of
 
 DAY = timedelta(days=1)
@@ -46,6 +56,45 @@ def test_whole_years_and_months_are_read_as_such() -> None:
         Piece(Grain.MONTH, date(2028, 1, 1), date(2028, 2, 1)),
         Piece(Grain.DAY, date(2028, 2, 1), date(2028, 2, 2)),
     ]
+
+
+@given(
+    st.tuples(days, days).map(sorted),
+    st.sampled_from([None, *Per]),
+    st.sampled_from([None, *By]),
+    st.sampled_from([{}, {"user": "ada"}, {"device": "d"}, {"user": "ada", "device": "d"}]),
+)
+def test_a_plan_reads_every_day_once(
+    stretch: list[date], per: Per | None, by: By | None, filters: dict[str, str]
+) -> None:
+    if by is By.FORMAT and len(filters) > 1:
+        return
+    asked = Asked(stretch[0], stretch[1] + DAY, by=by, per=per, **filters)  # type: ignore[arg-type]
+    plan = planned(asked, per)
+    at = asked.since
+    for piece in sorted([*plan.pieces, *plan.finest], key=lambda piece: piece.since):
+        assert piece.since == at < piece.until
+        at = piece.until
+    assert at == asked.until
+    assert all(piece.grain is not Grain.YEAR for piece in plan.finest), "they know no years"
+    if plan.dimension is By.USER and by is not By.FORMAT:
+        assert all(piece.grain is not Grain.DAY for piece in plan.pieces), "sums of users' days are not kept"
+    if plan.is_kept(per):
+        [(grain, since, until)] = plan.pieces
+        starts = {start_of(since + n * DAY, grain) for n in range((until - since).days)}
+        assert (
+            len(starts) == 1 if per is None else all(start_of_time(start, per) == start for start in starts)
+        )
+        assert per is not Per.WEEK
+
+
+def test_what_is_kept_of_one_time_is_read_as_it_is() -> None:
+    year = Asked(date(2026, 1, 1), date(2027, 1, 1), by=By.USER)
+    assert [planned(year, per).is_kept(per) for per in (None, *Per)] == [True, False, False, True, True]
+    two = Asked(date(2026, 1, 1), date(2028, 1, 1), by=By.DEVICE)
+    assert [planned(two, per).is_kept(per) for per in (None, *Per)] == [False, True, False, True, True]
+    odd = Asked(date(2026, 1, 2), date(2027, 1, 1), by=By.DEVICE)
+    assert [planned(odd, per).is_kept(per) for per in (None, *Per)] == [False, True, False, False, False]
 
 
 @pytest.mark.parametrize("coarsest", Grain)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from holdfast.adapters.memory.ledger.logs import MemoryLogs
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
-from holdfast.ledger.append import deciding, pieces, sequencing
-from holdfast.ledger.append.recent import RUN, Recent
-from holdfast.ledger.append.sequences import Run
+from holdfast.ledger.append import pieces
+from holdfast.ledger.append.recent import RUN, Places, Recent
+from holdfast.ledger.append.sequences import Run, numbered
 from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.log.tree import Edge, leaf_hashes
@@ -50,9 +50,7 @@ def prepared(tenant: str, source: str, records: list[tuple[int, int]], *, packed
         tenant,
         [] if packed else leaves,
         leaf_hashes(leaves),
-        [source] * len(leaves),
-        [1] * len(leaves),
-        [seq for seq, _ in records],
+        numbered([source] * len(leaves), [1] * len(leaves), [seq for seq, _ in records]),
         pieces.in_pieces(leaves, PACKS) if packed else (),
     )
 
@@ -74,8 +72,7 @@ def test_every_record_stands_once_and_every_other_one_is_told(
     with pytest.MonkeyPatch.context() as patch:
         for module, name, few in (
             (pieces, "PIECE_LEAVES", 4),
-            (deciding, "FEW_LEAVES", 3),
-            (sequencing, "MOST_TRIES", 1),
+            (pieces, "FEW_LEAVES", 3),
         ):
             patch.setattr(module, name, few)
         asyncio.run(_played(gathered))
@@ -154,7 +151,7 @@ def test_what_is_recent_is_right_and_bounded(sizes: list[int], most: int) -> Non
         recent.add(7, size, hashes, [Run("s", 1, first, first + count - 1, 0)])
         keys += [(Key("s", 1, first + at), size + at, hashes[at * 32 : at * 32 + 32]) for at in range(count)]
         size += count
-    known = [recent.standing(7, key) for key, _, _ in keys]
+    known = [stood(recent, 7, key) for key, _, _ in keys]
     for (_, leaf_, hash_), found in zip(keys, known, strict=True):
         assert found in {None, (leaf_, hash_)}
     fitting, room = 0, most
@@ -164,7 +161,45 @@ def test_what_is_recent_is_right_and_bounded(sizes: list[int], most: int) -> Non
             break
         fitting += count
     assert [found is not None for found in known] == [False] * (size - fitting) + [True] * fitting
-    assert recent.standing(8, keys[-1][0]) is None
-    assert recent.standing(7, Key("s", 2, keys[-1][0].seq)) is None
+    assert stood(recent, 8, keys[-1][0]) is None
+    assert stood(recent, 7, Key("s", 2, keys[-1][0].seq)) is None
+
+    told = dict[int, tuple[int, bytes] | None]()
+    numbers = [key.seq for key, _, _ in keys]
+    parts = recent.standing(7, "s", 1, min(numbers) - 2, max(numbers) + 2)
+    for first, last, leaf_, hashes in parts:
+        assert len(hashes) in {0, (last - first + 1) * 32}
+        for at in range(last - first + 1):
+            hash_ = hashes[at * 32 : at * 32 + 32]
+            told[first + at] = (leaf_ + at, hash_) if hash_ else None
+    assert list(told) == list(range(min(numbers) - 2, max(numbers) + 3))
+    for (key, _, _), found in zip(keys, known, strict=True):
+        assert told.pop(key.seq) == found
+    assert set(told.values()) == {None}
     recent.forget()
-    assert recent.standing(7, keys[-1][0]) is None
+    assert stood(recent, 7, keys[-1][0]) is None
+
+
+def stood(recent: Recent, log_id: int, key: Key) -> tuple[int, bytes] | None:
+    """The leaf under the key, and its hash."""
+    [found] = recent.standing(log_id, key.source, key.epoch, key.seq, key.seq)
+    return found[2:] if found[3] else None
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4)), max_size=30), st.integers(0, 12))
+def test_the_places_of_numbers_are_right_or_unknown(growths: list[tuple[int, int]], most: int) -> None:
+    places, size, numbers, standing = Places(most), 0, [0, 500, 250, 900], dict[int, int]()
+    for which, count in growths:
+        first = numbers[which]
+        numbers[which] += count + (size % 3 == 2)  # some numbers never come
+        standing |= {first + at: size + at for at in range(count)}
+        places.add(7, size - 1, [Run("s", 1, first, first + count - 1, 1)])
+        size += count
+    found = {number: places.leaf(7, "s", 1, number) for number in range(1000)}
+    assert all(leaf_ in {None, standing.get(number)} for number, leaf_ in found.items())
+    ranges = sum(standing.get(number - 1) != leaf_ - 1 for number, leaf_ in standing.items())
+    if ranges <= most:
+        assert {number: leaf_ for number, leaf_ in found.items() if leaf_ is not None} == standing
+    assert places.leaf(8, "s", 1, 0) is None
+    places.forget()
+    assert places.leaf(7, "s", 1, 0) is None

@@ -9,6 +9,7 @@ from bench.table import Measurement
 
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.ledger.intake.reading import Form, Sender, read
+from holdfast.ledger.model import Numbered
 from holdfast.ledger.reports.reporting import Report, Row
 from holdfast.ledger.reports.rollups import Sums
 
@@ -22,9 +23,9 @@ def test_what_is_posted_is_taken_whole_and_copied_as_the_same() -> None:
     for first in (1, 101):
         body = records.batch(100)
         found = read(body, Form.NDJSON, Sender(TENANT, SOURCE), ZstdSegments())
-        assert (found.refused, found.prepared.seqs) == ([], list(range(first, first + 100)))
+        assert (found.refused, found.prepared.stretches) == ([], [Numbered(SOURCE, 1, first, 100)])
         rows = [line.split("\t") for line in copied(body).decode().splitlines()]
-        assert [(row[2], int(row[3])) for row in rows] == [("1", seq) for seq in found.prepared.seqs]
+        assert [(row[2], int(row[3])) for row in rows] == [("1", seq) for seq in range(first, first + 100)]
         assert [json.loads(row[14]) for row in rows] == [
             json.loads(line)["sheets"] for line in body.split(b"\n")
         ]
@@ -57,8 +58,9 @@ def test_two_regions_are_judged_by_one_in_the_same_round() -> None:
 def test_reports_are_judged_by_rows_and_a_month_by_its_time() -> None:
     took = {each.name: ([0.1, 0.01], [7.0, 0.5]) for each in ledger_reports.QUESTIONS}
     lines = list(ledger_reports.measurements(took, 10))
-    faster = [(each.month, [70.0, 50.0], None if each.month else False) for each in ledger_reports.QUESTIONS]
-    assert told(lines, "x") == [(values, ok) for _, values, ok in faster]
+    verdicts = [False if each.faster else None for each in ledger_reports.QUESTIONS]
+    assert told(lines, "x") == [([70.0, 50.0], verdict) for verdict in verdicts]
+    assert all(each.faster for each in ledger_reports.QUESTIONS if not each.month)
     months = [each.ok for each in lines if each.unit == "ms" and each.target]
     assert months == [True] * sum(each.month for each in ledger_reports.QUESTIONS)
     other = {each.name: ([0.2], [14.0]) for each in ledger_reports.QUESTIONS}
@@ -69,7 +71,9 @@ def test_reports_are_judged_by_rows_and_a_month_by_its_time() -> None:
 
 def test_every_question_is_asked_of_the_rows_too() -> None:
     for question in ledger_reports.QUESTIONS:
-        assert question.asked.since.isoformat() in ledger_reports.by_raw(question)
+        statement = ledger_reports.by_raw(question)
+        assert question.asked.since.isoformat() in statement
+        assert all(name in statement for name in question.asked.filters.values())
 
 
 def test_a_proof_is_judged_when_nothing_is_in_memory() -> None:

@@ -60,7 +60,7 @@ async def try_connections(estate: Estate, place: Place, report: Report) -> Seque
     if estate.ledger is not None:
         from holdfast.bootstrap.ledger.trying import ledger_findings  # noqa: PLC0415  its adapters
 
-        findings += await ledger_findings(estate.ledger, place)
+        findings += await ledger_findings(estate, place)
     probes = Probes(resolve_secret=partial(secret_of, config))
     gate = asyncio.Semaphore(AT_ONCE)
     checks = [

@@ -65,6 +65,9 @@ class Ledger(Declared):
         max_length=300,
         description="its verifier key, for who verifies without the signing key",
     )
+    former_keys: tuple[Annotated[str, Field(pattern=VERIFIER_KEY, max_length=300)], ...] = Field(
+        (), description="verifier keys that the ledger or its witness had before: what they signed stays good"
+    )
     second_region: LedgerRegion | None = None
     witness: LedgerWitness | None = None
     person_keys: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] = Field(

@@ -1,5 +1,6 @@
 """What must hold of `ledger`. Pure."""
 
+import base64
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -65,3 +66,15 @@ def _keys(ledger: Ledger) -> Iterator[Finding]:
     if ledger.public_key is not None and ledger.public_key.partition("+")[0] != ledger.name:
         hint = "copy the line that `holdfast ledger key show` prints"
         yield Finding(("ledger", "public_key"), f"is not that of `{ledger.name}`", hint)
+    for place, key in enumerate(ledger.former_keys):
+        if key == ledger.public_key or (ledger.witness is not None and key == ledger.witness.key):
+            hint = "it is for keys that are no longer used"
+            yield Finding(("ledger", "former_keys", place), "that is the key of now", hint)
+        elif not _is_a_witness(key) and key.partition("+")[0] != ledger.name:
+            hint = "a ledger's key bears its name for ever"
+            yield Finding(("ledger", "former_keys", place), f"is not one of `{ledger.name}`", hint)
+
+
+def _is_a_witness(key: str) -> bool:
+    """The first byte of a verifier key says what it signs: 4 is a cosignature (C2SP signed-note)."""
+    return base64.b64decode(key.split("+", 2)[2])[:1] == b"\x04"

@@ -12,6 +12,7 @@ An entry's canonical form (canonical.py) is its leaf. So a record is the same re
 canonical form is: that decides whether a repeated (source, epoch, seq) is absorbed or a conflict.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -135,19 +136,43 @@ class Piece(NamedTuple):
     packed: bytes
 
 
+class Numbered(NamedTuple):
+    """So many records side by side, of one source and epoch, numbered from `first` on without a gap."""
+
+    source: str
+    epoch: int
+    first: int
+    length: int
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Records of one tenant, canonical and hashed, ready to be appended: item n of a field is record n's."""
+    """Records of one tenant, canonical and hashed, ready to be appended.
+
+    Their numbers are told by stretches, in the order of the leaves: what a source posts is one as a rule, and
+    costs the process that appends no more than one.
+    """
 
     tenant: str
     leaves: list[bytes]
     hashes: bytes
     """32 bytes each."""
-    sources: list[str]
-    epochs: list[int]
-    seqs: list[int]
+    stretches: Sequence[Numbered]
     pieces: tuple[Piece, ...] = ()
     """The leaves, where whoever prepared them has packed them; `leaves` is empty then."""
+
+    @property
+    def count(self) -> int:
+        """Records."""
+        return sum([each.length for each in self.stretches])
+
+
+class Span(NamedTuple):
+    """Records [begin, end) of a request are the leaves from `leaf` on."""
+
+    begin: int
+    end: int
+    leaf: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What the ledger needs from outside."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -57,6 +58,13 @@ class Growth:
     conflicts: Sequence[ConflictKept]
 
 
+class Grown(NamedTuple):
+    """What a log has more than a head of it knows."""
+
+    edge: Edge
+    runs: Sequence[Run]
+
+
 class LogStore(Protocol):
     """The logs. Nothing in it is ever changed; a growth is in it wholly or not at all."""
 
@@ -68,10 +76,24 @@ class LogStore(Protocol):
         """An empty log; the one that is there when there is one."""
         ...
 
+    async def since(self, head: Head) -> Grown | None:
+        """What was appended behind that head; None when the log does not go on from it: after a restore."""
+        ...
+
     async def append(self, growths: Sequence[Growth]) -> int:
         """All of them in one transaction. Returns the commit's LSN.
 
-        Raises Overtaken when somebody else has appended to one of the logs since its head was read.
+        Who appends to the same logs waits for its end. Raises Overtaken when somebody else has appended to
+        one of the logs since its head was read, and LogDamaged when a number of theirs stands already.
+        """
+        ...
+
+    def turn(self, log_ids: Sequence[int]) -> "AbstractAsyncContextManager[LogStore]":
+        """Until the block ends, which commits, nobody else appends to these logs. Inside, the caller reads
+        and appends by what the block is given; what it appended is there once the block has ended.
+
+        Who comes first has the first turn: nobody is overtaken for ever. Raises Overtaken when it does not
+        come in time.
         """
         ...
 

@@ -20,6 +20,7 @@ from holdfast.adapters.postgres.ledger.logs import PostgresLogs
 from holdfast.adapters.postgres.tenancy import as_tenant
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
 from holdfast.kernel.clock import ManualClock
+from holdfast.ledger.append.sequences import numbered
 from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import leaf_of
 from holdfast.ledger.completeness.judging import ClaimMade, Judge, Settling
@@ -59,7 +60,7 @@ class Kept:
         leaves = [leaf_of(each) for each in records]
         columns = zip(*((each.source, each.epoch, each.seq) for each in records), strict=True)
         sources, epochs, seqs = map(list, columns)
-        batch = Prepared(records[0].tenant, leaves, leaf_hashes(leaves), sources, epochs, seqs)
+        batch = Prepared(records[0].tenant, leaves, leaf_hashes(leaves), numbered(sources, epochs, seqs))
         await self.sequencer.append([batch])
 
     async def fold(self) -> None:

@@ -193,9 +193,11 @@ def test_verified_bundled_and_verified_elsewhere(
         printed = elsewhere(tmp_path, made, key, "--entries").stdout
         assert len([json.loads(line) for line in printed.splitlines()]) == entries
     trail = connection.execute(
-        "SELECT first_leaf, end_leaf FROM ledger.access WHERE tenant = 'acme' ORDER BY id"
+        "SELECT a.first_leaf, a.end_leaf, e.entries FROM ledger.access AS a"
+        " LEFT JOIN ledger.access_ended AS e ON e.access_id = a.id WHERE a.tenant = 'acme' ORDER BY a.id"
     ).fetchall()
-    assert [tuple(row[:2]) for row in trail[:4]] == [(0, 3001), (0, 3001), (17, 18), (1000, 1010)]
+    whole = (0, 3001, 3001)
+    assert trail[:4] == [whole, whole, (17, 18, 1), (1000, 1010, 10)]
     assert holdfast(served, "bundle", "--tenant", "acme", "--out", tmp_path / "all.bundle", code=1) == ""
     assert elsewhere(tmp_path, made, witness.key.text).returncode == 1
     content = (tmp_path / "some.bundle").read_bytes()
@@ -245,6 +247,23 @@ def test_leaves_that_the_witness_has_seen_and_the_database_has_lost(
     eventually(lambda: connection.execute(events).fetchall(), "the journal has it")
     [(facts,)] = connection.execute(events).fetchall()
     assert "published leaves are missing" in facts["hint"] or "another checkpoint" in facts["text"]
+
+    # They are gone for good: the log is closed, and its sources go on in another one.
+    asked = ("tenant", "continue", "acme", "--as", "acme-2", "--reason", "burnt")
+    holdfast(served, *asked, code=1)  # nobody is there to say yes
+    gone_on = json.loads(holdfast(served, *asked, "--json"))
+    assert served.post(posted(range(41, 51)), token).status_code == 401
+    answer = served.post(posted(range(11, 21), tenant="acme-2"), gone_on["tokens"]["spooler"])
+    assert answer.status_code == 200, answer.text
+    published(served, 10, "/v1/logs/acme-2/checkpoint")
+    eventually(lambda: figure not in httpx.get(f"{served.url}/metrics").text, "nobody waits for it any more")
+    over = "SELECT facts->>'reason' FROM holdfast.journal WHERE event = %s"
+    eventually(
+        lambda: ("fork",) in connection.execute(over, ["ledger.publishing_goes_on"]).fetchall(), "it is over"
+    )
+    assert connection.execute(over, ["ledger.tenant_continued"]).fetchall() == [("burnt",)]
+    assert "holds" in holdfast(served, "verify", "--tenant", "acme-2")
+    assert '"seq":1,' in holdfast(served, "verify", "--tenant", "acme", "--leaf", "0")
 
 
 def test_while_the_witness_is_away_nothing_is_published(

@@ -22,7 +22,7 @@ TABLES = {
     "book": "log_id",
     "member": "log_id",
     "cell": "book",
-    "rollup": "book",
+    "sums": "book",
     "rollup_paper": "book",
     "corrected": "book",
     "void_correction": "book",

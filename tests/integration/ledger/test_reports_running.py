@@ -120,7 +120,7 @@ def test_sums_are_compared_with_the_log_and_made_anew(running: Running) -> None:
     before = running.report("--by", "device", "--per", "day")
     assert "the roll-ups are what the logs come to" in running.run("verify", "--rollups")
     running.installation.query(
-        "UPDATE ledger.rollup SET sheets = sheets + 1 WHERE dimension = 1 AND grain = 0 RETURNING 1"
+        "UPDATE ledger.sums SET sheets = sheets + 1 WHERE dimension = 1 AND grain = 0 RETURNING 1"
     )
     differs = running.installation.run("ledger", "verify", "--tenant", "acme", "--rollups", code=1)
     assert "roll-ups: acme: device over" in differs.err

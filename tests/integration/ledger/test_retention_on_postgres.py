@@ -19,7 +19,7 @@ from holdfast.kernel.clock import ManualClock, SystemClock
 from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.errors import EntriesPruned
 from holdfast.ledger.log.tree import leaf_hashes
-from holdfast.ledger.model import Prepared
+from holdfast.ledger.model import Numbered, Prepared
 from holdfast.ledger.persons.retention import Pruner
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ async def append(pool: Pool, tenant: str, first: int, count: int) -> int:
         tenant,
         leaves,
         leaf_hashes(leaves),
-        ["a"] * count,
-        [1] * count,
-        list(range(first, first + count)),
+        [Numbered("a", 1, first, count)],
     )
     sequencer = Sequencer(
         PostgresLogs(pool, ZstdSegments()),

@@ -12,7 +12,7 @@ from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
 from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.log.tree import leaf_hashes
-from holdfast.ledger.model import Prepared
+from holdfast.ledger.model import Numbered, Prepared
 from holdfast.ledger.publish.laying_out import laid_out
 
 SOURCE = Path(__file__).parents[2] / "third_party" / "verify_log" / "main.go"
@@ -37,8 +37,7 @@ def verifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def batch(first: int, count: int) -> Prepared:
     leaves = [b'{"seq":%d}' % number for number in range(first, first + count)]
-    numbers = list(range(first, first + count))
-    return Prepared("acme", leaves, leaf_hashes(leaves), ["s"] * count, [1] * count, numbers)
+    return Prepared("acme", leaves, leaf_hashes(leaves), [Numbered("s", 1, first, count)])
 
 
 def written(folder: Path, sizes: list[int]) -> Path:

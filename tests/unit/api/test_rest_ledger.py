@@ -13,6 +13,7 @@ from holdfast.adapters.memory.ledger.logs import MemoryLogs, MemoryPublished
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, verifies
 from holdfast.identity.model import Right
+from holdfast.ledger.append.sequences import numbered
 from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import leaf_of
 from holdfast.ledger.find.jobs import JobsDesk, Room
@@ -58,7 +59,7 @@ async def ledgered(served: Served) -> Served:
     )
     leaves = [leaf_of(each) for each in RECORDS]
     columns = zip(*((each.source, each.epoch, each.seq) for each in RECORDS), strict=True)
-    await line.append([Prepared("acme", leaves, leaf_hashes(leaves), *map(list, columns))])
+    await line.append([Prepared("acme", leaves, leaf_hashes(leaves), numbered(*map(list, columns)))])
     served.app.state.services = replace(
         served.app.state.services,
         jobs=JobsDesk(lambda _: room),

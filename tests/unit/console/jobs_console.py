@@ -17,6 +17,7 @@ from holdfast.identity.model import Role, Terms
 from holdfast.interfaces.console.app import create_console
 from holdfast.interfaces.console.ledger_jobs_pages import JobsPages
 from holdfast.kernel.clock import ManualClock
+from holdfast.ledger.append.sequences import numbered
 from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import leaf_of
 from holdfast.ledger.find.jobs import JobsDesk, Room
@@ -45,8 +46,12 @@ class JobsConsole:
             clock,
             lambda: Terms(second_factor_required=False),
         )
+        self.declared = True
         pages = JobsPages(
-            JobsDesk(lambda _: room), Tracer(lambda _: room, verifies, lambda _: SIGNER.key), self._tenants
+            JobsDesk(lambda _: room),
+            Tracer(lambda _: room, verifies, lambda _: SIGNER.key),
+            self._tenants,
+            declared=lambda: self.declared,
         )
         self.app = create_console(
             self._identity,
@@ -54,7 +59,7 @@ class JobsConsole:
             AesVault(bytes(32)),
             clock,
             settings=lambda: Console(listen=listen),
-            site=lambda: Site(url="https://status.example.com"),
+            site=lambda: Site(url="https://status.example.com", time_zone="Europe/Berlin"),
             pages=pages.pages(),
         )
         self._line = Sequencer(
@@ -86,7 +91,8 @@ class JobsConsole:
     async def post(self, *records: Record) -> None:
         leaves = [leaf_of(each) for each in records]
         columns = zip(*((each.source, each.epoch, each.seq) for each in records), strict=True)
-        await self._line.append([Prepared("acme", leaves, leaf_hashes(leaves), *map(list, columns))])
+        stretches = numbered(*map(list, columns))
+        await self._line.append([Prepared("acme", leaves, leaf_hashes(leaves), stretches)])
 
 
 def record(seq: int, **told: object) -> Record:

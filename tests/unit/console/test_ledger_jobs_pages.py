@@ -1,6 +1,7 @@
 """The console's pages of jobs: what is shown, to whom, and that every look is written down first."""
 
 import csv
+from datetime import UTC, datetime
 from io import BytesIO, StringIO
 
 import openpyxl
@@ -38,6 +39,30 @@ async def test_jobs_are_shown_filtered_and_written_down(served: JobsConsole) -> 
     [line] = await served.trail.accesses("acme")
     assert (line.reading.caller.who, line.reading.caller.way) == ("viewer-1", Way.CONSOLE)
     assert (line.reading.act, line.reading.rows) == (Act.READ, 2)
+
+
+async def test_jobs_are_in_the_navigation_where_there_is_a_ledger(served: JobsConsole) -> None:
+    viewer = await served.browser(Role.VIEWER)
+    jobs = '<a href="/jobs" aria-current="page">Jobs</a>'
+    assert jobs in (await viewer.get("/jobs")).text
+    served.declared = False
+    assert 'href="/jobs"' not in (await viewer.get("/")).text
+
+
+async def test_an_entry_leads_to_its_correction_and_back(served: JobsConsole) -> None:
+    await served.post(
+        record(0, sheets={"A4": 1234}, occurred_at=datetime(2026, 11, 22, 23, 30, tzinfo=UTC)),
+        record(1, corrects=Correction(actor="ops", leaf=0, reason="tray"), sheets={"A4": 3}),
+    )
+    viewer = await served.browser(Role.VIEWER)
+    text = (await viewer.get("/jobs/entry/acme/0")).text
+    first, second = text.split('id="leaf-1"')
+    assert '<a href="/jobs/entry/acme/1">1</a>' in first
+    assert '<a href="/jobs/entry/acme/0">0</a>' in second
+    assert "<td>1,234</td>" in first
+    # In the zone that the page names, and so it says no other.
+    assert "23 Nov 2026, 00:30" in first
+    assert "(UTC)" not in text
 
 
 async def test_pages_go_on_and_columns_are_chosen(served: JobsConsole) -> None:

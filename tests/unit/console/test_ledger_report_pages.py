@@ -83,7 +83,8 @@ async def test_this_month_is_drawn_and_told(browser: httpx.AsyncClient) -> None:
     assert 'aria-label="Jobs over time"' in answer.text
     assert "All together" in answer.text
     assert "240" in answer.text
-    assert "300.00 EUR" in answer.text
+    assert '<th scope="col" class="n">EUR</th>' in answer.text
+    assert '<td class="n">300.00</td>' in answer.text
     assert "Acme &lt;b&gt;" in answer.text
     looks = {look for look, *_ in RECT.findall(answer.text)}
     assert looks == {"u1", "u2"}, "print and scan, and no others"

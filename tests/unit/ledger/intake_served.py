@@ -19,6 +19,7 @@ from holdfast.interfaces.ledger.services import Services
 from holdfast.kernel.clock import ManualClock
 from holdfast.kernel.errors import HoldfastError
 from holdfast.ledger.append.acknowledging import Gate, WhenAway
+from holdfast.ledger.append.sequences import Before
 from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.intake.reading import MOST_BODY_BYTES, Read, Sender, read
 from holdfast.ledger.intake.taking import Posted, Taking
@@ -30,8 +31,8 @@ NDJSON = "application/x-ndjson"
 class Here:
     """`Preparing` in this process."""
 
-    async def prepared(self, posted: Posted, sender: Sender) -> Read:
-        return read(unpacked(posted.body, posted.coding, MOST_BODY_BYTES), posted.form, sender)
+    async def prepared(self, posted: Posted, sender: Sender, before: Before | None) -> Read:
+        return read(unpacked(posted.body, posted.coding, MOST_BODY_BYTES), posted.form, sender, before=before)
 
 
 class Served:

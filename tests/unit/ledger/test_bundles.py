@@ -14,7 +14,7 @@ from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.errors import EntriesPruned, ProofRefused
 from holdfast.ledger.log.notes import VerifierKey
 from holdfast.ledger.log.tree import Edge, leaf_hash, leaf_hashes
-from holdfast.ledger.model import Prepared
+from holdfast.ledger.model import Numbered, Prepared
 from holdfast.ledger.publish.bundles import BundleHead, BundleVerifier, Bundling, Roots, gaps
 
 ORIGIN = "ledger.example/acme"
@@ -47,7 +47,7 @@ async def log_of(size: int) -> tuple[MemoryLogs, str]:
     store = MemoryLogs(PACKS)
     line = Sequencer(store, PACKS, origin_of=lambda _: ORIGIN, signer_for=lambda _: LOG)
     leaves = [leaf(number) for number in range(size)]
-    batch = Prepared("acme", leaves, leaf_hashes(leaves), ["s"] * size, [1] * size, list(range(size)))
+    batch = Prepared("acme", leaves, leaf_hashes(leaves), [Numbered("s", 1, 0, size)])
     await line.append([batch])
     grown = await store.grown_to(1, size)
     assert grown is not None

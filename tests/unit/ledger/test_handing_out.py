@@ -18,7 +18,7 @@ from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.log.keys import LogsOf
 from holdfast.ledger.log.notes import COSIGNATURE_V1
 from holdfast.ledger.log.tree import leaf_hashes
-from holdfast.ledger.model import Prepared
+from holdfast.ledger.model import Numbered, Prepared
 from holdfast.ledger.publish.handing_out import EVERYWHERE, OVERALL_EVERY, HandingOut
 from holdfast.ledger.publish.publishing import OVERALL, Publisher
 
@@ -37,6 +37,7 @@ class Scene:
         self.published = MemoryPublished(self.store)
         self.line = self.sequencer()
         self.events: list[tuple[str, Mapping[str, object]]] = []
+        self.closed: set[str] = set()
 
     def sequencer(self) -> Sequencer:
         return Sequencer(
@@ -58,13 +59,17 @@ class Scene:
             lambda origin: Ed25519Signer(origin, bytes(32)).key,
             self.clock,
             lambda name, facts: self.events.append((name, facts)),
+            self._is_closed,
         )
+
+    async def _is_closed(self, tenant: str) -> bool:
+        return tenant in self.closed
 
     async def grow(self, tenant: str, first: int, count: int = 3) -> None:
         numbers = list(range(first, first + count))
         leaves = [f"{tenant} {number}".encode() for number in numbers]
         await self.line.append(
-            [Prepared(tenant, leaves, leaf_hashes(leaves), ["s"] * count, [1] * count, numbers)]
+            [Prepared(tenant, leaves, leaf_hashes(leaves), [Numbered("s", 1, first, count)])]
         )
 
     def sizes(self) -> dict[str, int]:
@@ -144,6 +149,20 @@ async def test_a_fork_stands_still_alone(scene: Scene) -> None:
     assert (scene.sizes()["acme"], scene.sizes()["umbrella"]) == (0, 6)
     assert list(out.waiting) == [(f"{NAME}/acme", "fork")]
     assert "published leaves are missing" in out.waiting[f"{NAME}/acme", "fork"].hint
+
+    # Once its tenant goes on in another log nobody waits for it: it is closed.
+    scene.closed = {"umbrella"}
+    await out.round()
+    assert list(out.waiting) == [(f"{NAME}/acme", "fork")]
+    scene.closed = {"acme"}
+    for _ in range(2):
+        await out.round()
+    assert out.waiting == {}
+    assert [(name, facts["reason"]) for name, facts in scene.events] == [
+        ("publishing_waits", "fork"),
+        ("publishing_goes_on", "fork"),
+    ]
+    assert scene.sizes()["acme"] == 0
 
 
 async def test_two_processes_publish_the_same_logs(scene: Scene) -> None:

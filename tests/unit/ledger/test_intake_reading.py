@@ -57,7 +57,7 @@ def posted(**fields: object) -> bytes:
 def test_each_refusal_has_its_line_and_reason(line: bytes, reason: str) -> None:
     body = b"\n".join([posted(seq=7), line, b"", posted(seq=8)])
     found = read(body, Form.NDJSON, SENDER)
-    assert (found.prepared.seqs, found.lines) == ([7, 8], [1, 4])
+    assert ([each.first for each in found.prepared.stretches], found.lines) == ([7, 8], [1, 4])
     [refused] = found.refused
     assert refused.line == 2
     assert reason in refused.reason
@@ -86,11 +86,12 @@ def test_records_stand_in_the_order_of_their_numbers() -> None:
         Form.NDJSON,
         SENDER,
     )
-    assert list(zip(found.prepared.epochs, found.prepared.seqs, found.lines, strict=True)) == [
-        (1, 8, 3),
-        (1, 9, 2),
+    assert [(each.epoch, each.first, each.length) for each in found.prepared.stretches] == [
+        (1, 8, 1),
+        (1, 9, 1),
         (2, 1, 1),
     ]
+    assert found.lines == [3, 2, 1]
 
 
 @pytest.mark.parametrize("body", [b"[1,2", b"{}", b"[" * 200_000, b"\xff[]", b"", b"null"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -88,3 +88,53 @@ async def test_only_the_folder_that_nobody_declared_is_made(place: Place, declar
             await store.everything()
     for store in stores_of(declared, place, make=True):
         assert await store.everything() == {}
+
+
+async def test_an_erasure_that_stays_open_is_a_figure_and_after_an_hour_an_alarm(
+    place: Place, declared: Ledger, tmp_path: Path
+) -> None:
+    told, erasures, clock = Told(), MemoryErasures(), ManualClock(NOON)
+    working = cast(
+        "Working",
+        SimpleNamespace(
+            ledger=SimpleNamespace(declared=declared, pool=None), place=place, tell=told, clock=clock
+        ),
+    )
+    stores = _Stores(working)
+    stores._erasures = cast("Any", erasures)
+    await FolderKeys(tmp_path / "west", make=True).everything()
+    assert "holdfast_ledger_erasures_open 0\n" in await stores.figures()
+    await Eraser(erasures, stores._ring, clock).erase("acme", "p-1", actor="o", reason="r")
+    for minutes, events in ((0, []), (59, []), (60, ["erasures_overdue (alarm)"]), (61, None)):
+        clock.jump_to(NOON + timedelta(minutes=minutes))
+        with pytest.raises(KeysAway):
+            await stores.erase(working)
+        assert told.events == (events if events is not None else ["erasures_overdue (alarm)"])
+    figures = await stores.figures()
+    assert "holdfast_ledger_erasures_open 1\n" in figures
+    assert figures.endswith(f"holdfast_ledger_oldest_open_erasure_seconds {61 * 60}")
+
+    await FolderKeys(tmp_path / "east", make=True).everything()
+    await stores.erase(working)
+    assert told.events == ["erasures_overdue (alarm)", "erasures_carried_out (alarm)"]
+    assert "holdfast_ledger_erasures_open 0\n" in await stores.figures()
+
+
+async def test_what_a_legal_hold_keeps_from_being_erased_alarms_nobody(
+    place: Place, declared: Ledger
+) -> None:
+    told, erasures, clock = Told(), MemoryErasures(), ManualClock(NOON)
+    working = cast(
+        "Working",
+        SimpleNamespace(
+            ledger=SimpleNamespace(declared=declared, pool=None), place=place, tell=told, clock=clock
+        ),
+    )
+    stores = _Stores(working)
+    stores._erasures = cast("Any", erasures)
+    await Eraser(erasures, stores._ring, clock).erase("acme", "p-1", actor="o", reason="r")
+    erasures.held["acme"] = "court"
+    clock.jump_to(NOON + timedelta(days=3))
+    await stores.erase(working)
+    assert told.events == []
+    assert "holdfast_ledger_erasures_open 1\n" in await stores.figures()

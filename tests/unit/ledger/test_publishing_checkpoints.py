@@ -18,7 +18,7 @@ from holdfast.ledger.errors import Fork, NotFlushed, ProofRefused, WitnessAway
 from holdfast.ledger.log.checkpoint import verified
 from holdfast.ledger.log.notes import COSIGNATURE_V1
 from holdfast.ledger.log.tree import leaf_hashes
-from holdfast.ledger.model import Prepared
+from holdfast.ledger.model import Numbered, Prepared
 from holdfast.ledger.publish import proving
 from holdfast.ledger.publish.publishing import Publisher, over_all
 from holdfast.ledger.witnessed import stands
@@ -57,7 +57,7 @@ class Scene:
     async def grow(self, count: int, word: str = "job") -> None:
         numbers = list(range(self.size, self.size + count))
         leaves = [f"{word} {number}".encode() for number in numbers]
-        batch = Prepared("acme", leaves, leaf_hashes(leaves), ["s"] * count, [1] * count, numbers)
+        batch = Prepared("acme", leaves, leaf_hashes(leaves), [Numbered("s", 1, self.size, count)])
         await self.line.append([batch])
         self.size += count
 

@@ -12,12 +12,22 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from holdfast.adapters.postgres.connect import Connection, Pool, borrowed
+from holdfast.adapters.postgres.connect import Connection, Pool, borrowed, connect
+from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.errors import DatabaseRefused
 from holdfast.kernel.errors import HoldfastError
 
 SHORTEST_PAUSE_S = 0.002
 LONGEST_PAUSE_S = 0.05
+_FOLLOWERS = """
+SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'),
+       count(*)::integer,
+       coalesce(min(pg_wal_lsn_diff(flush_lsn, '0/0')), 0)::bigint,
+       coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn)), 0)::bigint,
+       coalesce(bool_or(sync_state IN ('sync', 'quorum')), false)
+  FROM pg_stat_replication
+ WHERE application_name = %s AND state IN ('catchup', 'streaming')
+"""
 _LOOK = "SELECT permitted, followers, flushed FROM ledger.standby(%s)"
 
 
@@ -28,6 +38,30 @@ class Standing:
     followers: int
     flushed: int
     """0 for none."""
+    behind: int = 0
+    """So many bytes of the WAL the last of them has not flushed."""
+    is_waited_for: bool = False
+    """Whether commits wait for one of them (`synchronous_standby_names`)."""
+
+
+async def followers_of(conninfo: Conninfo, name: str) -> Standing:
+    """One look over a connection of its own, on a database that may not have Holdfast's tables yet.
+
+    Raises DatabaseAway, and DatabaseRefused when the login may not see who follows.
+    """
+    async with connect(conninfo, "check") as connection:
+        row = await (await connection.execute(_FOLLOWERS, [name])).fetchone()
+    permitted, *found = row or (False,)
+    if not permitted:
+        raise _blind()
+    return Standing(*found)
+
+
+def _blind() -> DatabaseRefused:
+    return DatabaseRefused(
+        "the owner of Holdfast's tables may not see which standbys follow",
+        hint="as a superuser of the database: GRANT pg_read_all_stats TO that login",
+    )
 
 
 @dataclass(eq=False, slots=True)
@@ -105,8 +139,5 @@ class PostgresStandby:
         row = await (await connection.execute(_LOOK, [self._name])).fetchone()
         permitted, followers, flushed = row or (False, 0, None)
         if not permitted:
-            raise DatabaseRefused(
-                "the owner of Holdfast's tables may not see which standbys follow",
-                hint="as a superuser of the database: GRANT pg_read_all_stats TO that login",
-            )
+            raise _blind()
         return Standing(followers, flushed or 0)

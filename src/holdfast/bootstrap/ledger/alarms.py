@@ -16,11 +16,13 @@ ALARMS: Mapping[str, tuple[Severity, str]] = {
     "ledger.second_region_away": (Severity.PAGE, "the second region does not flush"),
     "ledger.publishing_waits": (Severity.TICKET, "checkpoints are not published"),
     "ledger.person_keys_away": (Severity.TICKET, "a store of persons' keys is away"),
+    "ledger.erasures_overdue": (Severity.TICKET, "persons who asked to be erased are not"),
 }
 OVER: Mapping[str, str] = {
     "ledger.second_region_back": "ledger.second_region_away",
     "ledger.publishing_goes_on": "ledger.publishing_waits",
     "ledger.person_keys_back": "ledger.person_keys_away",
+    "ledger.erasures_carried_out": "ledger.erasures_overdue",
 }
 """What is over when this happens."""
 GRAVE = frozenset({"fork", "witness_refuses"})

@@ -3,7 +3,7 @@
 import gzip
 import os
 import zlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -75,7 +75,8 @@ async def _bundled(ledger: Ledger, request: BundleRequest, report: Report) -> Bu
     wanted = _filter(request)
     chosen, words = await _chosen(ledger, log_id, size, request)
     trail = PostgresAccessTrail(ledger.pool)
-    lines = [await trail.begin(each) for each in _readings(request.tenant, wanted, chosen)]
+    readings = list(_readings(request.tenant, wanted, chosen))
+    lines = [await trail.begin(each) for each in readings]
     if request.wanted:
         chosen = await _found(ledger, log_id, size, wanted, chosen)
         values = "; ".join(f"{name} {', '.join(each)}" for name, each in request.wanted.items())
@@ -98,8 +99,9 @@ async def _bundled(ledger: Ledger, request: BundleRequest, report: Report) -> Bu
             if bundling.entries - told >= TOLD_EVERY:
                 told = bundling.entries
                 report(Progress(f"{told:,} of {total:,} entries", told, total))
-    if len(lines) == 1:
-        await trail.ended(request.tenant, lines[0], bundling.entries)
+    counts = handed_out([range(each.start, each.end) for each in readings], chosen, bundling.pruned)
+    for told_at, count in zip(lines, counts, strict=True):
+        await trail.ended(request.tenant, told_at, count)
     return BundleMade(
         str(request.out),
         origin,
@@ -152,6 +154,19 @@ def _readings(tenant: str, wanted: Filter, chosen: Sequence[range]) -> Iterator[
     spans = chosen if len(chosen) <= MOST_TOLD_APART else [range(chosen[0].start, chosen[-1].stop)]
     for each in spans:
         yield Reading(tenant, Caller(command_line(), Way.CLI), Act.EXPORT, wanted, each.start, each.stop)
+
+
+def handed_out(spans: Sequence[range], chosen: Sequence[range], pruned: int) -> Iterator[int]:
+    """How many entries of each span were in the bundle. What retention took is the first of the chosen."""
+    starts = [each.start for each in chosen]
+    for span in spans:
+        count = sum(
+            max(0, min(each.stop, span.stop) - max(each.start, span.start))
+            for each in chosen[max(bisect_right(starts, span.start) - 1, 0) : bisect_left(starts, span.stop)]
+        )
+        gone = min(count, pruned)
+        pruned -= gone
+        yield count - gone
 
 
 async def _found(

@@ -1,11 +1,14 @@
 """What `holdfast ledger gaps`, `conflicts`, `settle`, `meters`, `reading` and `status` do."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
 from holdfast.adapters.postgres.conninfo import Conninfo
+from holdfast.adapters.postgres.errors import DatabaseRefused
 from holdfast.adapters.postgres.ledger.sources import PostgresSources
+from holdfast.adapters.postgres.standby import PostgresStandby
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.at_work import run
 from holdfast.bootstrap.ledger.at_hand import with_ledger
@@ -124,10 +127,13 @@ class LocalCompleteness:
         return self._do(place, request.tenant, work)
 
     def status(self, place: Place, tenant: str | None) -> Sequence[StatusShown]:
-        async def look(_: Completeness, judge: Judge, tenants: Sequence[str]) -> Sequence[StatusShown]:
-            return [_shown(each) for each in await judge.status() if each.log.tenant in tenants]
+        async def on(ledger: Ledger, _: Conninfo) -> Sequence[StatusShown]:
+            tenants, judge = await self._of(ledger, tenant), self._judge(ledger)
+            second = await _second_of(ledger)
+            found = [each for each in await judge.status() if each.log.tenant in tenants]
+            return [replace(_shown(each), second_region=second) for each in found]
 
-        return self._do(place, tenant, look)
+        return run(with_ledger(place, on))
 
     def _do(
         self,
@@ -138,13 +144,37 @@ class LocalCompleteness:
         """Work for a tenant, or for all that there are. Raises NotThere, NoLedger."""
 
         async def on(ledger: Ledger, _: Conninfo) -> T:
-            if tenant is not None and await PostgresSources(ledger.pool).tenant(tenant) is None:
-                raise NotThere(f"there is no tenant {tenant!r}", hint="see: holdfast ledger tenant list")
-            store = completeness_of(ledger)
-            judge = Judge(store, self._clock, gap_after=ledger.declared.unusual.gap_after)
-            return await work(store, judge, await store.tenants() if tenant is None else [tenant])
+            tenants = await self._of(ledger, tenant)
+            return await work(completeness_of(ledger), self._judge(ledger), tenants)
 
         return run(with_ledger(place, on))
+
+    def _judge(self, ledger: Ledger) -> Judge:
+        gap_after = ledger.declared.unusual.gap_after
+        return Judge(completeness_of(ledger), self._clock, gap_after=gap_after)
+
+    async def _of(self, ledger: Ledger, tenant: str | None) -> Sequence[str]:
+        if tenant is None:
+            return await completeness_of(ledger).tenants()
+        if await PostgresSources(ledger.pool).tenant(tenant) is None:
+            raise NotThere(f"there is no tenant {tenant!r}", hint="see: holdfast ledger tenant list")
+        return [tenant]
+
+
+async def _second_of(ledger: Ledger) -> str:
+    """How the standby stands, in words."""
+    region = ledger.declared.second_region
+    if region is None:
+        return "none is declared"
+    try:
+        standing = await PostgresStandby(ledger.pool, region.standby).standing()
+    except DatabaseRefused as error:
+        return str(error)
+    if standing.followers:
+        return f"{region.standby} follows"
+    stalls = region.when_away == "stall"
+    meanwhile = "nothing is acknowledged until it does" if stalls else "what comes is in one region"
+    return f"{region.standby} does not follow: {meanwhile}"
 
 
 async def open_of(store: Completeness, request: SettleRequest) -> Sequence[Settling]:

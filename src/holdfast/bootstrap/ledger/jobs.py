@@ -17,7 +17,7 @@ from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.at_work import run, with_database
 from holdfast.bootstrap.estates import secret_of
-from holdfast.bootstrap.ledger.opening import declared_in
+from holdfast.bootstrap.ledger.opening import declared_in, former_keys
 from holdfast.estate.model import Estate
 from holdfast.interfaces.cli.ledger.jobs import ExportAsked, JobsAsked
 from holdfast.interfaces.cli.ledger.trace import TraceAsked
@@ -30,7 +30,7 @@ from holdfast.ledger.find.columns import chosen
 from holdfast.ledger.find.indexing import Compared, compared
 from holdfast.ledger.find.jobs import Job, JobsDesk, JobsPage
 from holdfast.ledger.find.tracing import Trace, Tracer
-from holdfast.ledger.log.keys import PrivateKey, named
+from holdfast.ledger.log.keys import PrivateKey, named, trusted_for
 from holdfast.ledger.log.notes import VerifierKey
 
 T = TypeVar("T")
@@ -46,20 +46,20 @@ def tracer(pool: Pool, estate: Callable[[], Estate], *, config: Path | None = No
     one of the signing key, if this account may read it.
     """
 
-    def key_of(origin: str) -> VerifierKey | None:
+    def keys_of(origin: str) -> list[VerifierKey] | None:
         declared = estate().ledger
         if declared is None:
             return None
+        former = trusted_for(origin, former_keys(declared))
         if declared.public_key is not None:
-            return named(VerifierKey.parsed(declared.public_key), origin)
+            return [named(VerifierKey.parsed(declared.public_key), origin), *former]
         if config is not None:
             with suppress(HoldfastError):
-                return Ed25519Signer(
-                    origin, PrivateKey.parsed(secret_of(config, declared.signing_key)).seed
-                ).key
+                seed = PrivateKey.parsed(secret_of(config, declared.signing_key)).seed
+                return [Ed25519Signer(origin, seed).key, *former]
         return None
 
-    return Tracer(rooms_in(pool, ZstdSegments()), verifies, key_of)
+    return Tracer(rooms_in(pool, ZstdSegments()), verifies, keys_of)
 
 
 class LocalJobs:

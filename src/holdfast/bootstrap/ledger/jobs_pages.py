@@ -13,4 +13,6 @@ from holdfast.interfaces.console.ledger_jobs_pages import JobsPages
 
 def jobs_pages(pool: Pool, estate: Callable[[], Estate]) -> JobsPages:
     tenants = PostgresSources(lent_to(pool, EVERY_TENANT)).tenants
-    return JobsPages(jobs_desk(pool), tracer(pool, estate), tenants)
+    return JobsPages(
+        jobs_desk(pool), tracer(pool, estate), tenants, declared=lambda: estate().ledger is not None
+    )

@@ -15,7 +15,7 @@ from holdfast.estate.ledger import Ledger as DeclaredLedger
 from holdfast.estate.model import Estate
 from holdfast.interfaces.cli.ports import Place
 from holdfast.ledger.errors import KeyRefused, NoLedger
-from holdfast.ledger.log.keys import PrivateKey, named
+from holdfast.ledger.log.keys import PrivateKey, named, trusted_for
 from holdfast.ledger.log.notes import Signer, VerifierKey
 from holdfast.ledger.publish.publishing import OVERALL
 
@@ -47,6 +47,10 @@ class Ledger:
         if self.declared.public_key is not None:
             return named(VerifierKey.parsed(self.declared.public_key), origin)
         return self.signer_for(origin).key
+
+    def keys_of(self, origin: str) -> list[VerifierKey]:
+        """The same, and those that were there before (`former_keys`): what they signed stays good."""
+        return [self.key_of(origin), *trusted_for(origin, former_keys(self.declared))]
 
 
 @asynccontextmanager
@@ -96,6 +100,11 @@ def durable(conninfo: Conninfo, declared: DeclaredLedger) -> Conninfo:
     commit = "on" if region is not None and region.mode == "synchronous" else "local"
     options = f"{conninfo.settings.get('options', '')} -c synchronous_commit={commit}".strip()
     return conninfo.with_settings(options=options)
+
+
+def former_keys(declared: DeclaredLedger) -> list[VerifierKey]:
+    """Of the ledger and of its witnesses, as they are declared."""
+    return [VerifierKey.parsed(each) for each in declared.former_keys]
 
 
 def patience(declared: DeclaredLedger) -> timedelta:

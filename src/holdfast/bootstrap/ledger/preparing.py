@@ -24,6 +24,7 @@ import structlog
 from holdfast.adapters.packing.bodies import unpacked
 from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.kernel.errors import HoldfastError
+from holdfast.ledger.append.sequences import Before
 from holdfast.ledger.errors import Overloaded
 from holdfast.ledger.intake.persons import Cleared, anonymised, in_place, speaks_of_persons
 from holdfast.ledger.intake.reading import MOST_BODY_BYTES, Form, Read, Sender, read
@@ -53,7 +54,7 @@ class Preparers:
         self._large = asyncio.Semaphore(MOST_UNPACKED)
         self._pool: ProcessPoolExecutor | None = None
 
-    async def prepared(self, posted: Posted, sender: Sender) -> Read:
+    async def prepared(self, posted: Posted, sender: Sender, before: Before | None = None) -> Read:
         body, form = posted.body, posted.form
         if posted.coding == "identity" and len(body) <= SMALL_BYTES:
             if speaks_of_persons(body):
@@ -62,11 +63,11 @@ class Preparers:
             # Not packed: with others like it, it takes less room.
             return read(body, form, sender)
         async with self._large:
-            found: Read | bytes = await self._off(prepare, body, form, posted.coding, sender)
+            found: Read | bytes = await self._off(prepare, body, form, posted.coding, sender, before)
             if isinstance(found, Read):
                 return found
             cleared = await anonymised(found, form, sender.tenant, self._book, self._off)
-            return _with_refusals(await self._off(prepare_cleared, cleared, sender), cleared)
+            return _with_refusals(await self._off(prepare_cleared, cleared, sender, before), cleared)
 
     async def warm_up(self) -> None:
         """Start the workers before the first request needs them."""
@@ -116,15 +117,17 @@ class Preparers:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def prepare(body: bytes, form: Form, coding: str, sender: Sender) -> Read | bytes:
+def prepare(
+    body: bytes, form: Form, coding: str, sender: Sender, before: Before | None = None
+) -> Read | bytes:
     """In a worker: the records; of a body that may tell of persons in plain the body itself, unpacked."""
     plain = unpacked(body, coding, MOST_BODY_BYTES)
-    return plain if speaks_of_persons(plain) else read(plain, form, sender, _packs())
+    return plain if speaks_of_persons(plain) else read(plain, form, sender, _packs(), before)
 
 
-def prepare_cleared(cleared: Cleared, sender: Sender) -> Read:
+def prepare_cleared(cleared: Cleared, sender: Sender, before: Before | None = None) -> Read:
     """In a worker: the records of a body that tells of nobody any more."""
-    return read(cleared.body, cleared.form, sender, _packs())
+    return read(cleared.body, cleared.form, sender, _packs(), before)
 
 
 def _with_refusals(found: Read, cleared: Cleared) -> Read:

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 
 from holdfast.adapters.postgres.ledger.published import PostgresPublished
+from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.adapters.signing.ed25519 import verifies
 from holdfast.bootstrap.ledger.witnesses import witness_of
 from holdfast.bootstrap.ledger.working import Working
 from holdfast.kernel.errors import HoldfastError
 from holdfast.ledger.append.sequencing import Sequencer
+from holdfast.ledger.continuing import is_closed
 from holdfast.ledger.log.notes import VerifierKey
 from holdfast.ledger.model import Prepared
 from holdfast.ledger.publish.handing_out import HandingOut
@@ -44,7 +47,15 @@ async def publish(working: Working) -> None:
             verifies=verifies,
             flushed_within_s=working.gate.within_s,
         )
-        out = HandingOut(publisher, published, append, ledger.key_of, working.clock, working.tell)
+        out = HandingOut(
+            publisher,
+            published,
+            append,
+            ledger.keys_of,
+            working.clock,
+            working.tell,
+            partial(is_closed, PostgresSources(ledger.pool)),
+        )
         done = Counter[str]()
 
         async def figures() -> str:

@@ -5,6 +5,8 @@ from typing import TypeVar
 
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.ledger.completeness_folds import CompletenessFold, MetersFold
+from holdfast.adapters.postgres.ledger.finding import PostgresFindings
+from holdfast.adapters.postgres.ledger.leaving import PostgresLeavings
 from holdfast.adapters.postgres.ledger.retention import PostgresRetention
 from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.bootstrap.actors import command_line
@@ -15,7 +17,10 @@ from holdfast.bootstrap.ledger.sources import tenant_of
 from holdfast.interfaces.cli.ledger.retention import PruneOutcome
 from holdfast.interfaces.cli.ports import Place
 from holdfast.kernel.clock import Clock, SystemClock
+from holdfast.ledger.find.finding import Dimension, Filter, What
 from holdfast.ledger.find.indexing import FindingFold
+from holdfast.ledger.find.searching import search
+from holdfast.ledger.persons.leaving import Candidates, HasEntries, let_go
 from holdfast.ledger.persons.retention import Hold, Pruner
 from holdfast.ledger.reports.folding import RollUps
 from holdfast.ledger.sources import keep_days_of
@@ -28,6 +33,20 @@ FOLDS = (CompletenessFold.name, MetersFold.name, FindingFold.name, RollUps.name)
 
 def pruner_of(ledger: Ledger, clock: Clock) -> Pruner:
     return Pruner(PostgresRetention(ledger.pool), clock, FOLDS)
+
+
+def entries_of(ledger: Ledger) -> HasEntries:
+    """Whether an entry of a person is kept: by the index, and by reading what that cannot rule out."""
+    index, every = PostgresFindings(ledger.pool), [what.value for what in What]
+
+    async def has_entries(whose: Candidates, person: str) -> bool:
+        wanted = Filter.of(None, None, {Dimension.USER: [person], Dimension.WHAT: every})
+        async for each in search(ledger.logs, index, whose.log_id, wanted, whose.size):
+            if each.found:
+                return True
+        return False
+
+    return has_entries
 
 
 async def declared_keep(ledger: Ledger) -> Mapping[str, int | None]:
@@ -50,6 +69,7 @@ class LocalRetention:
             if dry_run:
                 return PruneOutcome(await pruner.seen(), True, {}, 0, 0, ())
             done = await pruner.prune(await declared_keep(ledger), actor=command_line())
+            await let_go(PostgresLeavings(ledger.pool), entries_of(ledger), actor=command_line())
             tenants = {each.log_id: each.tenant for each in done.before}
             return PruneOutcome(
                 done.before,

@@ -5,14 +5,19 @@ from datetime import timedelta
 from typing import TypeVar
 
 from holdfast.adapters.postgres.connect import Pool
-from holdfast.adapters.postgres.conninfo import Role
+from holdfast.adapters.postgres.conninfo import Conninfo, Role
+from holdfast.adapters.postgres.journal import PostgresJournal
 from holdfast.adapters.postgres.ledger.sources import PostgresSources
 from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.at_work import run, with_database
-from holdfast.bootstrap.ledger.opening import declared_in
+from holdfast.bootstrap.ledger.at_hand import with_ledger
+from holdfast.bootstrap.ledger.opening import Ledger, declared_in
 from holdfast.estate.suggest import did_you_mean
 from holdfast.interfaces.cli.ports import Place
+from holdfast.kernel.clock import SystemClock
+from holdfast.kernel.journal import JournalEntry
+from holdfast.ledger.continuing import Continued, continued
 from holdfast.ledger.errors import NotThere
 from holdfast.ledger.sources import (
     Source,
@@ -85,6 +90,18 @@ class LocalTenants:
             )
 
         return with_sources(place, do)
+
+    def continue_(self, place: Place, key: str, into: str, reason: str) -> Continued:
+        async def work(ledger: Ledger, conninfo: Conninfo) -> Continued:
+            sources = PostgresSources(ledger.pool)
+            await tenant_of(sources, key)
+            done = await continued(sources, tenant_key(key), tenant_key(into), actor=command_line())
+            facts = {"tenant": key, "into": into, "reason": reason, "sources": len(done.tokens)}
+            entry = JournalEntry(SystemClock().now(), command_line(), "ledger.tenant_continued", facts)
+            await PostgresJournal(conninfo).append(entry)
+            return done
+
+        return run(with_ledger(place, work))
 
 
 class LocalSources:

@@ -15,9 +15,10 @@ from holdfast.bootstrap.at_work import run
 from holdfast.bootstrap.ledger.at_hand import key_from, no_log, with_ledger
 from holdfast.bootstrap.ledger.bundles import read_bundle
 from holdfast.bootstrap.ledger.checking import checker_over, checking
-from holdfast.bootstrap.ledger.opening import Ledger
+from holdfast.bootstrap.ledger.opening import Ledger, former_keys
 from holdfast.bootstrap.ledger.witnesses import witness_of
 from holdfast.interfaces.cli.ledger.verify import (
+    NO_WITNESS,
     BundleVerified,
     EntryProven,
     FindingShown,
@@ -69,12 +70,13 @@ def _given(keys: Sequence[str]) -> list[VerifierKey]:
 
 def keys_for(ledger: Ledger, origin: str, given: Sequence[VerifierKey]) -> Keys:
     """Whom to trust for a log: the estate's keys, and those that were given besides."""
-    log = [ledger.key_of(origin)]
-    if (other := trusted_for(origin, given)) is not None and other not in log:
-        log.append(other)
+    log = ledger.keys_of(origin)
+    log += [other for other in trusted_for(origin, given) if other not in log]
     witnesses = [each for each in given if each.kind == COSIGNATURE_V1]
     if ledger.declared.witness is not None:
+        former = former_keys(ledger.declared)
         witnesses.append(VerifierKey.parsed(ledger.declared.witness.key))
+        witnesses += [each for each in former if each.kind == COSIGNATURE_V1]
     return Keys(log, witnesses)
 
 
@@ -140,7 +142,7 @@ class _Whole:
         published = PostgresPublished(self._ledger.pool)
         async with witness_of(self._ledger.declared, self._config) as witness:
             if witness is None:
-                return "none is declared"
+                return NO_WITNESS
             differs, asked = False, 0
             for each in found:
                 note = await published.newest(each.log.log_id)

@@ -67,6 +67,7 @@ class CompletenessPages:
                 Right.READ,
                 title="Completeness",
                 about="Whether every record of the ledger came, once, and as devices counted.",
+                listed=lambda: self._judge() is not None,
             )
         ]
 

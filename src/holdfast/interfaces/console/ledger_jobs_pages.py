@@ -17,7 +17,7 @@ from holdfast.interfaces.console.shell import ConsolePage, actor_of, page, shell
 from holdfast.interfaces.job_lists import MEDIA_TYPES, FileForm, written
 from holdfast.kernel.errors import HoldfastError
 from holdfast.ledger.errors import NotThere, Unsuitable
-from holdfast.ledger.find.access import Access, Caller, Way
+from holdfast.ledger.find.access import Access, Act, Caller, Way
 from holdfast.ledger.find.columns import COLUMNS, USUAL, Column, chosen, row_of, standing_of
 from holdfast.ledger.find.finding import Dimension, Filter, What
 from holdfast.ledger.find.jobs import Job, JobsDesk, JobsPage
@@ -29,6 +29,9 @@ PAGE = 50
 ACCESSES = 100
 MOST_LEAF = 16
 """Digits of a leaf's number."""
+FACTS = [each for each in COLUMNS.values() if each.name not in ("leaf", "what", "standing")]
+"""What an entry's page lists; the others are in its heading."""
+ACTS = {Act.READ: "read", Act.EXPORT: "exported", Act.TRACE: "traced"}
 JOBS, ENTRY, EXPORT, ACCESS = "/jobs", "/jobs/entry", "/jobs/export", "/jobs/accesses"
 
 _TEXTS = (Dimension.JOB, Dimension.USER, Dimension.DEVICE, Dimension.COST_CENTRE, Dimension.SOURCE)
@@ -102,8 +105,11 @@ class JobsPages:
         desk: JobsDesk,
         tracer: Tracer,
         tenants: Callable[[], Awaitable[Sequence[Tenant]]],
+        declared: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`declared`: whether the estate in force has a ledger."""
         self._desk = desk
+        self._declared = declared
         self._tracer = tracer
         self._tenants = tenants
 
@@ -115,6 +121,7 @@ class JobsPages:
                 Right.LEDGER,
                 title="Jobs",
                 about="Every print, scan, copy and fax job, with its proof.",
+                listed=self._declared,
             ),
             ConsolePage(EXPORT, self.export, Right.LEDGER),
             ConsolePage(f"{ENTRY}/{{tenant}}/{{leaf}}", self.entry, Right.LEDGER),
@@ -187,16 +194,15 @@ class JobsPages:
             trace=trace,
             facts=[
                 [
-                    (column.heading, value)
-                    for column, value in zip(
-                        COLUMNS.values(), row_of(each.job, list(COLUMNS.values())), strict=True
-                    )
+                    (column, value)
+                    for column, value in zip(FACTS, row_of(each.job, FACTS), strict=True)
                     if value is not None
                 ]
                 for each in trace.entries
             ],
             standings=[standing_of(each.job) for each in trace.entries],
             asked_of=asked_of,
+            acts=ACTS,
         )
 
     async def accesses(self, request: Request) -> Response:
@@ -216,6 +222,7 @@ class JobsPages:
             accesses=found[:ACCESSES],
             older=found[ACCESSES - 1].id if len(found) > ACCESSES else None,
             asked_of=asked_of,
+            acts=ACTS,
         )
 
 
@@ -223,7 +230,7 @@ def asked_of(access: Access) -> str:
     """What somebody asked for, in a line."""
     facts = {name: value for name, value in access.reading.wanted.facts().items() if name != "what"}
     if not facts and access.reading.start == access.reading.end:
-        return "leaf " + ", ".join(f"{each:,}" for each in access.reading.also[:5])
+        return "; ".join(f"leaf {each:,}" for each in access.reading.also[:5])
     return "; ".join(
         f"{name} {', '.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in facts.items()

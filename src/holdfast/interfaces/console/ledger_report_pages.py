@@ -138,6 +138,7 @@ class ReportPages:
                 Right.LEDGER,
                 title="Reports",
                 about="What was printed, scanned, copied and faxed, by whom and when.",
+                listed=lambda: self._reports() is not None,
             ),
             ConsolePage(EXPORT, self.export, Right.LEDGER),
         ]
@@ -248,7 +249,11 @@ def _cells(report: Report, row: Row, t: Translator) -> tuple[list[str], list[str
     table = table_of(report)
     keys = [_name(str(each)) for each in table.cells(row)[: table.keys]]
     numbers = [t.number(getattr(row.sums, name)) for name in table.quantities]
-    amounts = [amount_text(row.amounts[c], c) if c in row.amounts else "" for c in table.currencies]
+    amounts = [
+        # The column's heading names the currency.
+        amount_text(row.amounts[c], c).removesuffix(f" {c}") if c in row.amounts else ""
+        for c in table.currencies
+    ]
     return keys, numbers + amounts
 
 

@@ -52,7 +52,8 @@ class ConsolePage:
     """An address of the console. Without a right it is for everybody who is logged in.
 
     `customers` opens it to accounts that are bound to a customer, who see nothing else; `anonymous` to
-    everybody; `unfinished` to who still has to set up a second factor.
+    everybody; `unfinished` to who still has to set up a second factor. It stands in the navigation while
+    `listed` says so: what the estate in force does not have leads nobody astray.
     """
 
     path: str
@@ -64,6 +65,7 @@ class ConsolePage:
     customers: bool = False
     anonymous: bool = False
     unfinished: bool = False
+    listed: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def page(request: Request, template: str, *, status: int = 200, **context: objec
     site, view = shell.site(), session_or_none(request)
     told = _told(request)
     csrf = csrf_expected(request)
+    ways = navigation(shell.pages, view)
     body = (
         _environment()
         .get_template(template)
@@ -96,7 +99,8 @@ def page(request: Request, template: str, *, status: int = 200, **context: objec
                 "t": Translator("en", zone(site.time_zone)),
                 "view": view,
                 "may": (lambda right: right in view.actor.rights) if view is not None else (lambda _: False),
-                "navigation": navigation(shell.pages, view),
+                "navigation": ways,
+                "here": _way_to(request.url.path, ways),
                 "path": request.url.path,
                 "told": told,
                 "csrf_field": Markup('<input type="hidden" name="{}" value="{}">').format(CSRF, csrf),
@@ -196,7 +200,17 @@ def navigation(pages: Sequence[ConsolePage], view: SessionView | None) -> list[C
     """What this person finds at the top of each page."""
     if view is None or not view.confirmed:
         return []
-    return [each for each in pages if each.title and is_open_to(each, view)]
+    return [each for each in pages if each.title and is_open_to(each, view) and each.listed()]
+
+
+def _way_to(path: str, ways: Sequence[ConsolePage]) -> str:
+    """Which of them an address belongs to: the one that says most of it. Empty for none."""
+    found = [
+        each.path
+        for each in ways
+        if path == each.path or (each.path != "/" and path.startswith(f"{each.path}/"))
+    ]
+    return max(found, key=len, default="")
 
 
 def is_open_to(declared: ConsolePage, view: SessionView) -> bool:

@@ -1,5 +1,6 @@
 """Leaves, packed in pieces by whoever prepared them: what is new of a request is packed already when it is
-appended, and a record that came before costs the packing of its own piece alone.
+appended. What may have come before is in pieces of its own where that can be told (intake/reading.py), and
+nothing is packed anew without it. Anywhere else it costs the packing of its own piece alone.
 
 A segment is its pieces, one behind the other, so that who wants few leaves unpacks few. Each is a whole frame
 of the packer's behind a mark: a skippable frame (RFC 8878, section 3.1.2), which zstd passes over, with the
@@ -7,8 +8,9 @@ number of leaves, the length of the frame, and the CRC-32 of both numbers and th
 """
 
 import struct
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from zlib import crc32
 
 from holdfast.ledger.errors import LogDamaged
@@ -17,6 +19,8 @@ from holdfast.ledger.model import Piece
 from holdfast.ledger.ports import Packs
 
 PIECE_LEAVES = 1024
+FEW_LEAVES = 256
+"""A piece with fewer is packed together with its neighbours: alone it would hardly shrink."""
 MARK = struct.pack("<II", 0x184D2A5A, 12)
 """How each mark begins: the skippable frame's magic number, and the length of what it holds."""
 MARK_BYTES = len(MARK) + 12
@@ -80,27 +84,54 @@ def cut_out(segment: bytes, leaves: int, first: int, end: int, packs: Packs, mos
     return found
 
 
-def without(pieces: Sequence[Piece], places: Sequence[int], packs: Packs) -> list[Piece]:
-    """The leaves but those at these places, which are in order."""
-    left, first = list[Piece](), 0
-    for piece in pieces:
-        end = first + piece.leaves
-        gone = {place - first for place in places[bisect_left(places, first) : bisect_left(places, end)]}
-        if not gone:
-            left.append(piece)
-        elif len(gone) < piece.leaves:
-            kept = [leaf for at, leaf in enumerate(opened(piece, packs)) if at not in gone]
-            left.append(Piece(len(kept), packs.pack(bundle(kept))))
-        first = end
-    return left
+Part = Piece | Sequence[bytes]
+"""Leaves that are packed already, or that are not."""
 
 
-def leaf_at(pieces: Sequence[Piece], place: int, packs: Packs) -> bytes:
+def fitted(parts: Sequence[Part], gone: Iterable[tuple[int, int]], packs: Packs) -> list[Piece]:
+    """The leaves but those at the places [begin, end) of `gone`, which are in order and do not overlap.
+
+    A piece that keeps all of its leaves stays as it is, and one that keeps none is not looked at; only what
+    small ones and opened ones leave is packed, with its neighbours.
+    """
+    left, small, first, ranges = list[Piece](), list[Part](), 0, deque(gone)
+    for part in parts:
+        end = first + (part.leaves if isinstance(part, Piece) else len(part))
+        kept = list[tuple[int, int]]()
+        while first < end:
+            begin, behind = ranges[0] if ranges else (end, end)
+            if first < begin:
+                kept.append((first, min(begin, end)))
+            if behind <= end and ranges:
+                ranges.popleft()
+            first = min(behind, end)
+        count = part.leaves if isinstance(part, Piece) else len(part)
+        whole = kept == [(end - count, end)]
+        if whole and isinstance(part, Piece) and part.leaves >= FEW_LEAVES:
+            left += [*_packed(small, packs), part]
+            small = []
+        elif whole:
+            small.append(part)
+        elif kept:
+            leaves = opened(part, packs) if isinstance(part, Piece) else part
+            small += [leaves[at - end + count : upto - end + count] for at, upto in kept]
+    return [*left, *_packed(small, packs)]
+
+
+def _packed(parts: Sequence[Part], packs: Packs) -> Sequence[Piece]:
+    if len(parts) == 1 and isinstance(parts[0], Piece):
+        return [parts[0]]
+    leaves = [opened(each, packs) if isinstance(each, Piece) else each for each in parts]
+    return in_pieces(list(chain.from_iterable(leaves)), packs)
+
+
+def leaf_at(parts: Sequence[Part], place: int, packs: Packs) -> bytes:
     """One of the leaves. Raises LookupError beyond them."""
-    for piece in pieces:
-        if place < piece.leaves:
-            return opened(piece, packs)[place]
-        place -= piece.leaves
+    for part in parts:
+        count = part.leaves if isinstance(part, Piece) else len(part)
+        if place < count:
+            return (opened(part, packs) if isinstance(part, Piece) else part)[place]
+        place -= count
     raise LookupError(place)
 
 

@@ -11,12 +11,15 @@ from typing import NamedTuple
 
 from holdfast.ledger.append.sequences import Run
 from holdfast.ledger.log.tiles import HASH_BYTES
-from holdfast.ledger.ports import Key
 
-MOST = 500_000
-"""Over all logs, in hashes: 16 MB."""
+MOST = 1_000_000
+"""Over all logs, in hashes: 32 MB."""
+MOST_PLACES = 100_000
+"""Ranges, over all logs: some 15 MB."""
 RUN = 15
 """What a run costs beside its hashes, in hashes: many a growth holds a single record."""
+
+_BEHIND = float("inf")
 
 
 class _Stretch(NamedTuple):
@@ -29,10 +32,55 @@ class _Stretch(NamedTuple):
     from_size: int
 
 
+Standing = tuple[int, int, int, bytes]
+"""(first, last, leaf, hashes): the numbers [first, last] are the leaves from `leaf` on, with these hashes;
+with none when that is not known.
+"""
+
+
 class _Grown(NamedTuple):
     log_id: int
     cost: int
     runs: Sequence[Run]
+
+
+class Places:
+    """Under which leaves numbers stand, as far as that was seen since the cache was forgotten last. Where a
+    source has a log for itself, all that it sent is one range.
+    """
+
+    def __init__(self, most: int = MOST_PLACES) -> None:
+        self._most = most
+        self._ranges = dict[tuple[int, str, int], list[tuple[int, int, int]]]()
+        """(first, last, leaf), in the order of their numbers, which no two share."""
+        self._count = 0
+
+    def add(self, log_id: int, from_size: int, runs: Sequence[Run]) -> None:
+        """A growth that was committed. The runs' leaves count from `from_size`."""
+        for run in runs:
+            ranges = self._ranges.setdefault((log_id, run.source, run.epoch), [])
+            leaf = from_size + run.leaf
+            at = bisect_right(ranges, (run.first, _BEHIND))
+            if at and ranges[at - 1][1] + 1 == run.first and leaf - run.first == _ahead(ranges[at - 1]):
+                ranges[at - 1] = (ranges[at - 1][0], run.last, ranges[at - 1][2])
+            else:
+                ranges.insert(at, (run.first, run.last, leaf))
+                self._count += 1
+        if self._count > self._most:  # the store knows them all
+            self.forget()
+
+    def leaf(self, log_id: int, source: str, epoch: int, number: int) -> int | None:
+        ranges = self._ranges.get((log_id, source, epoch), ())
+        at = bisect_right(ranges, (number, _BEHIND)) - 1
+        return number + _ahead(ranges[at]) if at >= 0 and number <= ranges[at][1] else None
+
+    def forget(self) -> None:
+        self._ranges.clear()
+        self._count = 0
+
+
+def _ahead(range_: tuple[int, int, int]) -> int:
+    return range_[2] - range_[0]
 
 
 class Recent:
@@ -57,16 +105,25 @@ class Recent:
         while self._held > self._most:
             self._drop(self._growths.popleft())
 
-    def standing(self, log_id: int, key: Key) -> tuple[int, bytes] | None:
-        """The leaf under the key and its hash; None when it is not known here."""
-        stretches = self._stretches.get((log_id, key.source, key.epoch), ())
-        at = _after(stretches, key.seq) - 1
-        if at < 0 or stretches[at].last < key.seq:
-            return None
-        stretch = stretches[at]
-        leaf = stretch.leaf + key.seq - stretch.first
-        begin = (leaf - stretch.from_size) * HASH_BYTES
-        return leaf, stretch.hashes[begin : begin + HASH_BYTES]
+    def standing(self, log_id: int, source: str, epoch: int, first: int, last: int) -> list[Standing]:
+        """What stands under the numbers [first, last], all of them in order; with no hash where that is not
+        known here.
+        """
+        found, stretches = list[Standing](), self._stretches.get((log_id, source, epoch), ())
+        at = max(bisect_right(stretches, (first, _BEHIND)) - 1, 0)
+        while first <= last:
+            while at < len(stretches) and stretches[at].last < first:
+                at += 1
+            if at == len(stretches) or stretches[at].first > first:
+                upto = last if at == len(stretches) else min(last, stretches[at].first - 1)
+                found.append((first, upto, 0, b""))
+            else:
+                begin, end, leaf, hashes, from_size = stretches[at]
+                upto, leaf = min(last, end), leaf + first - begin
+                start = (leaf - from_size) * HASH_BYTES
+                found.append((first, upto, leaf, hashes[start : start + (upto - first + 1) * HASH_BYTES]))
+            first = upto + 1
+        return found
 
     def forget(self) -> None:
         self._held = 0
@@ -84,4 +141,4 @@ class Recent:
 
 
 def _after(stretches: Sequence[_Stretch], number: int) -> int:
-    return bisect_right(stretches, number, key=lambda each: each.first)
+    return bisect_right(stretches, (number, _BEHIND))

@@ -7,10 +7,14 @@ has given shows a silent tail.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import NamedTuple
+
+from holdfast.ledger.model import Numbered
+
+_BEHIND = float("inf")
+"""Behind every number, where a range is looked up by its first."""
 
 
 class Run(NamedTuple):
@@ -30,7 +34,7 @@ class Numbers:
     ranges: list[tuple[int, int]] = field(default_factory=list)
 
     def __contains__(self, number: int) -> bool:
-        at = bisect_right(self.ranges, (number, float("inf"))) - 1
+        at = bisect_right(self.ranges, (number, _BEHIND)) - 1
         return at >= 0 and number <= self.ranges[at][1]
 
     @property
@@ -39,12 +43,21 @@ class Numbers:
 
     def touches(self, first: int, last: int) -> bool:
         """Whether any of the numbers [first, last] is there."""
-        at = bisect_right(self.ranges, (last, float("inf"))) - 1
+        at = bisect_right(self.ranges, (last, _BEHIND)) - 1
         return at >= 0 and self.ranges[at][1] >= first
 
-    def parts(self, first: int, last: int) -> Iterator[tuple[int, int, bool]]:
+    def parts(self, first: int, last: int) -> Iterable[tuple[int, int, bool]]:
         """[first, last] in stretches, in order: every number of one is there, or none of it is."""
-        at = max(bisect_right(self.ranges, (first, float("inf"))) - 1, 0)
+        at = bisect_right(self.ranges, (first, _BEHIND)) - 1
+        if at >= 0 and last <= self.ranges[at][1]:  # the two common cases: all of it, or nothing
+            return ((first, last, True),)
+        if (at < 0 or self.ranges[at][1] < first) and (
+            at + 1 == len(self.ranges) or last < self.ranges[at + 1][0]
+        ):
+            return ((first, last, False),)
+        return self._parts(first, last, max(at, 0))
+
+    def _parts(self, first: int, last: int, at: int) -> Iterator[tuple[int, int, bool]]:
         while first <= last:
             while at < len(self.ranges) and self.ranges[at][1] < first:
                 at += 1
@@ -63,7 +76,7 @@ class Numbers:
         if ranges[-1][0] <= first:  # the common case: it goes on
             ranges[-1] = (ranges[-1][0], max(last, ranges[-1][1]))
             return
-        at = max(bisect_right(ranges, (first, float("inf"))) - 1, 0)
+        at = max(bisect_right(ranges, (first, _BEHIND)) - 1, 0)
         if ranges[at][1] + 1 < first:
             at += 1
         end = at
@@ -71,6 +84,19 @@ class Numbers:
             first, last = min(first, ranges[end][0]), max(last, ranges[end][1])
             end += 1
         ranges[at:end] = [(first, last)]
+
+    def remove(self, first: int, last: int) -> None:
+        """Numbers that are not there may be among them."""
+        at = max(bisect_right(self.ranges, (first, _BEHIND)) - 1, 0)
+        end, left = at, list[tuple[int, int]]()
+        while end < len(self.ranges) and self.ranges[end][0] <= last:
+            begin, behind = self.ranges[end]
+            if begin < first:
+                left.append((begin, min(behind, first - 1)))
+            if behind > last:
+                left.append((last + 1, behind))
+            end += 1
+        self.ranges[at:end] = left
 
     def missing(self, start: int, claimed: int | None = None) -> list[tuple[int, int]]:
         """What lies between `start` and the highest number known or claimed, and is not there."""
@@ -87,62 +113,80 @@ class Numbers:
 _NOTHING = Numbers()
 
 
+class Before(NamedTuple):
+    """Numbers of an epoch that a source had sent when this was told, as far as it was told: a hint."""
+
+    epoch: int
+    ranges: Sequence[tuple[int, int]]
+
+
+class Known(NamedTuple):
+    """Records [begin, end) of a batch, numbered from `first` on, whose keys came before: what they hold
+    decides whether they are repeats or conflicts.
+    """
+
+    begin: int
+    end: int
+    source: str
+    epoch: int
+    first: int
+    here: bool
+    """They came first in this very batch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """A batch, told apart. Each is the record's place in the batch; `runs` count leaves from 0."""
+    """A batch, told apart, in its order."""
 
-    new: list[int]
-    known: list[int]
-    """Its key has come before: its bytes decide whether it is a repeat or a conflict."""
+    new: list[range]
+    """Places in the batch, none touching the next."""
+    known: list[Known]
     runs: list[Run]
+    """`leaf` counts from 0, over the new ones."""
 
 
-def sort(
-    sources: Sequence[str],
-    epochs: Sequence[int],
-    seqs: Sequence[int],
-    known: Mapping[tuple[str, int], Numbers],
-) -> Sorted:
+def numbered(sources: Sequence[str], epochs: Sequence[int], seqs: Sequence[int]) -> list[Numbered]:
+    """The stretches of records whose numbers are these, one by one."""
+    found = list[Numbered]()
+    for source, epoch, seq in zip(sources, epochs, seqs, strict=True):
+        last = found[-1] if found else None
+        if last and (last.source, last.epoch, last.first + last.length) == (source, epoch, seq):
+            found[-1] = last._replace(length=last.length + 1)
+        else:
+            found.append(Numbered(source, epoch, seq, 1))
+    return found
+
+
+def sort(stretches: Sequence[Numbered], known: Mapping[tuple[str, int], Numbers]) -> Sorted:
     """Tell new records from those whose key has come before, also within the batch. `known` is not changed.
 
     The order of arrival is kept. What a source posted in order becomes one run.
     """
     fresh = defaultdict[tuple[str, int], Numbers](Numbers)
-    found = Sorted([], [], [])
-    for start, end in _stretches(sources, epochs, seqs):
-        key = (sources[start], epochs[start])
-        before, here, offset = known.get(key, _NOTHING), fresh[key], start - seqs[start]
-        for first, last, came in before.parts(seqs[start], seqs[end - 1]):
-            for begin, upto, again in [(first, last, True)] if came else list(here.parts(first, last)):
-                places = range(begin + offset, upto + offset + 1)
+    found, place, leaf = Sorted([], [], []), 0, 0
+    for source, epoch, number, count in stretches:
+        key = (source, epoch)
+        before, here = known.get(key, _NOTHING), fresh[key]
+        for first, last, came in before.parts(number, number + count - 1):
+            for begin, upto, again in ((first, last, True),) if came else tuple(here.parts(first, last)):
+                end = place + upto - begin + 1
                 if again:
-                    found.known.extend(places)
+                    found.known.append(Known(place, end, source, epoch, begin, not came))
                 else:
-                    _take(found, key, seqs, here, places)
+                    _take(found, Run(source, epoch, begin, upto, leaf), range(place, end))
+                    here.add(begin, upto)
+                    leaf += end - place
+                place = end
     return found
 
 
-def _take(found: Sorted, key: tuple[str, int], seqs: Sequence[int], here: Numbers, places: range) -> None:
-    first, last = seqs[places[0]], seqs[places[-1]]
-    run = found.runs[-1] if found.runs else None
-    if run and (run.source, run.epoch) == key and run.last + 1 == first:
-        found.runs[-1] = run._replace(last=last)
+def _take(found: Sorted, run: Run, places: range) -> None:
+    before = found.runs[-1] if found.runs else None
+    if before and (before.source, before.epoch, before.last + 1) == (run.source, run.epoch, run.first):
+        found.runs[-1] = before._replace(last=run.last)
     else:
-        found.runs.append(Run(*key, first, last, len(found.new)))
-    here.add(first, last)
-    found.new.extend(places)
-
-
-def _stretches(
-    sources: Sequence[str], epochs: Sequence[int], seqs: Sequence[int]
-) -> Iterator[tuple[int, int]]:
-    """Places [start, end) of one source and epoch, with numbers that go up by one."""
-    ends = [place for place, (one, two) in enumerate(pairwise(seqs), 1) if two - one != 1]
-    if len(set(sources)) > 1:
-        ends += [place for place, (one, two) in enumerate(pairwise(sources), 1) if one != two]
-    if len(set(epochs)) > 1:
-        ends += [place for place, (one, two) in enumerate(pairwise(epochs), 1) if one != two]
-    start = 0
-    for end in sorted({*ends, len(seqs)} - {0}):
-        yield start, end
-        start = end
+        found.runs.append(run)
+    if found.new and found.new[-1].stop == places.start:
+        found.new[-1] = range(found.new[-1].start, places.stop)
+    else:
+        found.new.append(places)

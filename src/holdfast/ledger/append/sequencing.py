@@ -2,30 +2,37 @@
 
     prepared records -> new, repeated, conflicting (sequences.py, deciding.py) -> growth of the tree -> store
 
-What is in memory is a cache of what the store holds. Whenever somebody else has appended meanwhile (a second
-process, or the one that took over), the store refuses the whole transaction, the cache is thrown away, and
-the decision is made again: two sequencers can slow each other down, never fork a log.
+What is in memory is a cache of what the store holds. Alone, a sequencer appends in one round trip. When
+somebody else has appended meanwhile (a second process, or the one that took over), the store refuses the
+whole transaction; the sequencer then waits for a turn, reads what is new, and decides again while nobody else
+appends. Turns come in the order in which they were asked for: two sequencers share a log fairly, and never
+fork it.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from holdfast.ledger.append.deciding import Placed, Split, by_tenant, hash_at, key_of, split_up
-from holdfast.ledger.append.pieces import in_pieces, segment_of, without
-from holdfast.ledger.append.recent import Recent
-from holdfast.ledger.append.sequences import Numbers, Run, Sorted, sort
+from holdfast.ledger.append.deciding import Beside, Joined, Placed, Split, by_tenant, hash_at, split_up
+from holdfast.ledger.append.pieces import fitted, in_pieces, segment_of
+from holdfast.ledger.append.recent import Places, Recent
+from holdfast.ledger.append.sequences import Before, Known, Numbers, Run, Sorted, sort
 from holdfast.ledger.errors import Overtaken
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.notes import Signer
 from holdfast.ledger.log.tiles import TILE_WIDTH
 from holdfast.ledger.log.tree import Edge, leaf_hashes
-from holdfast.ledger.model import Piece, Prepared
+from holdfast.ledger.model import MOST, Piece, Prepared
 from holdfast.ledger.ports import ConflictKept, Growth, Head, Key, LogStore, Packs
 
 __all__ = ["Appended", "Placed", "Sequencer"]
 
-MOST_TRIES = 5
+MOST_TOLD = 1_000
+"""Ranges of numbers that whoever prepares a request is told."""
+TURNS_SHARED = 32
+"""So many turns after somebody else has appended, one is waited for at first: what is decided without is in
+vain when somebody else comes first.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,101 +63,153 @@ class Sequencer:
         self._signer_for = signer_for
         self._heads: dict[str, Head] = {}
         self._recent = Recent()
-        self._lsn: int | None = None
+        self._places = Places()
+        self._epochs = dict[tuple[str, str], int]()
+        self._lsn = 0
+        self._shared = 0
         self._turn = asyncio.Lock()
 
     async def append(self, batches: Sequence[Prepared]) -> Appended:
         """All of it in one transaction; what several requests bring for one tenant is one growth of its log.
 
-        Raises Overtaken when others keep appending first, and what the store raises: nothing is left.
+        Where others append to the same logs it waits for its turn: everybody gets on. Raises Overtaken when
+        that does not come in time, and what the store raises: nothing is left.
         """
         async with self._turn:
-            for _ in range(MOST_TRIES - 1):
-                try:
-                    return await self._appended(batches)
-                except Overtaken:
-                    self._forget()
-            return await self._appended(batches)
+            joined = by_tenant(batches)
+            try:
+                appended = await self._alone(joined) if not self._shared else None
+                return appended or await self._in_turn(joined)
+            except BaseException:
+                self._forget()  # what of it was committed, if anything, is read from the store again
+                raise
 
-    async def _appended(self, batches: Sequence[Prepared]) -> Appended:
+    def before(self, tenant: str, source: str) -> Before | None:
+        """What the source has sent lately, as far as that is known without asking the store."""
+        head, epoch = self._heads.get(tenant), self._epochs.get((tenant, source))
+        if head is None or epoch is None:
+            return None
+        numbers = head.known.get((source, epoch))
+        return Before(epoch, tuple(numbers.ranges[-MOST_TOLD:])) if numbers else None
+
+    async def _alone(self, requests: Sequence[Joined]) -> Appended | None:
+        """As if nobody else appended, in one round trip. None, and nothing is left, when somebody has."""
+        decided = [await self._decide(each, await self._head(each.tenant)) for each in requests]
         try:
-            if self._lsn is None:
-                self._lsn = await self._store.lsn()
-            requests = by_tenant(batches, self._packs)
-            decided = [await self._decide(each.prepared) for each in requests]
-            growths = [each.growth for each in decided if each.growth]
-            if growths:
+            if growths := [each.growth for each in decided if each.growth]:
                 self._lsn = max(await self._store.append(growths), self._lsn)
-        except BaseException:
-            self._forget()  # what of it was committed, if anything, is read from the store again
-            raise
+        except Overtaken:
+            self._shared = TURNS_SHARED
+            return None
+        return self._appended(requests, decided, self._lsn)
+
+    async def _in_turn(self, requests: Sequence[Joined]) -> Appended:
+        """While nobody else appends to these logs: what others appended is known when it is decided."""
+        for each in requests:
+            await self._head(each.tenant)
+        store = self._store
+        async with store.turn([self._heads[each.tenant].log_id for each in requests]) as mine:
+            self._store = mine
+            try:
+                self._shared -= 1
+                heads = [await self._newest(each.tenant) for each in requests]
+                decided = [await self._decide(*each) for each in zip(requests, heads, strict=True)]
+                if growths := [each.growth for each in decided if each.growth]:
+                    await self._store.append(growths)
+            finally:
+                self._store = store
+        # A place behind all of it: also behind what others committed, which a repeat was found in.
+        self._lsn = await store.lsn()
+        return self._appended(requests, decided, self._lsn)
+
+    async def _head(self, tenant: str) -> Head:
+        """As it was when this process appended last."""
+        if tenant not in self._heads:
+            head = await self._store.head(tenant)
+            self._heads[tenant] = head or await self._store.create(tenant, self._origin_of(tenant))
+            # A repeat of what others committed is acknowledged no earlier than that itself.
+            self._lsn = await self._store.lsn()
+        return self._heads[tenant]
+
+    async def _newest(self, tenant: str) -> Head:
+        """As it is now, with what others have appended."""
+        head = await self._head(tenant)
+        grown = await self._store.since(head) if head.edge.size else None
+        if grown is None:
+            if head.edge.size:  # the log is another one than it was: nothing that is remembered holds
+                self._forget()
+            self._heads.pop(tenant, None)
+            return await self._head(tenant)
+        if grown.edge.size > head.edge.size:
+            self._shared = TURNS_SHARED
+            self._heads[tenant] = replace(head, edge=grown.edge, known=_with(head.known, grown.runs))
+            self._places.add(head.log_id, 0, grown.runs)
+        return self._heads[tenant]
+
+    def _appended(self, requests: Sequence[Joined], decided: Sequence["_Decided"], lsn: int) -> Appended:
         placed = dict[int, Placed]()
         for request, each in zip(requests, decided, strict=True):
             self._remember(each)
             placed |= request.parted(each.placed)
-        return Appended(tuple(placed[at] for at in range(len(batches))), self._lsn)
+        return Appended(tuple(placed[at] for at in range(len(placed))), lsn)
 
-    async def _decide(self, prepared: Prepared) -> "_Decided":
-        head = self._heads.get(prepared.tenant) or await self._head(prepared.tenant)
-        found = sort(prepared.sources, prepared.epochs, prepared.seqs, head.known)
-        split = split_up(prepared, found, head.edge.size)
+    async def _decide(self, joined: Joined, head: Head) -> "_Decided":
+        found = sort(joined.stretches, head.known)
+        split = split_up(joined, found, head.edge.size)
         if found.known:
-            await self._settle(prepared, head, found, split)
-        pieces: Sequence[Piece] = prepared.pieces or in_pieces(prepared.leaves, self._packs)
-        if found.known:
-            pieces = [*without(pieces, found.known, self._packs), *in_pieces(split.clashing, self._packs)]
-        hashes = b"".join([*split.hashes, leaf_hashes(split.clashing)])
+            await self._settle(joined, head, found, split)
+        pieces = fitted(joined.parts, [(each.begin, each.end) for each in found.known], self._packs)
+        pieces += in_pieces(split.clashing, self._packs)
+        hashes = split.hashes + leaf_hashes(split.clashing)
         growth, edge = self._growth(head, hashes, pieces, found.runs, split.kept)
         placed = Placed(
-            prepared.tenant, head.log_id, edge.size, split.leaves, split.repeated, split.conflicts
+            joined.tenant, head.log_id, edge.size, split.new, sorted(split.again), sorted(split.other)
         )
         return _Decided(placed, growth, replace(head, edge=edge), hashes, found.runs)
 
-    async def _settle(self, prepared: Prepared, head: Head, found: Sorted, split: Split) -> None:
+    async def _settle(self, joined: Joined, head: Head, found: Sorted, split: Split) -> None:
         """Tell the records whose key came before apart: repeats and conflicts."""
-        standing = await self._standing(prepared, head, found, split)
-        clashing = list[int]()
-        for place in found.known:
-            split.leaves[place], hash_ = standing[key_of(prepared, place)]
-            if hash_ == hash_at(prepared.hashes, place):
-                split.repeated.append(place)
-            else:
-                clashing.append(place)
-        if clashing:
-            keys = list({key_of(prepared, place) for place in clashing})
+        here, beside, elsewhere = Recent(most=MOST), list[Beside](), list[tuple[int, int, Known]]()
+        if any(came.here for came in found.known):
+            here.add(head.log_id, head.edge.size, split.hashes, found.runs)
+        for came in found.known:
+            begin, end, source, epoch, first, again = came
+            cache, ahead, last = here if again else self._recent, begin - first, first + end - begin - 1
+            for at, upto, leaf, hashes in cache.standing(head.log_id, source, epoch, first, last):
+                if hashes:
+                    beside.append((at + ahead, leaf, hashes, came))
+                else:
+                    elsewhere += [(number + ahead, number, came) for number in range(at, upto + 1)]
+        if elsewhere:
+            beside += await self._elsewhere(head, elsewhere)
+        split.compare(joined, beside)
+        if split.differing:
+            keys = list({key for _, key, _ in split.differing})
             kept = await self._store.conflicts_of(head.log_id, keys)
-            split.clash(prepared, clashing, {(each.key, each.came): each.leaf for each in kept}, self._packs)
+            split.clash(joined, {(each.key, each.came): each.leaf for each in kept}, self._packs)
 
-    async def _standing(
-        self, prepared: Prepared, head: Head, found: Sorted, split: Split
-    ) -> dict[Key, tuple[int, bytes]]:
-        """The leaf and its hash that stand under each key which came again."""
-        keys = dict.fromkeys(key_of(prepared, place) for place in found.known)
-        standing, stored, nothing = dict[Key, tuple[int, bytes]](), list[Key](), Numbers()
-        for key in keys:
-            recent = self._recent.standing(head.log_id, key)
-            if recent:
-                standing[key] = recent
-            elif key.seq in head.known.get((key.source, key.epoch), nothing):
-                stored.append(key)
-        if stored:
-            standing |= await self._stored(head, stored)
-        if len(standing) < len(keys):  # the first of them came in this very request
-            for place in found.new:
-                key = key_of(prepared, place)
-                if key in keys:
-                    standing.setdefault(key, (split.leaves[place], hash_at(prepared.hashes, place)))
-        return standing
-
-    async def _stored(self, head: Head, keys: Sequence[Key]) -> dict[Key, tuple[int, bytes]]:
-        leaves = await self._store.placed(head.log_id, keys)
+    async def _elsewhere(self, head: Head, those: Sequence[tuple[int, int, Known]]) -> list[Beside]:
+        """What is not recent, by (place, number, where it was known). Its hash is in the store; perhaps its
+        leaf is known here.
+        """
+        placed, others = list[tuple[int, int, Known]](), list[tuple[int, int, Known]]()
+        for place, number, came in those:
+            leaf = self._places.leaf(head.log_id, came.source, came.epoch, number)
+            if leaf is None:
+                others.append((place, number, came))
+            else:
+                placed.append((place, leaf, came))
+        if others:
+            keys = [Key(came.source, came.epoch, number) for _, number, came in others]
+            leaves = await self._store.placed(head.log_id, keys)
+            placed += [(place, leaf, came) for (place, _, came), leaf in zip(others, leaves, strict=True)]
         full = head.edge.size - head.edge.size % TILE_WIDTH
-        asked = [leaf for leaf in leaves if leaf < full]
-        hashes = dict(zip(asked, await self._store.leaf_hashes(head.log_id, asked), strict=True))
-        return {
-            key: (leaf, hashes[leaf] if leaf < full else hash_at(head.edge.partial[0], leaf - full))
-            for key, leaf in zip(keys, leaves, strict=True)
-        }
+        asked = [leaf for _, leaf, _ in placed if leaf < full]
+        kept = iter(await self._store.leaf_hashes(head.log_id, asked))
+        return [
+            (place, leaf, next(kept) if leaf < full else hash_at(head.edge.partial[0], leaf - full), came)
+            for place, leaf, came in placed
+        ]
 
     def _growth(
         self,
@@ -177,22 +236,29 @@ class Sequencer:
         )
         return growth, edge
 
-    async def _head(self, tenant: str) -> Head:
-        return await self._store.head(tenant) or await self._store.create(tenant, self._origin_of(tenant))
-
     def _remember(self, decided: "_Decided") -> None:
         head = decided.head
-        known = dict(head.known) if not isinstance(head.known, dict) else head.known
+        self._heads[decided.placed.tenant] = replace(head, known=_with(head.known, decided.runs))
         for run in decided.runs:
-            known.setdefault((run.source, run.epoch), Numbers()).add(run.first, run.last)
-        self._heads[decided.placed.tenant] = replace(head, known=known)
+            self._epochs[decided.placed.tenant, run.source] = run.epoch
         if growth := decided.growth:
             self._recent.add(growth.log_id, growth.from_size, decided.hashes, decided.runs)
+            self._places.add(growth.log_id, growth.from_size, decided.runs)
 
     def _forget(self) -> None:
         self._heads.clear()
+        self._epochs.clear()
         self._recent.forget()
-        self._lsn = None
+        self._places.forget()
+        self._lsn = 0
+
+
+def _with(known: Mapping[tuple[str, int], Numbers], runs: Sequence[Run]) -> Mapping[tuple[str, int], Numbers]:
+    """These numbers, which nobody else looks at, with those of the runs."""
+    found = known if isinstance(known, dict) else dict(known)
+    for run in runs:
+        found.setdefault((run.source, run.epoch), Numbers()).add(run.first, run.last)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,12 @@ class Completeness(Protocol):
         """Collect the jobs of devices with readings from before they were collected. How many devices."""
         ...
 
+    async def trim_metered(self, tenant: str, before: datetime) -> int:
+        """Forget the jobs behind each counter's last reading before that time: nothing is compared that far
+        back any more. Readings stay. How many jobs' quantities that were.
+        """
+        ...
+
     async def standings(self, tenant: str, source: str | None = None) -> Sequence[Standing]:
         """Of one source or, as with the next three, of all."""
         ...

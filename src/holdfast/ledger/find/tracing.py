@@ -12,8 +12,8 @@ from holdfast.ledger.find.access import Act, Caller, Reading, Seen, who_saw
 from holdfast.ledger.find.finding import Dimension, Entry, Filter, What
 from holdfast.ledger.find.jobs import Job, Room, Rooms, jobs_of, log_seen
 from holdfast.ledger.find.searching import LogSeen, Mentions, search
-from holdfast.ledger.log.checkpoint import Checkpoint
-from holdfast.ledger.log.notes import Note, VerifierKey, Verifies
+from holdfast.ledger.log.checkpoint import Checkpoint, LogKeys
+from holdfast.ledger.log.notes import Note, Verifies
 from holdfast.ledger.log.proof import Proof
 from holdfast.ledger.log.tree import leaf_hash, verify_inclusion
 from holdfast.ledger.model import Record
@@ -71,12 +71,12 @@ class Trace:
 
 
 class Tracer:
-    """Who traces asks here. `key_of` an origin is what its checkpoints verify with; None: nobody knows it."""
+    """Who traces asks here. `keys_of` an origin: what its checkpoints verify with; None: nobody knows any."""
 
-    def __init__(self, rooms: Rooms, verifies: Verifies, key_of: Callable[[str], VerifierKey | None]) -> None:
+    def __init__(self, rooms: Rooms, verifies: Verifies, keys_of: Callable[[str], LogKeys | None]) -> None:
         self._rooms = rooms
         self._verifies = verifies
-        self._key_of = key_of
+        self._keys_of = keys_of
 
     async def trace(
         self,
@@ -104,7 +104,7 @@ class Tracer:
         jobs = await jobs_of(room.store, seen, sorted(found.items()), mentions, originals=False)
         saw = await who_saw(room.trail, tenant, found.items(), most=MOST_ACCESSES)
         received = await room.index.received(seen.log_id, sorted(found))
-        prover = await _Prover.of(room, seen, self._verifies, self._key_of(seen.origin)) if proofs else None
+        prover = await _Prover.of(room, seen, self._verifies, self._keys_of(seen.origin)) if proofs else None
         traced = [
             Traced(job, received[job.leaf], await prover.proved(job.leaf) if prover else None) for job in jobs
         ]
@@ -172,12 +172,12 @@ class _Prover:
     room: Room
     seen: LogSeen
     verifies: Verifies
-    key: VerifierKey | None
+    key: LogKeys | None
     published: tuple[str, int] | None
     newest: tuple[str, int]
 
     @classmethod
-    async def of(cls, room: Room, seen: LogSeen, verifies: Verifies, key: VerifierKey | None) -> "_Prover":
+    async def of(cls, room: Room, seen: LogSeen, verifies: Verifies, key: LogKeys | None) -> "_Prover":
         handed = await room.published.newest(seen.log_id)
         grown = await room.store.grown_to(seen.log_id, seen.size)
         if grown is None:
@@ -194,9 +194,8 @@ class _Prover:
             proof = await proving.inclusion(self.room.store, self.seen.log_id, leaf, text, size)
             if self.key is None:
                 _check_path(proof, content, size)
-                return Proven(
-                    size, published, True, "the checkpoint's signature was not checked: no key", proof.text
-                )
+                reason = "the checkpoint's signature was not checked: the estate has no ledger.public_key"
+                return Proven(size, published, True, reason, proof.text)
             proof.verify(content, self.key, self.verifies)
         except (ProofRefused, LogDamaged) as error:
             return Proven(size, published, False, str(error))

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from holdfast.ledger.append.sequences import Numbers
+from holdfast.ledger.append.sequences import Numbers, numbered
 from holdfast.ledger.append.sequencing import Appended, Sequencer
 from holdfast.ledger.canonical import leaf_of
 from holdfast.ledger.errors import Overtaken, RecordRefused
@@ -238,24 +238,25 @@ class Importer:
                 tenant=self._sender.tenant,
                 leaves=leaves,
                 hashes=leaf_hashes(leaves),
-                sources=[self._sender.source] * len(those),
-                epochs=[EPOCH] * len(those),
-                seqs=[each.seq for each in those],
+                stretches=numbered(
+                    [self._sender.source] * len(those), [EPOCH] * len(those), [each.seq for each in those]
+                ),
             ),
         )
         [placed] = appended.placed
         known, repeated, conflicts = await self._known(), {*placed.repeated}, {*placed.conflicts}
+        stand = placed.leaves
         for place, each in enumerate(those):
             known.add(each.seq, each.seq)
             if place in conflicts:
-                outcome.conflicts.append((each.line, placed.leaves[place]))
+                outcome.conflicts.append((each.line, stand[place]))
             elif place not in repeated:
-                outcome.taken.append((each.line, placed.leaves[place]))
+                outcome.taken.append((each.line, stand[place]))
         if self._head is None:
             self._standing = None  # the log was made just now: from now on it can be asked
         outcome.repeated += len(repeated)
         outcome.size = placed.size
-        outcome.reach = await self._passed(placed.log_id, [*there, *placed.leaves], appended.lsn)
+        outcome.reach = await self._passed(placed.log_id, [*there, *stand], appended.lsn)
 
 
 class _Ready(NamedTuple):

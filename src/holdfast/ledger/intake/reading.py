@@ -5,22 +5,32 @@ quick; only when something in it must be refused, it is read again record by rec
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from itertools import islice
-from operator import gt
+from itertools import accumulate, chain
 from typing import Any, NamedTuple, cast, get_args
 
 import msgspec
 from msgspec import UnsetType
 
 from holdfast.ledger.append.pieces import PIECE_LEAVES, in_pieces
+from holdfast.ledger.append.sequences import Before, Numbers
 from holdfast.ledger.canonical import leaf_of, leaves_of
 from holdfast.ledger.errors import BatchRefused, RecordRefused
 from holdfast.ledger.log.tree import leaf_hashes
-from holdfast.ledger.model import Count, Currency, PaperFormat, Piece, Prepared, Price, Record, Refusal, Word
+from holdfast.ledger.model import (
+    Count,
+    Currency,
+    Numbered,
+    PaperFormat,
+    Prepared,
+    Price,
+    Record,
+    Refusal,
+    Word,
+)
 from holdfast.ledger.ports import Packs
 
 MOST_RECORDS = 50_000
@@ -30,6 +40,8 @@ MOST_REFUSALS = 1_000
 """As many are told one by one; a request with more is refused whole: it is of another kind."""
 
 CHUNK_BYTES = 128 * 1024
+FEW_RECORDS = 16
+"""So many are looked at singly when they are not numbered one by one."""
 _ONE = msgspec.json.Decoder(Record)
 _RAW = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -82,17 +94,34 @@ class Sender(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """`lines[n]` is the line of the request (the item, from 1) that record n of `prepared` came from."""
+    """`begins[n]` is the line of the request (the item, from 1) that the first record of the stretch n of
+    `prepared` came from; the others of the stretch came from the lines behind it.
+    """
 
     prepared: Prepared
-    lines: list[int]
+    begins: list[int]
     refused: list[Refusal]
 
+    @property
+    def starts(self) -> list[int]:
+        """The first record of each stretch."""
+        counts = [each.length for each in self.prepared.stretches]
+        return list(accumulate(counts[:-1], initial=0)) if counts else []
 
-def read(body: bytes, form: Form, sender: Sender, packs: Packs | None = None) -> Read:
+    @property
+    def lines(self) -> list[int]:
+        """Item n is record n's line."""
+        stretches = zip(self.begins, self.prepared.stretches, strict=True)
+        return [line for begin, each in stretches for line in range(begin, begin + each.length)]
+
+
+def read(
+    body: bytes, form: Form, sender: Sender, packs: Packs | None = None, before: Before | None = None
+) -> Read:
     """Every record that can go in, in the order of its numbers, and a refusal for every other one.
 
-    With `packs` the leaves are packed in pieces, and stand nowhere else.
+    With `packs` the leaves are packed in pieces, and stand nowhere else. `before` tells what the source has
+    sent already: that stands in front, in pieces of its own, so that nothing is packed anew without it.
     Raises BatchRefused when the body as a whole is none: too large, too many, no JSON array.
     """
     if len(body) > MOST_BODY_BYTES:
@@ -102,62 +131,133 @@ def read(body: bytes, form: Form, sender: Sender, packs: Packs | None = None) ->
         )
     refused = list[Refusal]()
     found = _at_once(body, form, sender) or _one_by_one(body, form, sender, refused)
-    if len(found.lines) > MOST_RECORDS:
+    if len(found.leaves) > MOST_RECORDS:
         raise BatchRefused(
-            f"{len(found.lines):,} records are more than the {MOST_RECORDS:,} of a request",
+            f"{len(found.leaves):,} records are more than the {MOST_RECORDS:,} of a request",
             hint="post it in parts",
         )
-    return _prepared(found, refused, sender, packs)
+    return _prepared(found, refused, sender, packs, before)
+
+
+class _Stretch(NamedTuple):
+    """Records [begin, begin + length) of what was found: with their lines, they are numbered one by one."""
+
+    epoch: int
+    first: int
+    line: int
+    begin: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What can go in: item n of each is record n's. Records themselves are not kept, they are large."""
+    """What can go in, as it stands in the request. Records themselves are not kept, they are large."""
 
-    lines: list[int] = field(default_factory=list)
     leaves: list[bytes] = field(default_factory=list)
-    epochs: list[int] = field(default_factory=list)
-    seqs: list[int] = field(default_factory=list)
+    stretches: list[_Stretch] = field(default_factory=list)
 
-    def add(self, lines: Iterable[int], records: Sequence[Record], leaves: list[bytes]) -> None:
-        self.lines.extend(lines)
+    def add(self, lines: Sequence[int], records: Sequence[Record], leaves: list[bytes]) -> None:
+        place = len(self.leaves)
         self.leaves.extend(leaves)
-        self.epochs.extend([record.epoch for record in records])
-        self.seqs.extend([record.seq for record in records])
+        epochs = [record.epoch for record in records]
+        seqs = [record.seq for record in records]
+        self._add(place, lines, epochs, seqs)
+
+    def _add(self, place: int, lines: Sequence[int], epochs: Sequence[int], seqs: Sequence[int]) -> None:
+        """Halved until what is left is one stretch: most are whole, and few records are looked at singly."""
+        count = len(seqs)
+        if not count:
+            return
+        if (
+            seqs[-1] - seqs[0] == lines[-1] - lines[0] == count - 1
+            and epochs.count(epochs[0]) == count
+            and seqs == list(range(seqs[0], seqs[0] + count))
+            and list(lines) == list(range(lines[0], lines[0] + count))
+        ):
+            self._go_on(epochs[0], seqs[0], lines[0], place, count)
+        elif count <= FEW_RECORDS:
+            for at in range(count):
+                self._go_on(epochs[at], seqs[at], lines[at], place + at, 1)
+        else:
+            half = count // 2
+            self._add(place, lines[:half], epochs[:half], seqs[:half])
+            self._add(place + half, lines[half:], epochs[half:], seqs[half:])
+
+    def _go_on(self, epoch: int, first: int, line: int, place: int, count: int) -> None:
+        if self.stretches:
+            epoch_before, first_before, line_before, begin, so_far = self.stretches[-1]
+            if (epoch_before, first_before + so_far, line_before + so_far) == (epoch, first, line):
+                self.stretches[-1] = _Stretch(epoch, first_before, line_before, begin, so_far + count)
+                return
+        self.stretches.append(_Stretch(epoch, first, line, place, count))
 
 
-def _prepared(found: _Found, refused: list[Refusal], sender: Sender, packs: Packs | None) -> Read:
-    """Sorted by number: a source's records then stand side by side in the log, and its numbers are a run."""
-    lines, leaves, epochs, seqs = found.lines, found.leaves, found.epochs, found.seqs
-    if len(set(epochs)) > 1 or any(map(gt, seqs, islice(seqs, 1, None))):
-        order = sorted(range(len(lines)), key=list(zip(epochs, seqs, lines, strict=True)).__getitem__)
-        lines, leaves = [lines[at] for at in order], [leaves[at] for at in order]
-        epochs, seqs = [epochs[at] for at in order], [seqs[at] for at in order]
+def _prepared(
+    found: _Found, refused: list[Refusal], sender: Sender, packs: Packs | None, before: Before | None
+) -> Read:
+    """Sorted by number: a source's records then stand side by side in the log, and its numbers are a run.
+
+    What came before stands in front, in pieces of its own: it is left away without packing anything anew. So
+    do short runs where it is not known what came before: as a rule they came before, or late.
+    """
+    known, new = _told_apart(found.stretches, before)
+    short, long = _ordered(new)
+    groups = [_leaves(found, each) for each in (known, short, long) if each]
+    stretches = [*known, *short, *long]
     prepared = Prepared(
         tenant=sender.tenant,
-        leaves=[] if packs else leaves,
-        hashes=leaf_hashes(leaves),
-        sources=[sender.source] * len(leaves),
-        epochs=epochs,
-        seqs=seqs,
-        pieces=_pieces(leaves, _lead(seqs), packs) if packs else (),
+        leaves=[] if packs else list(chain.from_iterable(groups)),
+        hashes=b"".join(map(leaf_hashes, groups)),
+        stretches=[Numbered(sender.source, each.epoch, each.first, each.length) for each in stretches],
+        pieces=tuple(chain.from_iterable([in_pieces(each, packs) for each in groups])) if packs else (),
     )
-    return Read(prepared, lines, refused)
+    return Read(prepared, [each.line for each in stretches], refused)
 
 
-def _pieces(leaves: list[bytes], lead: int, packs: Packs) -> tuple[Piece, ...]:
-    """What leads is packed by itself: as a rule it is what came before, and then nothing is packed anew."""
-    return (*in_pieces(leaves[:lead], packs), *in_pieces(leaves[lead:], packs))
+def _told_apart(
+    stretches: Sequence[_Stretch], before: Before | None
+) -> tuple[list[_Stretch], list[_Stretch]]:
+    """What was sent before, in the order of its numbers; and what was not, or not as far as is known here."""
+    if before is None:
+        return [], list(stretches)
+    known, new, numbers = list[_Stretch](), list[_Stretch](), Numbers(list(before.ranges))
+    for each in stretches:
+        if each.epoch != before.epoch:
+            new.append(each)
+            continue
+        for first, last, came in numbers.parts(each.first, each.first + each.length - 1):
+            at, length = first - each.first, last - first + 1
+            part = _Stretch(each.epoch, first, each.line + at, each.begin + at, length)
+            (known if came else new).append(part)
+    return sorted(known), new
 
 
-def _lead(seqs: Sequence[int]) -> int:
-    """How many stand before the last numbers that go up by one; 0 where those are few."""
-    lead = len(seqs) - 1
-    if not seqs or seqs[-1] - seqs[0] == lead:
-        return 0
-    while lead and seqs[lead - 1] + 1 == seqs[lead]:
-        lead -= 1
-    return lead if len(seqs) - lead >= PIECE_LEAVES else 0
+def _ordered(stretches: Sequence[_Stretch]) -> tuple[list[_Stretch], list[_Stretch]]:
+    """Those of short runs, and those of long ones; all of them together where none is long."""
+    runs = list(_runs(sorted(stretches)))
+    long = [run for run in runs if sum([each.length for each in run]) >= PIECE_LEAVES]
+    short = [run for run in runs if sum([each.length for each in run]) < PIECE_LEAVES]
+    return list(chain.from_iterable(short)), list(chain.from_iterable(long))
+
+
+def _leaves(found: _Found, stretches: Sequence[_Stretch]) -> list[bytes]:
+    """In the order of these stretches."""
+    if len(stretches) == 1 and stretches[0].length == len(found.leaves):
+        return found.leaves
+    parts = [found.leaves[each.begin : each.begin + each.length] for each in stretches]
+    return parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
+
+
+def _runs(stretches: Sequence[_Stretch]) -> Iterator[list[_Stretch]]:
+    """Those together that are numbered on, wherever their lines are."""
+    run = list[_Stretch]()
+    for each in stretches:
+        if run and (run[-1].epoch, run[-1].first + run[-1].length) != (each.epoch, each.first):
+            yield run
+            run = []
+        run.append(each)
+    if run:
+        yield run
 
 
 def _refuse_others(record: Record, sender: Sender) -> None:
@@ -182,7 +282,7 @@ def _at_once(body: bytes, form: Form, sender: Sender) -> _Found | None:
             if leaves is None or len(lines) != len(records):
                 return None
             found.add(lines, records, leaves)
-            if len(found.lines) > MOST_RECORDS:
+            if len(found.leaves) > MOST_RECORDS:
                 break
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

@@ -7,6 +7,7 @@ them. So the time that a commit takes is paid by many at once when many come, an
 """
 
 import asyncio
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,12 +16,13 @@ from typing import Protocol
 
 from holdfast.ledger.append.acknowledging import POST_AGAIN, Gate
 from holdfast.ledger.append.reached import OneRegion
+from holdfast.ledger.append.sequences import Before
 from holdfast.ledger.append.sequencing import Placed, Sequencer
 from holdfast.ledger.errors import LedgerError, NotFlushed
 from holdfast.ledger.intake.reading import Form, Read, Sender
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.notes import Note
-from holdfast.ledger.model import Acknowledged, Prepared, Reach, Stretch
+from holdfast.ledger.model import Acknowledged, Prepared, Reach, Span, Stretch
 from holdfast.ledger.ports import Published
 
 CLOSED_WITHIN_S = 5.0
@@ -40,8 +42,10 @@ class Posted:
 class Preparing(Protocol):
     """Makes prepared records of a body, where nobody else has to wait for it."""
 
-    async def prepared(self, posted: Posted, sender: Sender) -> Read:
-        """Raises BatchRefused, and Overloaded when it cannot be done now."""
+    async def prepared(self, posted: Posted, sender: Sender, before: Before | None) -> Read:
+        """`before`: what the source has sent already. Raises BatchRefused, and Overloaded when it cannot be
+        done now.
+        """
         ...
 
 
@@ -60,6 +64,7 @@ class Taking:
     ) -> None:
         """`patience_s`: how long an answer waits for the database's own disk."""
         self._preparing = preparing
+        self._sequencer = sequencer
         self._gathering = Gathering(sequencer)
         self._gate = gate
         self._one_region = one_region
@@ -72,14 +77,15 @@ class Taking:
             raise NotFlushed(
                 "the second region is away, and nothing is acknowledged until it is back", hint=POST_AGAIN
             )
-        read = await self._preparing.prepared(posted, sender)
-        if not read.lines:
+        before = self._sequencer.before(sender.tenant, sender.source)
+        read = await self._preparing.prepared(posted, sender, before)
+        if not read.begins:
             return Acknowledged((), (), (), tuple(read.refused), Reach.TWO_REGIONS, 0, "")
         placed, lsn = await self._appended(read.prepared)
         reach = await self._gate.passed(lsn)
         if reach is Reach.ONE_REGION and self._gate.second is not None:
             # Before the answer: whoever was told "one region" is found among these until it is in both.
-            await self._one_region.mark(placed.log_id, min(placed.leaves), max(placed.leaves) + 1, lsn)
+            await self._one_region.mark(placed.log_id, placed.lowest, placed.highest + 1, lsn)
         return await self._answer(read, placed, reach)
 
     async def aclose(self) -> None:
@@ -97,23 +103,21 @@ class Taking:
             ) from error
 
     async def _answer(self, read: Read, placed: Placed, reach: Reach) -> Acknowledged:
-        other = {*placed.repeated, *placed.conflicts}
-        everything: Sequence[int] = range(len(placed.leaves))
-        new = [n for n in everything if n not in other] if other else everything
+        starts = read.starts
         return Acknowledged(
-            taken=_stretches(read.lines, placed.leaves, new),
-            repeated=_stretches(read.lines, placed.leaves, placed.repeated),
-            conflicts=_stretches(read.lines, placed.leaves, placed.conflicts),
+            taken=_stretches(read.begins, starts, placed.new),
+            repeated=_stretches(read.begins, starts, placed.again),
+            conflicts=_stretches(read.begins, starts, placed.other),
             refused=tuple(read.refused),
             reach=reach,
             size=placed.size,
             # What was just taken in is in no checkpoint yet.
-            checkpoint="" if new else await self._checkpoint(placed),
+            checkpoint="" if placed.new else await self._checkpoint(placed),
         )
 
     async def _checkpoint(self, placed: Placed) -> str:
         text = await self._published.newest(placed.log_id)
-        if text and Checkpoint.parsed(Note.parsed(text).body).size > max(placed.leaves):
+        if text and Checkpoint.parsed(Note.parsed(text).body).size > placed.highest:
             return text
         return ""
 
@@ -185,7 +189,7 @@ class Gathering:
         together, records = list[_Waiting](), 0
         while self._waiting:
             each = self._waiting[0]
-            records += len(each.prepared.seqs)
+            records += each.prepared.count
             if together and records > self._most:
                 break
             self._waiting.popleft()
@@ -198,20 +202,23 @@ def _for_each(error: BaseException) -> BaseException:
     return error if isinstance(error, Exception) else asyncio.CancelledError()
 
 
-def _stretches(lines: Sequence[int], leaves: Sequence[int], places: Sequence[int]) -> tuple[Stretch, ...]:
-    """Consecutive lines that are consecutive leaves, together; in the order of the lines."""
-    count = len(places)
-    if count == len(lines) and _consecutive(lines) and _consecutive(leaves):  # the common case
-        return (Stretch(lines[0], lines[-1], leaves[0]),)
-    found = list[Stretch]()
-    for line, leaf in sorted((lines[place], leaves[place]) for place in places):
-        last = found[-1] if found else None
-        if last and line == last.last + 1 and leaf == last.leaf + line - last.first:
-            found[-1] = last._replace(last=line)
+def _stretches(begins: Sequence[int], starts: Sequence[int], spans: Sequence[Span]) -> tuple[Stretch, ...]:
+    """The spans by their lines, where record `starts[n]` stands on line `begins[n]`, and the next ones behind
+    it. Consecutive lines that are consecutive leaves are together; in the order of the lines.
+    """
+    parts, found = list[tuple[int, int, int]](), list[Stretch]()
+    for place, end, leaf in spans:
+        at, first = bisect_right(starts, place) - 1, place
+        while first < end:
+            upto = min(end, starts[at + 1]) if at + 1 < len(starts) else end
+            line = begins[at] + first - starts[at]
+            parts.append((line, line + upto - first - 1, leaf + first - place))
+            first, at = upto, at + 1
+    parts.sort()
+    for first, last, leaf in parts:
+        before = found[-1] if found else None
+        if before and first == before.last + 1 and leaf == before.leaf + first - before.first:
+            found[-1] = before._replace(last=last)
         else:
-            found.append(Stretch(line, line, leaf))
+            found.append(Stretch(first, last, leaf))
     return tuple(found)
-
-
-def _consecutive(numbers: Sequence[int]) -> bool:
-    return list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))

@@ -6,7 +6,7 @@ Sources: C2SP tlog-checkpoint, tlog-cosignature.
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -73,8 +73,12 @@ class Signed:
     witnesses: dict[str, datetime]
 
 
+LogKeys = VerifierKey | Sequence[VerifierKey]
+"""Whom a log's checkpoints verify with: its key, or also those that it had before."""
+
+
 def verified(
-    text: str, log: VerifierKey, verifies: Verifies, *, witnesses: Iterable[VerifierKey] = (), quorum: int = 0
+    text: str, log: LogKeys, verifies: Verifies, *, witnesses: Iterable[VerifierKey] = (), quorum: int = 0
 ) -> Signed:
     """The checkpoint in a note. Raises ProofRefused unless the log signed it and `quorum` witnesses did.
 
@@ -82,9 +86,12 @@ def verified(
     """
     note = Note.parsed(text)
     checkpoint = Checkpoint.parsed(note.body)
-    if checkpoint.origin != log.name:
-        raise ProofRefused(f"that is a checkpoint of {checkpoint.origin!r}, not of {log.name!r}")
-    if not any(_holds(each, log, note.body, verifies) for each in note.signatures):
+    keys = [log] if isinstance(log, VerifierKey) else log
+    if not any(key.name == checkpoint.origin for key in keys):
+        known = " or ".join(sorted({repr(key.name) for key in keys})) or "any known log"
+        raise ProofRefused(f"that is a checkpoint of {checkpoint.origin!r}, not of {known}")
+    own = [key for key in keys if key.name == checkpoint.origin]
+    if not any(_holds(each, key, note.body, verifies) for key in own for each in note.signatures):
         raise ProofRefused("the log has not signed it")
     seen = {
         key.name: datetime.fromtimestamp(int.from_bytes(each.content[:_TIME_BYTES], "big"), UTC)

@@ -7,7 +7,7 @@ and the tenant: the same key under the name of each. Who holds the verifier key 
 log of it; who holds the one of a tenant's log only that.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -55,28 +55,31 @@ def named(key: VerifierKey, origin: str) -> VerifierKey:
     return replace(key, name=origin)
 
 
-def trusted_for(origin: str, keys: Iterable[VerifierKey]) -> VerifierKey | None:
-    """The key among these that the log of that origin must be signed with: its own, or its ledger's."""
+def trusted_for(origin: str, keys: Iterable[VerifierKey]) -> list[VerifierKey]:
+    """The keys among these that the log of that origin may be signed with: its own, or else its ledger's.
+
+    More than one after the key was changed. None for a log that nobody here knows.
+    """
     own = [key for key in keys if key.kind == ED25519]
     parts = origin.split("/")
     for length in range(len(parts), 0, -1):
-        for key in own:
-            if key.name == "/".join(parts[:length]):
-                return named(key, origin)
-    return None
+        name = "/".join(parts[:length])
+        if found := [named(key, origin) for key in own if key.name == name]:
+            return found
+    return []
 
 
 class KnownLogs(Protocol):
-    """Which key the log of an origin is trusted with, as a dictionary tells it."""
+    """Which key, or keys, the log of an origin is trusted with, as a dictionary tells it."""
 
-    def get(self, origin: str, /) -> VerifierKey | None: ...
+    def get(self, origin: str, /) -> VerifierKey | Sequence[VerifierKey] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class LogsOf:
-    """The logs of these ledgers, also those of tenants that come later."""
+    """The logs of these ledgers, also those of tenants that come later; a ledger may have changed its key."""
 
     keys: tuple[VerifierKey, ...]
 
-    def get(self, origin: str, /) -> VerifierKey | None:
-        return trusted_for(origin, self.keys)
+    def get(self, origin: str, /) -> Sequence[VerifierKey] | None:
+        return trusted_for(origin, self.keys) or None

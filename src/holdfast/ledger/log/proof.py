@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from holdfast.ledger.errors import ProofRefused
-from holdfast.ledger.log.checkpoint import Signed, verified
+from holdfast.ledger.log.checkpoint import LogKeys, Signed, verified
 from holdfast.ledger.log.notes import VerifierKey, Verifies, from_canonical_base64
 from holdfast.ledger.log.tiles import HASH_BYTES
 from holdfast.ledger.log.tree import leaf_hash, verify_inclusion
@@ -47,7 +47,7 @@ class Proof:
     def verify(
         self,
         entry: bytes,
-        log: VerifierKey,
+        log: LogKeys,
         verifies: Verifies,
         *,
         witnesses: Iterable[VerifierKey] = (),

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 
 from holdfast.ledger.errors import Fork, ProofRefused
-from holdfast.ledger.log.checkpoint import Checkpoint, verified
-from holdfast.ledger.log.notes import Note, VerifierKey, Verifies, from_canonical_base64
+from holdfast.ledger.log.checkpoint import Checkpoint, LogKeys, verified
+from holdfast.ledger.log.notes import Note, Verifies, from_canonical_base64
 from holdfast.ledger.log.tiles import HASH_BYTES
 from holdfast.ledger.log.tree import EMPTY_ROOT, verify_consistency
 
@@ -66,9 +66,9 @@ class Cosign:
 
 
 def judged(
-    addition: Addition, known: Checkpoint | None, log: VerifierKey | None, verifies: Verifies
+    addition: Addition, known: Checkpoint | None, log: LogKeys | None, verifies: Verifies
 ) -> Cosign | Refused:
-    """The answer, where `known` is the newest that was cosigned, and `log` the key trusted for its origin."""
+    """The answer, where `known` is the newest that was cosigned, and `log` the keys of its origin."""
     if log is None:
         return Refused(404, "this log is not known here")
     try:

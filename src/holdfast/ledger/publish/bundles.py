@@ -158,15 +158,15 @@ class BundleVerifier:
             raise ProofRefused(
                 f"a bundle of version {self.head.bundle} cannot be read here", hint="use a newer Holdfast"
             )
-        key = trusted_for(self.head.log, keys)
-        if key is None:
+        own = trusted_for(self.head.log, keys)
+        if not own:
             raise ProofRefused(
                 f"none of the given keys is that of {self.head.log!r}",
                 hint="ask the operator of the ledger for its verifier key, by another way than the file came",
             )
         witnesses = [each for each in keys if each.kind == COSIGNATURE_V1]
         self.signed: Signed = verified(
-            self.head.checkpoint, key, verifies, witnesses=witnesses, quorum=1 if witnesses else 0
+            self.head.checkpoint, own, verifies, witnesses=witnesses, quorum=1 if witnesses else 0
         )
         self._roots = Roots()
 

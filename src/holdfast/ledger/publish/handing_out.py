@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
 from holdfast.ledger.errors import Fork, NotFlushed, WitnessAway, WitnessRefused
-from holdfast.ledger.log.checkpoint import Checkpoint
-from holdfast.ledger.log.notes import Note, VerifierKey
+from holdfast.ledger.log.checkpoint import Checkpoint, LogKeys
+from holdfast.ledger.log.notes import Note
 from holdfast.ledger.model import Prepared
 from holdfast.ledger.ports import Pending, Published
 from holdfast.ledger.publish.publishing import OVERALL, Handed, Publisher, over_all
@@ -43,15 +43,19 @@ class HandingOut:
         publisher: Publisher,
         published: Published,
         append: Callable[[Prepared], Awaitable[object]],
-        key_of: Callable[[str], VerifierKey],
+        keys_of: Callable[[str], LogKeys],
         clock: Clock,
         on_event: Callable[[str, Mapping[str, object]], None],
+        is_closed: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
-        """`append` is the log over all's. `on_event` hears of what begins to wait, and goes on."""
+        """`append` is the log over all's. `on_event` hears of what begins to wait, and goes on. `is_closed`
+        says of a tenant that nothing adds to its log any more: nobody waits for a fork of it to be mended.
+        """
+        self._is_closed = is_closed
         self._publisher = publisher
         self._published = published
         self._append = append
-        self._key_of = key_of
+        self._keys_of = keys_of
         self._clock = clock
         self._on_event = on_event
         self._unlisted: dict[str, Handed] | None = None
@@ -77,8 +81,10 @@ class HandingOut:
     ) -> Handed | None:
         async with limit:
             try:
-                return await self._publisher.publish(log.log_id, self._key_of(log.origin))
+                return await self._publisher.publish(log.log_id, self._keys_of(log.origin))
             except HoldfastError as error:
+                if isinstance(error, Fork) and self._is_closed and await self._is_closed(log.tenant):
+                    return None
                 # One log that is damaged, or forked, must not keep the others from being published.
                 self._wait(log.origin, error, seen)
             return None

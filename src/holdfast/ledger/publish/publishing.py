@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from holdfast.ledger.errors import Fork, NotFlushed, WitnessAway
-from holdfast.ledger.log.checkpoint import Checkpoint, verified
+from holdfast.ledger.log.checkpoint import Checkpoint, LogKeys, verified
 from holdfast.ledger.log.notes import Note, Signature, VerifierKey, Verifies
 from holdfast.ledger.log.tree import leaf_hashes
 from holdfast.ledger.log.witness import Addition
-from holdfast.ledger.model import Prepared
+from holdfast.ledger.model import Numbered, Prepared
 from holdfast.ledger.ports import LogStore, Published, SecondRegion, Witness
 from holdfast.ledger.publish import proving
 
@@ -57,7 +57,7 @@ class Publisher:
         self._stands: dict[int, int] = {}
         """Where the witness is believed to stand, by log."""
 
-    async def publish(self, log_id: int, log_key: VerifierKey) -> Handed | None:
+    async def publish(self, log_id: int, log_key: LogKeys) -> Handed | None:
         """The log's newest checkpoint, handed out; None when there is nothing new.
 
         Raises NotFlushed and WitnessAway when it must wait, and Fork when it can never be.
@@ -121,7 +121,5 @@ def over_all(handed: Mapping[str, Handed]) -> Prepared:
         tenant=OVERALL,
         leaves=leaves,
         hashes=leaf_hashes(leaves),
-        sources=origins,
-        epochs=[0] * len(origins),
-        seqs=[handed[origin].checkpoint.size for origin in origins],
+        stretches=[Numbered(origin, 0, handed[origin].checkpoint.size, 1) for origin in origins],
     )

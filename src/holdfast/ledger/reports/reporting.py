@@ -1,13 +1,15 @@
 """Reports: what a tenant, or all of them, did in a stretch of days, by whom or what, per day to year. Pure.
 
 A report is read from roll-ups and never from entries. It is planned first: a stretch is covered by whole
-years, whole months and single days, so that a year over ten million records is a few thousand rows to add.
+years, whole months and single days, so that a year over ten million records is a few thousand rows, and
+mostly as many as the report tells.
 
 Two quantities are never mixed: amounts stand per currency, and sheets of a paper format are asked for by
 themselves (`By.FORMAT`), since a job may use several.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import IntEnum, StrEnum
@@ -19,7 +21,6 @@ from holdfast.ledger.errors import Unsuitable
 from holdfast.ledger.model import Kind
 from holdfast.ledger.reports.rollups import Sums
 
-_AMOUNT = Sums._fields.index("amount")
 EARLIEST, LATEST = date(1, 1, 1), date(9999, 12, 31)
 
 
@@ -152,6 +153,10 @@ class Report:
         return sum(each.size - each.folded for each in self.standing)
 
 
+_GRAINS = {Per.DAY: Grain.DAY, Per.MONTH: Grain.MONTH, Per.YEAR: Grain.YEAR}
+"""Weeks are added up from days."""
+
+
 class Piece(NamedTuple):
     """Whole days, months or years [since, until)."""
 
@@ -162,12 +167,21 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is read: sums by one dimension over these pieces, or the finest ones, which know days alone."""
+    """What is read: sums by one dimension, and the finest ones, which know all dimensions at once."""
 
     dimension: By | None
     """None: the sums over all devices, users and cost centres."""
-    finest: bool
     pieces: Sequence[Piece]
+    """Of the sums by that dimension."""
+    finest: Sequence[Piece]
+    """Days and months of the finest ones."""
+
+    def is_kept(self, per: Per | None) -> bool:
+        """Whether each of the sums is already one of such a time: then there is nothing to add up."""
+        if len(self.pieces) != 1:
+            return False
+        [(grain, since, until)] = self.pieces
+        return grain is _GRAINS.get(per) if per else start_of(until - timedelta(days=1), grain) == since
 
 
 class Reports(Protocol):
@@ -181,11 +195,15 @@ def planned(asked: Asked, per: Per | None) -> Plan:
     wanted = [by for by in asked.filters if by is not asked.by]
     if asked.by in {By.DEVICE, By.USER, By.COST_CENTRE}:
         wanted.append(asked.by)
+    coarsest = Grain.YEAR if per is None else _GRAINS.get(per, Grain.DAY)
     if len(wanted) > 1:
-        return Plan(None, finest=True, pieces=[Piece(Grain.DAY, asked.since, asked.until)])
-    coarsest = {None: Grain.YEAR, Per.YEAR: Grain.YEAR, Per.MONTH: Grain.MONTH}.get(per, Grain.DAY)
+        return Plan(None, [], list(covering(asked.since, asked.until, min(coarsest, Grain.MONTH))))
     pieces = list(covering(asked.since, asked.until, coarsest))
-    return Plan(wanted[0] if wanted else None, finest=False, pieces=pieces)
+    if wanted == [By.USER] and asked.by is not By.FORMAT:
+        # Sums of a user's days are not kept: they would be as many as the finest ones.
+        days = [piece for piece in pieces if piece.grain is Grain.DAY]
+        return Plan(By.USER, [piece for piece in pieces if piece.grain is not Grain.DAY], days)
+    return Plan(wanted[0] if wanted else None, pieces, [])
 
 
 def covering(since: date, until: date, coarsest: Grain) -> Iterator[Piece]:
@@ -216,7 +234,7 @@ def start_of_time(day: date, per: Per) -> date:
     """The first day of the time that a day falls in. Of the first week of all it is a Monday, as ever."""
     if per is Per.WEEK:
         return day - timedelta(days=day.weekday())
-    return start_of(day, {Per.DAY: Grain.DAY, Per.MONTH: Grain.MONTH, Per.YEAR: Grain.YEAR}[per])
+    return start_of(day, _GRAINS[per])
 
 
 def _from(day: date, grain: Grain) -> date | None:
@@ -231,21 +249,10 @@ def _from(day: date, grain: Grain) -> date | None:
     return start.replace(month=start.month + 1)
 
 
-class Part(NamedTuple):
-    """A sum as a store reads it: one time, one member, one currency."""
-
-    start: date | None
-    tenant: str
-    """Empty where the row is over all tenants."""
-    member: str
-    currency: str
-    sums: Sums
-
-
 def assembled(
-    asked: Asked, whole: Sequence[Part], parts: Sequence[Part] | None, standing: Sequence[Standing]
+    asked: Asked, whole: Sequence[Row], parts: Sequence[Row] | None, standing: Sequence[Standing]
 ) -> Report:
-    """A report of its parts.
+    """A report of its parts: rows as a store reads them, of which several may tell one time and member.
 
     `whole` are those of the whole stretch, with every member; `parts` those by time, at least of the members
     that are `chosen`, or None where the report asks for no times.
@@ -253,20 +260,21 @@ def assembled(
     members = _greatest_first(asked, whole)
     rows = members[: asked.most]
     if parts is not None:
-        who = {(row.tenant, row.member): place for place, row in enumerate(rows)}
-        rows = sorted(
-            (row for row in _rows(parts) if (row.tenant, row.member) in who),
-            key=lambda row: (row.start or EARLIEST, who[row.tenant, row.member]),
-        )
+        place = {(row.tenant, row.member): place for place, row in enumerate(rows)}
+        told = [row for row in _rows(parts) if row[1:3] in place]
+        by_start = defaultdict[date, list[Row]](list)
+        for row in sorted(told, key=lambda row: place[row[1:3]]):
+            by_start[row.start or EARLIEST].append(row)
+        rows = [row for start in sorted(by_start) for row in by_start[start]]
     return Report(asked, rows, _total(members), len(members), standing)
 
 
-def chosen(asked: Asked, whole: Sequence[Part]) -> Sequence[tuple[str, str]]:
+def chosen(asked: Asked, whole: Sequence[Row]) -> Sequence[tuple[str, str]]:
     """The members that are told, by tenant and name: the greatest first."""
     return [(row.tenant, row.member) for row in _greatest_first(asked, whole)[: asked.most]]
 
 
-def _greatest_first(asked: Asked, whole: Sequence[Part]) -> list[Row]:
+def _greatest_first(asked: Asked, whole: Sequence[Row]) -> list[Row]:
     def greatness(row: Row) -> tuple[int, str, str]:
         return -_quantity(row, asked.order), row.tenant, row.member
 
@@ -279,32 +287,37 @@ def _total(rows: Sequence[Row]) -> Row:
         for currency, amount in row.amounts.items():
             amounts[currency] = amounts.get(currency, 0) + amount
     sums = Sums(*map(sum, zip(*(row.sums for row in rows), strict=True)))
-    return Row(None, "", "", sums, {name: amounts[name] for name in sorted(amounts) if amounts[name]})
+    return Row(None, "", "", sums, without_nothing(amounts))
 
 
-def _rows(parts: Iterable[Part]) -> list[Row]:
-    """The parts put together over currencies; without those that come to nothing at all.
+def _rows(parts: Sequence[Row]) -> list[Row]:
+    """The parts put together; without those that come to nothing at all.
 
-    There may be tens of thousands: they are added up as plain tuples.
+    There may be tens of thousands, nearly always of one currency: then nothing is added up.
     """
+    if len({part[:3] for part in parts}) < len(parts) or not all(
+        all(part.amounts.values()) for part in parts
+    ):
+        parts = _added_up(parts)
+    return [row for row in parts if row.amounts or any(row.sums)]
+
+
+def _added_up(parts: Sequence[Row]) -> list[Row]:
     sums = dict[tuple[date | None, str, str], tuple[int, ...]]()
     amounts = dict[tuple[date | None, str, str], dict[str, int]]()
-    for start, tenant, member, currency, found in parts:
-        key = (start, tenant, member)
-        if amount := found[_AMOUNT]:
-            paid = amounts.setdefault(key, {})
-            paid[currency] = paid.get(currency, 0) + amount
+    for part in parts:
+        key, found = part[:3], part.sums
         former = sums.get(key)
         sums[key] = found if former is None else tuple(map(add, former, found))
-    rows = list[Row]()
-    for key, each in sums.items():
-        paid = amounts.get(key, {})
-        if len(paid) > 1 or not all(paid.values()):
-            paid = {name: paid[name] for name in sorted(paid) if paid[name]}
-        quantities = each[:_AMOUNT]
-        if paid or any(quantities):
-            rows.append(Row(*key, Sums(*quantities), paid))
-    return rows
+        paid = amounts.setdefault(key, {})
+        for currency, amount in part.amounts.items():
+            paid[currency] = paid.get(currency, 0) + amount
+    return [Row(*key, Sums._make(sums[key]), without_nothing(paid)) for key, paid in amounts.items()]
+
+
+def without_nothing(amounts: Mapping[str, int]) -> Mapping[str, int]:
+    """By the currencies' letters, those that come to something."""
+    return {name: amounts[name] for name in sorted(amounts) if amounts[name]}
 
 
 def _quantity(row: Row, order: Order) -> int:

@@ -33,6 +33,8 @@ class MemoryCompleteness:
         self._logs = logs
         self._claims: dict[tuple[str, str, int], dict[int, Claim]] = {}
         self._readings: dict[tuple[str, str, str, str, datetime], Reading] = {}
+        self._behind = set[tuple[str, str, str, str, datetime]]()
+        """Readings from which on jobs are not collected any more."""
         self._settled: list[tuple[Settling, str, datetime]] = []
         self._standing: dict[tuple[str, str, str], Concern] = {}
         self._told: dict[tuple[str, str, str], datetime] = {}
@@ -74,13 +76,33 @@ class MemoryCompleteness:
         if not self.metered_to.get(log.id):
             return 0
         first = dict[str, datetime]()
-        for tenant, device, _, _, at in self._readings:
-            if tenant == log.tenant:
+        for key in self._readings:
+            tenant, device, _, _, at = key
+            if tenant == log.tenant and key not in self._behind:
                 first[device] = min(at, first.get(device, at))
         known = self.metered.setdefault(log.tenant, {})
         new = {device: at for device, at in first.items() if device not in known or at < known[device]}
         known |= new
         return len(new)
+
+    async def trim_metered(self, tenant: str, before: datetime) -> int:
+        forgotten = 0
+        for device, metered_from in [*self.metered.get(tenant, {}).items()]:
+            series = dict[tuple[str, str], list[datetime]]()
+            for owner, of_device, counter, source, at in self._readings:
+                if (owner, of_device) == (tenant, device):
+                    series.setdefault((counter, source), []).append(at)
+            begun = [times for times in series.values() if min(times) <= before]
+            going = [max(at for at in times if at <= before) for times in begun if max(times) > before]
+            since = min(going, default=before)
+            if not begun or since <= metered_from:
+                continue
+            entries = self._entries(tenant)
+            jobs = jobs_of(entries, self.metered[tenant], dict(entries), {})
+            forgotten += sum(job.device == device and job.occurred_at <= since for job in jobs)
+            self.metered[tenant][device] = since
+            self._behind |= {key for key in self._readings if key[:2] == (tenant, device) and key[4] < since}
+        return forgotten
 
     async def standings(self, tenant: str, source: str | None = None) -> Sequence[Standing]:
         return [book.standing for book in self._books(tenant, source) if book.standing]

@@ -1,6 +1,8 @@
 """The logs in memory, for tests and simulation. Everything ends with the process."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from holdfast.kernel.clock import Clock
@@ -12,7 +14,7 @@ from holdfast.ledger.log.notes import Note, Signature, Signer, Verifies
 from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, unbundled
 from holdfast.ledger.log.tree import Edge, leaf_hashes, perfect_root
 from holdfast.ledger.log.witness import Addition, Refused, judged, origin_of
-from holdfast.ledger.ports import ConflictKept, Growth, Head, Key, Packs, Pending
+from holdfast.ledger.ports import ConflictKept, Grown, Growth, Head, Key, LogStore, Packs, Pending
 
 _MOST_BYTES = 1 << 28
 
@@ -25,6 +27,7 @@ class _Log:
     growths: list[tuple[int, bytes, str]] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     conflicts: list[ConflictKept] = field(default_factory=list)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _levels: tuple[int, list[bytes]] = (0, [])
 
     def level(self, level: int) -> bytes:
@@ -64,10 +67,39 @@ class MemoryLogs:
         log = self._logs.setdefault(tenant, _Log(len(self._logs) + 1, origin))
         return await self.head(tenant) or Head(log.id, log.origin, Edge(), {})
 
+    async def since(self, head: Head) -> Grown | None:
+        log, size = self.log(head.log_id), head.edge.size
+        if size > len(log.entries) or (edge := Edge().grown(leaf_hashes(log.entries[:size]))[0]) != head.edge:
+            return None
+        now, _ = edge.grown(leaf_hashes(log.entries[size:]))
+        return Grown(now, [run for run in log.runs if run.leaf >= size])
+
     async def append(self, growths: Sequence[Growth]) -> int:
+        async with self._turns([growth.log_id for growth in growths]):
+            return self._append(growths)
+
+    @asynccontextmanager
+    async def turn(self, log_ids: Sequence[int]) -> AsyncIterator[LogStore]:
+        async with self._turns(log_ids):
+            mine = _InTurn(self._packs, self._logs)
+            yield mine
+            if mine.appended:
+                self._append(mine.appended)
+
+    @asynccontextmanager
+    async def _turns(self, log_ids: Sequence[int]) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for log_id in sorted(log_ids):
+                await stack.enter_async_context(self.log(log_id).turn)
+            yield
+
+    def _append(self, growths: Sequence[Growth]) -> int:
         logs = [self.log(growth.log_id) for growth in growths]
         if any(len(log.entries) != growth.from_size for log, growth in zip(logs, growths, strict=True)):
             raise Overtaken("another sequencer has appended to this log")
+        for log, growth in zip(logs, growths, strict=True):
+            if any(_stand(log.runs, run) for run in growth.runs):
+                raise LogDamaged("a number stands in the log already that seemed to be missing")
         for log, growth in zip(logs, growths, strict=True):
             log.entries += unbundled(self._packs.unpack(growth.entries, _MOST_BYTES))
             log.growths.append((growth.to_size, growth.root, growth.note))
@@ -126,6 +158,25 @@ class MemoryLogs:
 
     def log(self, log_id: int) -> _Log:
         return next(log for log in self._logs.values() if log.id == log_id)
+
+
+class _InTurn(MemoryLogs):
+    """The same logs, for who has the turn."""
+
+    def __init__(self, packs: Packs, logs: dict[str, _Log]) -> None:
+        super().__init__(packs)
+        self._logs = logs
+        self.appended = list[Growth]()
+
+    async def append(self, growths: Sequence[Growth]) -> int:
+        self.appended += growths
+        return 0
+
+
+def _stand(runs: Sequence[Run], new: Run) -> bool:
+    """Whether a number of the run stands already."""
+    same = [each for each in runs if (each.source, each.epoch) == (new.source, new.epoch)]
+    return any(each.first <= new.last and new.first <= each.last for each in same)
 
 
 class MemoryPublished:

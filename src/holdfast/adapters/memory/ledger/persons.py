@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.ledger.errors import KeysAway
 from holdfast.ledger.persons.erasure import Erasure
 from holdfast.ledger.persons.keys import Census, Held
+from holdfast.ledger.persons.leaving import Candidates
 from holdfast.ledger.persons.persons import PersonRow, RowKey
 
 
@@ -51,18 +53,84 @@ class MemoryKeys:
 class MemoryPersons:
     """PersonRows over a dictionary."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._rows: dict[tuple[str, RowKey], PersonRow] = {}
+        self._told_at: dict[tuple[str, RowKey], datetime] = {}
+        self.leaving: dict[tuple[str, str], datetime] = {}
+        """By tenant and pseudonym, since when."""
 
     async def digests(self, tenant: str, keys: Sequence[RowKey]) -> Mapping[RowKey, bytes]:
+        for key in keys:
+            self.leaving.pop((tenant, key.pseudonym), None)
         return {key: self._rows[tenant, key].digest for key in keys if (tenant, key) in self._rows}
 
     async def keep(self, rows: Sequence[PersonRow]) -> None:
         for row in rows:
             self._rows.setdefault((row.tenant, row.key), row)
+            self._told_at.setdefault((row.tenant, row.key), self._clock.now())
 
     async def of(self, tenant: str, pseudonym: str) -> Sequence[PersonRow]:
         return [row for row in self._rows.values() if (row.tenant, row.key.pseudonym) == (tenant, pseudonym)]
+
+    def last_told(self, tenant: str) -> Mapping[str, datetime]:
+        """When each of its persons was last told of something new."""
+        found = dict[str, datetime]()
+        for (whose, key), at in sorted(self._told_at.items(), key=lambda each: each[1]):
+            if whose == tenant:
+                found[key.pseudonym] = at
+        return found
+
+    def drop(self, tenant: str, pseudonym: str) -> None:
+        for kept in [each for each in self._rows if (each[0], each[1].pseudonym) == (tenant, pseudonym)]:
+            del self._rows[kept], self._told_at[kept]
+
+
+class MemoryLeavings:
+    """Leavings over these persons. `pruned` by tenant: the log, its size, from when on entries are kept."""
+
+    def __init__(self, persons: MemoryPersons, clock: Clock) -> None:
+        self.journal: list[tuple[str, Mapping[str, object]]] = []
+        self.held: dict[str, str] = {}
+        self.pruned: dict[str, tuple[int, int, datetime]] = {}
+        self._persons = persons
+        self._clock = clock
+
+    async def candidates(self) -> Sequence[Candidates]:
+        found = list[Candidates]()
+        for tenant, (log_id, size, kept_from) in sorted(self.pruned.items()):
+            told = self._persons.last_told(tenant)
+            persons = tuple(sorted(person for person, at in told.items() if at < kept_from))
+            if persons and tenant not in self.held:
+                found.append(Candidates(tenant, log_id, size, persons))
+        return found
+
+    async def leave(self, tenant: str, pseudonyms: Sequence[str]) -> None:
+        leaving = self._persons.leaving
+        for whose, person in [*leaving]:
+            if whose == tenant and person not in pseudonyms:
+                del leaving[whose, person]
+        for person in pseudonyms:
+            leaving.setdefault((tenant, person), self._clock.now())
+
+    async def forget(self, tenant: str, pseudonyms: Sequence[str], *, actor: str) -> int:
+        leaving, told = self._persons.leaving, self._persons.last_told(tenant)
+        due = [
+            person
+            for person in pseudonyms
+            if tenant in self.pruned
+            and tenant not in self.held
+            and person in told
+            and told[person] < self.pruned[tenant][2]
+            and self._clock.now() - leaving.get((tenant, person), self._clock.now()) >= timedelta(days=1)
+        ]
+        for person in due:
+            del leaving[tenant, person]
+            self._persons.drop(tenant, person)
+        if due:
+            facts = {"tenant": tenant, "persons": len(due), "actor": actor}
+            self.journal.append(("ledger.persons_forgotten", facts))
+        return len(due)
 
 
 class MemoryErasures:

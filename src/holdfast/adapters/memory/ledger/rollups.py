@@ -11,7 +11,7 @@ from holdfast.adapters.memory.ledger.following import MemoryFollowing
 from holdfast.ledger.errors import NotThere
 from holdfast.ledger.following import FollowedLog, GrowthRead
 from holdfast.ledger.reports.folding import ROLL_UPS
-from holdfast.ledger.reports.reporting import Asked, By, Part, Per, Report, Standing, assembled, start_of_time
+from holdfast.ledger.reports.reporting import Asked, By, Per, Report, Row, Standing, assembled, start_of_time
 from holdfast.ledger.reports.rollups import Cell, Folded, Paper, Sums
 
 
@@ -72,7 +72,7 @@ class MemoryRollUps:
         if not logs and asked.tenant is not None:
             raise NotThere(f"there is no tenant {asked.tenant!r}")
         positions = await self._following.positions(ROLL_UPS)
-        standing, whole, parts = list[Standing](), list[Part](), list[Part]()
+        standing, whole, parts = list[Standing](), list[Row](), list[Row]()
         for log in sorted(logs, key=lambda log: log.tenant):
             book = self.books.get(log.id, MemoryBook(ZoneInfo("UTC")))
             zone = book.zone.key if log.id in self.books else ""
@@ -83,9 +83,9 @@ class MemoryRollUps:
         return assembled(asked, whole, parts if asked.per else None, standing)
 
 
-def _parts(asked: Asked, per: Per | None, tenant: str, book: MemoryBook) -> list[Part]:
+def _parts(asked: Asked, per: Per | None, tenant: str, book: MemoryBook) -> list[Row]:
     """Every cell and paper that the report is about, by itself."""
-    found = list[Part]()
+    found = list[Row]()
     about: list[tuple[Cell | Paper, Sums]] = list(book.sums.items())
     if asked.by is By.FORMAT:
         about = [(paper, Sums(sheets=count)) for paper, count in book.sheets.items()]
@@ -100,5 +100,6 @@ def _parts(asked: Asked, per: Per | None, tenant: str, book: MemoryBook) -> list
         else:
             member = "" if asked.by is None else str(getattr(each, asked.by.value))
         start = None if per is None else start_of_time(each.day, per)
-        found.append(Part(start, asked.tenant or whose, member, getattr(each, "currency", ""), sums))
+        amounts = {each.currency: sums.amount} if isinstance(each, Cell) and sums.amount else {}
+        found.append(Row(start, asked.tenant or whose, member, sums._replace(amount=0), amounts))
     return found

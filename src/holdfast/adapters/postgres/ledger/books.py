@@ -12,34 +12,34 @@ from holdfast.kernel.errors import HoldfastError
 from holdfast.ledger.errors import NotThere, Overtaken
 from holdfast.ledger.following import FollowedLog, GrowthRead
 from holdfast.ledger.reports.rebuilding import MOST_TOLD, Compared
-from holdfast.ledger.reports.reporting import Grain
 
 SQL = Queries.beside(__file__)
 
-_DIFFERENCES = (
-    SQL["cells_differ"],
-    SQL["days_differ"],
-    SQL["papers_differ"],
-    SQL["corrections_differ"],
-    SQL["coarser_differ"],
-    SQL["coarser_papers_differ"],
-)
-_TAKING_OVER = (
+_TAKING = (
     SQL["drop_lost_cells"],
-    SQL["drop_lost_days"],
     SQL["drop_lost_papers"],
     SQL["take_cells"],
-    SQL["take_days"],
     SQL["take_papers"],
     SQL["take_touched"],
-    SQL["add_coarser"],
+    SQL["add_months"],
+)
+"""Days that cannot be made anew are the same in both, and then the cells are whole."""
+_DIFFERENCES = (
+    SQL["cells_differ"],
+    SQL["sums_differ"],
+    SQL["papers_differ"],
+    SQL["corrections_differ"],
+)
+_TAKING_OVER = (
+    *_TAKING,
+    SQL["add_sums"],
     SQL["add_coarser_papers"],
     SQL["retire"],
     SQL["enforce"],
 )
 _FORGETTING = (
     SQL["forget_cells"],
-    SQL["forget_rollups"],
+    SQL["forget_sums"],
     SQL["forget_papers"],
     SQL["forget_corrected"],
     SQL["forget_void"],
@@ -135,7 +135,7 @@ class PostgresFresh:
                     self._book,
                     ZoneInfo(self._log.time_zone),
                     former=self._former,
-                    coarsest=Grain.DAY,
+                    finest_only=True,
                 )
                 yield book
             self._members.remember(self._log.id, book.used)
@@ -149,11 +149,13 @@ class PostgresFresh:
 
     async def compare(self) -> Compared:
         async with borrowed(self._pool) as connection, connection.transaction():
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             await _at_leisure(connection)
             [[pruned]] = await _rows(connection, SQL["pruned"], log_id=self._log.id)
             which = {"book": self._book, "former": self._former, "pruned": pruned}
             [[days, lost]] = await _rows(connection, SQL["days"], **which)
+            for query in _TAKING:
+                await connection.execute(query, which)
             told, count = list[str](), 0
             for query in _DIFFERENCES:
                 rows = await _rows(connection, query, **which, most=MOST_TOLD)

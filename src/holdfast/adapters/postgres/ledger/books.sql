@@ -60,70 +60,80 @@ RETURNING position
 SELECT count(*), count(*) FILTER (WHERE leaf < %(pruned)s) FROM ledger.touched WHERE book = %(former)s
 
 -- name: cells_differ
--- Finest sums that are not the same, of days that can be made anew.
-SELECT format('%%s, %%s, device %%L, user %%L, cost centre %%L', coalesce(a.day, b.day),
-              (ARRAY['print', 'scan', 'copy', 'fax'])[coalesce(a.kind, b.kind) + 1],
-              d.name, p.name, c.name),
-       concat_ws(' ', a.jobs, a.failed, a.sheets, a.mono_impressions, a.colour_impressions, a.scan_pages,
-                 a.fax_pages, a.amount, a.currency),
-       concat_ws(' ', b.jobs, b.failed, b.sheets, b.mono_impressions, b.colour_impressions, b.scan_pages,
-                 b.fax_pages, b.amount, b.currency),
-       count(*) OVER ()
-  FROM (SELECT * FROM ledger.cell WHERE book = %(former)s) AS a
-  FULL JOIN (SELECT * FROM ledger.cell WHERE book = %(book)s) AS b
-    ON (a.day, a.person, a.device, a.cost_centre, a.kind, a.currency)
-     = (b.day, b.person, b.device, b.cost_centre, b.kind, b.currency)
-  LEFT JOIN ledger.member AS d ON d.id = coalesce(a.device, b.device)
-  LEFT JOIN ledger.member AS p ON p.id = coalesce(a.person, b.person)
-  LEFT JOIN ledger.member AS c ON c.id = coalesce(a.cost_centre, b.cost_centre)
- WHERE (coalesce(a.jobs, 0), coalesce(a.failed, 0), coalesce(a.sheets, 0), coalesce(a.mono_impressions, 0),
-        coalesce(a.colour_impressions, 0), coalesce(a.scan_pages, 0), coalesce(a.fax_pages, 0),
-        coalesce(a.amount, 0))
-    <> (coalesce(b.jobs, 0), coalesce(b.failed, 0), coalesce(b.sheets, 0), coalesce(b.mono_impressions, 0),
-        coalesce(b.colour_impressions, 0), coalesce(b.scan_pages, 0), coalesce(b.fax_pages, 0),
-        coalesce(b.amount, 0))
-   AND coalesce(a.day, b.day) NOT IN
-       (SELECT day FROM ledger.touched WHERE book = %(former)s AND leaf < %(pruned)s)
+-- Finest sums that are not the same. What comes to nothing is as good as not there.
+SELECT format('%%s %%s, %%s, device %%L, user %%L, cost centre %%L', (ARRAY['day', 'month'])[grain + 1], day,
+              (ARRAY['print', 'scan', 'copy', 'fax'])[kind + 1], d.name, p.name, c.name),
+       found.kept || ' ' || currency, found.made || ' ' || currency, count(*) OVER ()
+  FROM (
+       SELECT grain, day, person, device, cost_centre, kind, currency, max(told) FILTER (WHERE book = %(former)s) AS kept,
+              max(told) FILTER (WHERE book = %(book)s) AS made
+         FROM (
+              SELECT *, concat_ws(' ', jobs, failed, sheets, mono_impressions, colour_impressions,
+                                  scan_pages, fax_pages, amount) AS told
+                FROM ledger.cell
+               WHERE book IN (%(former)s, %(book)s)
+         ) AS cell
+        WHERE told <> '0 0 0 0 0 0 0 0'
+        GROUP BY grain, day, person, device, cost_centre, kind, currency
+  ) AS found
+  LEFT JOIN ledger.member AS d ON d.id = device
+  LEFT JOIN ledger.member AS p ON p.id = person
+  LEFT JOIN ledger.member AS c ON c.id = cost_centre
+ WHERE found.kept IS DISTINCT FROM found.made
  ORDER BY 1
  LIMIT %(most)s
 
--- name: days_differ
--- Sums by dimension over a day that are not the same.
-SELECT format('%%s over %%s, %%s', (ARRAY['all', 'device', 'user', 'cost centre'])[coalesce(a.dimension, b.dimension) + 1],
-              coalesce(a.period, b.period), coalesce(m.name, '')),
-       concat_ws(' ', a.jobs, a.failed, a.sheets, a.mono_impressions, a.colour_impressions, a.scan_pages,
-                 a.fax_pages, a.amount, a.currency),
-       concat_ws(' ', b.jobs, b.failed, b.sheets, b.mono_impressions, b.colour_impressions, b.scan_pages,
-                 b.fax_pages, b.amount, b.currency),
-       count(*) OVER ()
-  FROM (SELECT * FROM ledger.rollup WHERE book = %(former)s AND grain = 0) AS a
-  FULL JOIN (SELECT * FROM ledger.rollup WHERE book = %(book)s AND grain = 0) AS b
-    ON (a.dimension, a.period, a.member, a.kind, a.currency) = (b.dimension, b.period, b.member, b.kind, b.currency)
-  LEFT JOIN ledger.member AS m ON m.id = coalesce(a.member, b.member)
- WHERE (coalesce(a.jobs, 0), coalesce(a.failed, 0), coalesce(a.sheets, 0), coalesce(a.mono_impressions, 0),
-        coalesce(a.colour_impressions, 0), coalesce(a.scan_pages, 0), coalesce(a.fax_pages, 0),
-        coalesce(a.amount, 0))
-    <> (coalesce(b.jobs, 0), coalesce(b.failed, 0), coalesce(b.sheets, 0), coalesce(b.mono_impressions, 0),
-        coalesce(b.colour_impressions, 0), coalesce(b.scan_pages, 0), coalesce(b.fax_pages, 0),
-        coalesce(b.amount, 0))
-   AND coalesce(a.period, b.period) NOT IN
-       (SELECT day FROM ledger.touched WHERE book = %(former)s AND leaf < %(pruned)s)
+-- name: sums_differ
+-- Sums by dimension in force that are not what the finest ones made anew come to.
+SELECT concat_ws(', ', format('%%s over the %%s of %%s',
+                              (ARRAY['all', 'device', 'user', 'cost centre'])[found.dimension + 1],
+                              (ARRAY['day', 'month', 'year'])[grain + 1], period),
+                 m.name, (ARRAY['print', 'scan', 'copy', 'fax'])[kind + 1]),
+       found.kept || ' ' || currency, found.made || ' ' || currency, count(*) OVER ()
+  FROM (
+       SELECT dimension, kind, grain, period, member, currency, max(told) FILTER (WHERE in_force) AS kept,
+              max(told) FILTER (WHERE NOT in_force) AS made
+         FROM (
+              SELECT *, concat_ws(' ', jobs, failed, sheets, mono_impressions, colour_impressions,
+                                  scan_pages, fax_pages, amount) AS told
+                FROM (SELECT *, true AS in_force FROM ledger.sums WHERE book = %(former)s
+                       UNION ALL
+                      SELECT *, false FROM ledger.sums_of(%(book)s)) AS both_of_them
+         ) AS sums
+        WHERE told <> '0 0 0 0 0 0 0 0'
+        GROUP BY dimension, kind, grain, period, member, currency
+  ) AS found
+  LEFT JOIN ledger.member AS m ON m.id = member
+ WHERE found.kept IS DISTINCT FROM found.made
  ORDER BY 1
  LIMIT %(most)s
 
 -- name: papers_differ
--- Sheets by format over a day that are not the same.
-SELECT format('%%s by %%s over %%s, %%s', coalesce(a.format, b.format),
-              (ARRAY['all', 'device', 'user', 'cost centre'])[coalesce(a.dimension, b.dimension) + 1],
-              coalesce(a.period, b.period), coalesce(m.name, '')),
-       coalesce(a.sheets, 0)::text, coalesce(b.sheets, 0)::text, count(*) OVER ()
-  FROM (SELECT * FROM ledger.rollup_paper WHERE book = %(former)s AND grain = 0) AS a
-  FULL JOIN (SELECT * FROM ledger.rollup_paper WHERE book = %(book)s AND grain = 0) AS b
-    ON (a.dimension, a.period, a.member, a.format) = (b.dimension, b.period, b.member, b.format)
-  LEFT JOIN ledger.member AS m ON m.id = coalesce(a.member, b.member)
- WHERE coalesce(a.sheets, 0) <> coalesce(b.sheets, 0)
-   AND coalesce(a.period, b.period) NOT IN
-       (SELECT day FROM ledger.touched WHERE book = %(former)s AND leaf < %(pruned)s)
+-- Sheets by format that are not the same: those over months and years are the sums of the days made anew.
+SELECT concat_ws(', ', format('%%s by %%s over the %%s of %%s', format,
+                              (ARRAY['all', 'device', 'user', 'cost centre'])[found.dimension + 1],
+                              (ARRAY['day', 'month', 'year'])[grain + 1], period),
+                 m.name),
+       found.kept::text, found.made::text, count(*) OVER ()
+  FROM (
+       SELECT dimension, grain, period, member, format, sum(sheets) FILTER (WHERE in_force) AS kept,
+              sum(sheets) FILTER (WHERE NOT in_force) AS made
+         FROM (
+              SELECT dimension, grain, period, member, format, sheets, true AS in_force
+                FROM ledger.rollup_paper
+               WHERE book = %(former)s
+               UNION ALL
+              SELECT dimension, coarser,
+                     CASE coarser WHEN 0 THEN period
+                         ELSE date_trunc((ARRAY['month', 'year'])[coarser], period::timestamp) END::date,
+                     member, format, sheets, false
+                FROM ledger.rollup_paper CROSS JOIN generate_series(0, 2) AS coarser
+               WHERE book = %(book)s AND grain = 0
+         ) AS both_of_them
+        GROUP BY dimension, grain, period, member, format
+  ) AS found
+  LEFT JOIN ledger.member AS m ON m.id = member
+ WHERE coalesce(found.kept, 0) <> coalesce(found.made, 0)
  ORDER BY 1
  LIMIT %(most)s
 
@@ -144,74 +154,11 @@ SELECT format('leaf %%s', coalesce(a.leaf, b.leaf)), coalesce(a.what, 'stands'),
  ORDER BY coalesce(a.leaf, b.leaf)
  LIMIT %(most)s
 
--- name: coarser_differ
--- Months and years in force that are not the sums of their days.
-SELECT format('%%s over the %%s of %%s, %%s',
-              (ARRAY['all', 'device', 'user', 'cost centre'])[coalesce(a.dimension, b.dimension) + 1],
-              (ARRAY['month', 'year'])[coalesce(a.grain, b.grain)], coalesce(a.period, b.period),
-              coalesce(m.name, '')),
-       concat_ws(' ', a.jobs, a.failed, a.sheets, a.mono_impressions, a.colour_impressions, a.scan_pages,
-                 a.fax_pages, a.amount, a.currency),
-       concat_ws(' ', b.jobs, b.failed, b.sheets, b.mono_impressions, b.colour_impressions, b.scan_pages,
-                 b.fax_pages, b.amount, b.currency),
-       count(*) OVER ()
-  FROM (SELECT * FROM ledger.rollup WHERE book = %(former)s AND grain > 0) AS a
-  FULL JOIN (
-       SELECT dimension, grain, date_trunc((ARRAY['month', 'year'])[grain], period::timestamp)::date AS period,
-              member, kind, currency, sum(jobs) AS jobs, sum(failed) AS failed, sum(sheets) AS sheets,
-              sum(mono_impressions) AS mono_impressions, sum(colour_impressions) AS colour_impressions,
-              sum(scan_pages) AS scan_pages, sum(fax_pages) AS fax_pages, sum(amount) AS amount
-         FROM (SELECT dimension, period, member, kind, currency, jobs, failed, sheets, mono_impressions,
-                      colour_impressions, scan_pages, fax_pages, amount
-                 FROM ledger.rollup WHERE book = %(former)s AND grain = 0) AS days
-        CROSS JOIN generate_series(1, 2) AS grain
-        GROUP BY 1, 2, 3, 4, 5, 6
-  ) AS b
-    ON (a.dimension, a.grain, a.period, a.member, a.kind, a.currency)
-     = (b.dimension, b.grain, b.period, b.member, b.kind, b.currency)
-  LEFT JOIN ledger.member AS m ON m.id = coalesce(a.member, b.member)
- WHERE (coalesce(a.jobs, 0), coalesce(a.failed, 0), coalesce(a.sheets, 0), coalesce(a.mono_impressions, 0),
-        coalesce(a.colour_impressions, 0), coalesce(a.scan_pages, 0), coalesce(a.fax_pages, 0),
-        coalesce(a.amount, 0))
-    <> (coalesce(b.jobs, 0), coalesce(b.failed, 0), coalesce(b.sheets, 0), coalesce(b.mono_impressions, 0),
-        coalesce(b.colour_impressions, 0), coalesce(b.scan_pages, 0), coalesce(b.fax_pages, 0),
-        coalesce(b.amount, 0))
- ORDER BY 1
- LIMIT %(most)s
-
--- name: coarser_papers_differ
--- The same of sheets by format.
-SELECT format('%%s by %%s over the %%s of %%s, %%s', coalesce(a.format, b.format),
-              (ARRAY['all', 'device', 'user', 'cost centre'])[coalesce(a.dimension, b.dimension) + 1],
-              (ARRAY['month', 'year'])[coalesce(a.grain, b.grain)], coalesce(a.period, b.period),
-              coalesce(m.name, '')),
-       coalesce(a.sheets, 0)::text, coalesce(b.sheets, 0)::text, count(*) OVER ()
-  FROM (SELECT * FROM ledger.rollup_paper WHERE book = %(former)s AND grain > 0) AS a
-  FULL JOIN (
-       SELECT dimension, grain, date_trunc((ARRAY['month', 'year'])[grain], period::timestamp)::date AS period,
-              member, format, sum(sheets) AS sheets
-         FROM (SELECT dimension, period, member, format, sheets
-                 FROM ledger.rollup_paper WHERE book = %(former)s AND grain = 0) AS days
-        CROSS JOIN generate_series(1, 2) AS grain
-        GROUP BY 1, 2, 3, 4, 5
-  ) AS b
-    ON (a.dimension, a.grain, a.period, a.member, a.format) = (b.dimension, b.grain, b.period, b.member, b.format)
-  LEFT JOIN ledger.member AS m ON m.id = coalesce(a.member, b.member)
- WHERE coalesce(a.sheets, 0) <> coalesce(b.sheets, 0)
- ORDER BY 1
- LIMIT %(most)s
-
 -- name: drop_lost_cells
 -- Days that cannot be made anew have nothing of the new sums.
 DELETE FROM ledger.cell
  WHERE book = %(book)s
    AND day IN (SELECT day FROM ledger.touched WHERE book = %(former)s AND leaf < %(pruned)s)
-
--- name: drop_lost_days
--- The same, of sums by dimension.
-DELETE FROM ledger.rollup
- WHERE book = %(book)s AND grain = 0
-   AND period IN (SELECT day FROM ledger.touched WHERE book = %(former)s AND leaf < %(pruned)s)
 
 -- name: drop_lost_papers
 -- The same, of sheets by format.
@@ -225,17 +172,19 @@ INSERT INTO ledger.cell
 SELECT %(book)s, day, person, device, cost_centre, kind, currency, jobs, failed, sheets, mono_impressions,
        colour_impressions, scan_pages, fax_pages, amount
   FROM ledger.cell
- WHERE book = %(former)s
+ WHERE book = %(former)s AND grain = 0
    AND day IN (SELECT day FROM ledger.touched WHERE book = %(former)s AND leaf < %(pruned)s)
 
--- name: take_days
--- The same, of sums by dimension.
-INSERT INTO ledger.rollup
-SELECT %(book)s, dimension, grain, period, member, kind, currency, jobs, failed, sheets, mono_impressions,
-       colour_impressions, scan_pages, fax_pages, amount
-  FROM ledger.rollup
- WHERE book = %(former)s AND grain = 0
-   AND period IN (SELECT day FROM ledger.touched WHERE book = %(former)s AND leaf < %(pruned)s)
+-- name: add_months
+-- The cells of months are the sums of their days'.
+INSERT INTO ledger.cell
+SELECT book, date_trunc('month', day::timestamp)::date AS month, person, device, cost_centre, kind, currency, sum(jobs),
+       sum(failed), sum(sheets), sum(mono_impressions), sum(colour_impressions), sum(scan_pages), sum(fax_pages),
+       sum(amount), 1
+  FROM ledger.cell
+ WHERE book = %(book)s AND grain = 0
+ GROUP BY book, month, person, device, cost_centre, kind, currency
+ ORDER BY month, person, device
 
 -- name: take_papers
 -- The same, of sheets by format.
@@ -251,20 +200,13 @@ INSERT INTO ledger.touched AS was (book, day, leaf)
 SELECT %(book)s, day, leaf FROM ledger.touched WHERE book = %(former)s AND leaf < %(pruned)s
     ON CONFLICT (book, day) DO UPDATE SET leaf = excluded.leaf
 
--- name: add_coarser
--- Months and years are the sums of their days.
-INSERT INTO ledger.rollup
-SELECT %(book)s, dimension, grain, date_trunc((ARRAY['month', 'year'])[grain], period::timestamp)::date AS start,
-       member, kind, currency, sum(jobs), sum(failed), sum(sheets), sum(mono_impressions),
-       sum(colour_impressions), sum(scan_pages), sum(fax_pages), sum(amount)
-  FROM (SELECT dimension, period, member, kind, currency, jobs, failed, sheets, mono_impressions,
-               colour_impressions, scan_pages, fax_pages, amount
-          FROM ledger.rollup WHERE book = %(book)s AND grain = 0) AS days
- CROSS JOIN generate_series(1, 2) AS grain
- GROUP BY dimension, grain, start, member, kind, currency
+-- name: add_sums
+-- Sums by dimension are what the finest ones come to, in the order in which reports read them.
+INSERT INTO ledger.sums
+SELECT * FROM ledger.sums_of(%(book)s) ORDER BY grain DESC, period, dimension, kind, member
 
 -- name: add_coarser_papers
--- The same, of sheets by format.
+-- Sheets by format over months and years are the sums of their days.
 INSERT INTO ledger.rollup_paper
 SELECT %(book)s, dimension, grain, date_trunc((ARRAY['month', 'year'])[grain], period::timestamp)::date AS start,
        member, format, sum(sheets)
@@ -285,9 +227,9 @@ UPDATE ledger.book SET in_force = true WHERE id = %(book)s
 -- Delete a book, table by table.
 DELETE FROM ledger.cell WHERE book = %(book)s
 
--- name: forget_rollups
+-- name: forget_sums
 -- The sums by dimension.
-DELETE FROM ledger.rollup WHERE book = %(book)s
+DELETE FROM ledger.sums WHERE book = %(book)s
 
 -- name: forget_papers
 -- The sheets by format.

@@ -28,6 +28,7 @@ class CompletenessQueries(Queries):
     claim: Query
     forget_claims: Query
     add_reading: Query
+    trim_metered: Query
     want_metered: Query
     reading: Query
     standings: Query
@@ -83,6 +84,12 @@ class PostgresCompleteness:
             return 0
         logs = await self._following.logs()
         return sum([await metered_anew(self._pool, self._following, self._logs, log) for log in logs])
+
+    async def trim_metered(self, tenant: str, before: datetime) -> int:
+        async with borrowed(self._pool) as connection:
+            given = {"tenant": tenant, "before": before}
+            row = await (await connection.execute(SQL.trim_metered, given)).fetchone()
+        return int(row[0]) if row else 0
 
     async def standings(self, tenant: str, source: str | None = None) -> Sequence[Standing]:
         return [Standing(*row) for row in await self._read(tenant, SQL.standings, source=source)]

@@ -108,6 +108,35 @@ SELECT source, device, marked, first_leaf, last_leaf, since, last_at, off, right
  WHERE tenant = %(tenant)s
  ORDER BY source, device
 
+-- name: trim_metered
+-- The jobs behind the last readings before a time. A counter that is not read any more holds up nothing.
+WITH kept AS (
+    SELECT d.id, coalesce(min(last.read_at) FILTER (WHERE last.goes_on), %(before)s) AS since
+      FROM ledger.metered_device AS d
+     CROSS JOIN LATERAL (
+           SELECT max(read_at) FILTER (WHERE read_at <= %(before)s) AS read_at,
+                  max(read_at) > %(before)s AS goes_on
+             FROM ledger.reading
+            WHERE tenant = d.tenant AND device = d.device
+            GROUP BY counter, source
+           HAVING min(read_at) <= %(before)s
+      ) AS last
+     WHERE d.tenant = %(tenant)s
+     GROUP BY d.id
+), moved AS (
+    UPDATE ledger.metered_device AS d
+       SET since = kept.since, wanted = greatest(d.wanted, kept.since)
+      FROM kept
+     WHERE d.id = kept.id AND d.since < kept.since
+    RETURNING d.id, d.since
+), gone AS (
+    DELETE FROM ledger.metered AS m
+     USING moved
+     WHERE m.device_id = moved.id AND m.occurred_at <= moved.since
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+
 -- name: stretches
 -- Counters between two readings, and what the jobs in between add up to.
 WITH pair AS (

@@ -203,12 +203,15 @@ async def metered_anew(pool: Pool, following: Following, logs: LogStore, log: Fo
         [(start,)] = await _rows(connection, SQL.came_since, **given)
     # The long part without a lock; what is folded meanwhile, with the position held.
     corrected = dict[int, int]()
-    jobs = await _collected(following, logs, log, start, rows[0][0], devices, corrected)
+    jobs, gone = await _collected(following, logs, log, start, rows[0][0], devices, corrected)
     async with borrowed(pool) as connection, connection.transaction():
         [(position,)] = await _rows(connection, SQL.hold_position, **held)
-        jobs += await _collected(following, logs, log, rows[0][0], position, devices, corrected)
+        late, _ = await _collected(following, logs, log, rows[0][0], position, devices, corrected)
+        jobs += late
         await connection.execute(SQL.forget_metered, {"tenant": log.tenant, "devices": list(devices)})
-        for device, from_ in sorted(devices.items()):
+        for device, wanted in sorted(devices.items()):
+            # Of what retention took nobody can say what it would add up to.
+            from_ = wanted if gone is None else max(wanted, gone)
             await connection.execute(
                 SQL.keep_metered_device, {"tenant": log.tenant, "device": device, "since": from_}
             )
@@ -224,9 +227,11 @@ async def _collected(
     end: int,
     devices: Mapping[str, datetime],
     corrected: dict[int, int],
-) -> list[Job]:
-    """The devices' jobs among the leaves [start, end), which are whole growths."""
-    found = list[Job]()
+) -> tuple[list[Job], datetime | None]:
+    """The devices' jobs among the leaves [start, end), which are whole growths; and up to when entries came
+    in that retention took, None where it took none.
+    """
+    found, gone = list[Job](), None
     while start < end:
         growths = await following.growths(log.id, start, MOST_LEAVES)
         growths = [growth for growth in growths if growth.to_size <= end]
@@ -235,8 +240,9 @@ async def _collected(
         named = await _named(logs, log.id, growths)
         for growth in growths:
             found += jobs_of(growth.entries, devices, named, corrected)
+            gone = growth.received_at if growth.pruned else gone
         start = growths[-1].to_size
-    return found
+    return found, gone
 
 
 async def _named(logs: LogStore, log_id: int, growths: Sequence[GrowthRead]) -> dict[int, Record | Conflict]:

@@ -97,7 +97,7 @@ DELETE FROM ledger.metered AS m
 -- name: keep_metered_device
 -- A device's jobs are collected from then on.
 UPDATE ledger.metered_device
-   SET since = %(since)s
+   SET since = %(since)s, wanted = greatest(wanted, %(since)s)
  WHERE tenant = %(tenant)s AND device = %(device)s
 
 -- name: corrected

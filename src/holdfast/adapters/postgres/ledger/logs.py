@@ -1,27 +1,32 @@
 """The logs on PostgreSQL. The statements: `logs.sql`; the tables: migration 0013."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any, cast
 
-from psycopg.errors import UniqueViolation
+from psycopg.errors import LockNotAvailable, NotNullViolation, UniqueViolation
 
 from holdfast.adapters.postgres.connect import Connection, Pool, borrowed
 from holdfast.adapters.postgres.queries import Queries, Query
 from holdfast.ledger.append.pieces import cut_out
-from holdfast.ledger.append.sequences import Numbers
+from holdfast.ledger.append.sequences import Numbers, Run
 from holdfast.ledger.errors import EntriesPruned, LogDamaged, Overtaken
 from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, widths
 from holdfast.ledger.log.tree import Edge, leaf_hashes
-from holdfast.ledger.ports import ConflictKept, Growth, Head, Key, Packs
+from holdfast.ledger.ports import ConflictKept, Grown, Growth, Head, Key, LogStore, Packs
 
 MOST_SEGMENT_BYTES = 256 * 1024 * 1024
 """Unpacked. A request is refused long before."""
+COMPLETENESS = "completeness"
+"""The fold that keeps, beside each other, how far a source has come and what is missing below."""
 
 
 class LedgerQueries(Queries):
-    log: Query
     create_log: Query
-    known: Query
+    head: Query
+    since: Query
+    limit_turn: Query
+    wait_for_turn: Query
     grow: Query
     keep_segment: Query
     keep_tiles: Query
@@ -46,19 +51,38 @@ class PostgresLogs:
         self._pool = pool
         self._packs = packs
 
+    def _connection(self) -> AbstractAsyncContextManager[Connection]:
+        return borrowed(self._pool)
+
     async def head(self, tenant: str) -> Head | None:
-        async with borrowed(self._pool) as connection:
-            found = await _rows(connection, SQL.log, tenant=tenant)
-            if not found:
-                return None
-            log_id, origin, size = found[0]
-            known = dict[tuple[str, int], Numbers]()
-            for source, epoch, first, last in await _rows(connection, SQL.known, log_id=log_id, size=size):
-                known.setdefault((source, epoch), Numbers()).add(first, last)
+        async with self._connection() as connection:
+            rows = await _rows(connection, SQL.head, tenant=tenant, fold=COMPLETENESS)
+        if not rows:
+            return None
+        log_id, origin, size = rows[0][:3]
+        known = dict[tuple[str, int], Numbers]()
+        for *_, what, source, epoch, first, last in rows:
+            match what:
+                case "folded" | "run":
+                    known.setdefault((source, epoch), Numbers()).add(first, last)
+                case "gap":
+                    known.setdefault((source, epoch), Numbers()).remove(first, last)
         return Head(log_id, origin, await self._edge(log_id, size), known)
 
+    async def since(self, head: Head) -> Grown | None:
+        given = {"log_id": head.log_id, "size": head.edge.size, "root": head.edge.root}
+        async with self._connection() as connection:
+            rows = await _rows(connection, SQL.since, **given)
+        if not rows:
+            return None
+        size = rows[0][0]
+        if size == head.edge.size:
+            return Grown(head.edge, [])
+        runs = [Run(*run) for _, *run in rows if run[0] is not None]  # conflict entries have none
+        return Grown(await self._edge(head.log_id, size), runs)
+
     async def create(self, tenant: str, origin: str) -> Head:
-        async with borrowed(self._pool) as connection:
+        async with self._connection() as connection:
             await connection.execute(SQL.create_log, {"tenant": tenant, "origin": origin})
         head = await self.head(tenant)
         if head is None:
@@ -66,43 +90,53 @@ class PostgresLogs:
         return head
 
     async def append(self, growths: Sequence[Growth]) -> int:
-        async with borrowed(self._pool) as connection:
-            try:
+        async with self._connection() as connection:
+            with _refused():
                 async with connection.pipeline():  # everything in one round trip
                     async with connection.transaction():
+                        await connection.execute(SQL.wait_for_turn, _logs(growths))
                         for growth in growths:
                             await _append(connection, growth)
                     cursor = await connection.execute(SQL.flushed_here)
                 return int((await cursor.fetchall())[0][0])
-            except UniqueViolation as error:
-                raise Overtaken("another sequencer has appended to this log") from error
+
+    @asynccontextmanager
+    async def turn(self, log_ids: Sequence[int]) -> AsyncIterator[LogStore]:
+        async with self._connection() as connection, connection.transaction():
+            try:
+                # Whoever stops in the middle of a turn must not stop everybody else for long.
+                await connection.execute(SQL.limit_turn)
+                await connection.execute(SQL.wait_for_turn, {"log_ids": sorted(log_ids)})
+            except LockNotAvailable as error:
+                raise Overtaken("others append to this log, and the turn did not come") from error
+            yield _InTurn(self._pool, self._packs, connection)
 
     async def lsn(self) -> int:
-        async with borrowed(self._pool) as connection:
+        async with self._connection() as connection:
             return int((await _rows(connection, SQL.flushed_here))[0][0])
 
     async def placed(self, log_id: int, keys: Sequence[Key]) -> Sequence[int]:
         if not keys:
             return []
-        async with borrowed(self._pool) as connection:
+        async with self._connection() as connection:
             rows = await _rows(connection, SQL.placed, log_id=log_id, **_columns(keys))
         if len(rows) != len(keys):
             raise LogDamaged(f"{len(keys) - len(rows)} keys that were taken stand nowhere")
         return [leaf for _, leaf in rows]
 
     async def conflicts_of(self, log_id: int, keys: Sequence[Key]) -> Sequence[ConflictKept]:
-        async with borrowed(self._pool) as connection:
+        async with self._connection() as connection:
             rows = await _rows(connection, SQL.conflicts_of, log_id=log_id, **_columns(keys))
         return [ConflictKept(Key(source, epoch, seq), came, leaf) for source, epoch, seq, came, leaf in rows]
 
     async def leaf_hashes(self, log_id: int, leaves: Sequence[int]) -> Sequence[bytes]:
         if not leaves:
             return []
-        async with borrowed(self._pool) as connection:
-            rows = await _rows(connection, SQL.leaf_hashes, log_id=log_id, leaves=list(leaves))
-        if len(rows) != len(leaves):
+        async with self._connection() as connection:
+            [(found,)] = await _rows(connection, SQL.leaf_hashes, log_id=log_id, leaves=list(leaves))
+        if len(found or b"") != len(leaves) * HASH_BYTES:
             raise LogDamaged("tiles are missing")
-        return [hash_ for (hash_,) in rows]
+        return [found[at : at + HASH_BYTES] for at in range(0, len(found), HASH_BYTES)]
 
     async def hashes(self, log_id: int, level: int, first: int, count: int) -> bytes:
         return (await self.many_hashes(log_id, [(level, first, count)]))[0]
@@ -110,7 +144,7 @@ class PostgresLogs:
     async def many_hashes(self, log_id: int, asked: Sequence[tuple[int, int, int]]) -> Sequence[bytes]:
         levels, firsts, counts = (list(each) for each in zip(*asked, strict=True))
         given = {"log_id": log_id, "levels": levels, "firsts": firsts, "counts": counts}
-        async with borrowed(self._pool) as connection:
+        async with self._connection() as connection:
             found = [hashes or b"" for (hashes,) in await _rows(connection, SQL.hashes, **given)]
             for at, (level, first, count) in enumerate(asked):
                 if not found[at] and not level:  # of a tile that is not full yet
@@ -120,7 +154,7 @@ class PostgresLogs:
         return found
 
     async def entries(self, log_id: int, first: int, count: int) -> Sequence[bytes]:
-        async with borrowed(self._pool) as connection:
+        async with self._connection() as connection:
             return await self._entries(connection, log_id, first, count)
 
     async def _entries(self, connection: Connection, log_id: int, first: int, count: int) -> list[bytes]:
@@ -139,7 +173,7 @@ class PostgresLogs:
         return found
 
     async def grown_to(self, log_id: int, at_least: int) -> tuple[int, bytes, str] | None:
-        async with borrowed(self._pool) as connection:
+        async with self._connection() as connection:
             rows = await _rows(connection, SQL.grown_to, log_id=log_id, at_least=at_least)
         return cast("tuple[int, bytes, str]", rows[0]) if rows else None
 
@@ -148,6 +182,43 @@ class PostgresLogs:
         wanted = [each for each in asked if each[2]]
         found = iter(await self.many_hashes(log_id, wanted) if wanted else ())
         return Edge(size, tuple(next(found) if width else b"" for _, _, width in asked))
+
+
+class _InTurn(PostgresLogs):
+    """The logs over the connection that has the turn: whoever waits for one more could wait for ever."""
+
+    def __init__(self, pool: Pool, packs: Packs, connection: Connection) -> None:
+        super().__init__(pool, packs)
+        self._own = connection
+
+    def _connection(self) -> AbstractAsyncContextManager[Connection]:
+        return nullcontext(self._own)
+
+    async def append(self, growths: Sequence[Growth]) -> int:
+        with _refused():
+            async with self._own.pipeline():
+                for growth in growths:
+                    await _append(self._own, growth)
+        return await self.lsn()
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What PostgreSQL says of growths that cannot be."""
+    try:
+        yield
+    except UniqueViolation as error:
+        raise Overtaken("another sequencer has appended to this log") from error
+    except NotNullViolation as error:
+        raise LogDamaged(
+            "a number stands in the log already that seemed to be missing",
+            hint="holdfast ledger verify tells whether the log or what is derived from it is wrong",
+        ) from error
+
+
+def _logs(growths: Sequence[Growth]) -> dict[str, list[int]]:
+    """In the order of their numbers: two that append to the same ones never wait for each other."""
+    return {"log_ids": sorted(growth.log_id for growth in growths)}
 
 
 async def _append(connection: Connection, growth: Growth) -> None:

@@ -1,26 +1,72 @@
--- name: log
--- A tenant's log and its size.
-SELECT l.id, l.origin, coalesce(g.to_size, 0)
-  FROM ledger.log AS l
-  LEFT JOIN LATERAL (
-       SELECT to_size FROM ledger.growth WHERE log_id = l.id ORDER BY from_size DESC LIMIT 1
-  ) AS g ON true
- WHERE l.tenant = %(tenant)s
-
 -- name: create_log
 -- Make a tenant's log; one that is there stays as it is.
 INSERT INTO ledger.log (tenant, origin) VALUES (%(tenant)s, %(origin)s) ON CONFLICT DO NOTHING
 
--- name: known
--- What each source has sent up to that size, as ranges. The log may have grown since its size was read.
-SELECT source, epoch, lower(numbers), upper(numbers) - 1
-  FROM (
-       SELECT source, epoch, unnest(range_agg(int8range(first, last, '[]'))) AS numbers
-         FROM ledger.run
-        WHERE log_id = %(log_id)s AND leaf < %(size)s
-        GROUP BY source, epoch
-  ) AS each
- ORDER BY source, epoch, lower(numbers)
+-- name: head
+-- A tenant's log, its size, and what each source has sent, all of one moment. What was folded is known by how far
+-- each source had come then and by its gaps; only the runs behind it are read, however long the log is.
+WITH log AS MATERIALIZED (
+    SELECT l.id, l.origin, coalesce(g.to_size, 0) AS size, coalesce(f.position, 0) AS folded
+      FROM ledger.log AS l
+      LEFT JOIN LATERAL (
+           SELECT to_size FROM ledger.growth WHERE log_id = l.id ORDER BY from_size DESC LIMIT 1
+      ) AS g ON true
+      LEFT JOIN ledger.followed AS f ON f.log_id = l.id AND f.fold = %(fold)s
+     WHERE l.tenant = %(tenant)s
+), known AS (
+    SELECT 1 AS n, 'folded' AS what, source, epoch, least(lowest, 1) AS first, highest AS last
+      FROM ledger.standing
+     WHERE tenant = %(tenant)s AND (SELECT folded FROM log) > 0
+     UNION ALL
+    SELECT 2, 'gap', source, epoch, first, last
+      FROM ledger.gap
+     WHERE tenant = %(tenant)s AND (SELECT folded FROM log) > 0
+     UNION ALL
+    SELECT 3, 'run', source, epoch, lower(numbers), upper(numbers) - 1
+      FROM (
+           SELECT source, epoch, unnest(range_agg(int8range(first, last, '[]'))) AS numbers
+             FROM ledger.run
+            WHERE log_id = (SELECT id FROM log)
+              AND leaf >= (SELECT folded FROM log)
+              AND at >= (SELECT min(at) FROM (
+                         SELECT at FROM ledger.growth
+                          WHERE log_id = (SELECT id FROM log) AND from_size >= (SELECT folded FROM log)
+                          ORDER BY from_size OFFSET 0) AS newer)  -- by the key: only these are read
+            GROUP BY source, epoch
+      ) AS each
+)
+SELECT log.id, log.origin, log.size, known.what, known.source, known.epoch, known.first, known.last
+  FROM log LEFT JOIN known ON true
+ ORDER BY known.n, known.source, known.epoch, known.first
+
+-- name: since
+-- The size of a log, and the runs behind a head of it; nothing where the log has no growth that ended in it.
+WITH head AS (
+    SELECT from_size FROM ledger.growth
+     WHERE log_id = %(log_id)s AND to_size = %(size)s AND root = %(root)b
+       AND from_size = (SELECT max(from_size) FROM ledger.growth
+                         WHERE log_id = %(log_id)s AND from_size < %(size)s)
+), now AS (
+    SELECT max(to_size) AS size, min(at) FILTER (WHERE from_size >= %(size)s) AS at
+      FROM (SELECT from_size, to_size, at FROM ledger.growth
+             WHERE log_id = %(log_id)s AND from_size >= (SELECT from_size FROM head)
+             ORDER BY from_size OFFSET 0) AS newer
+)
+SELECT now.size, run.source, run.epoch, run.first, run.last, run.leaf
+  FROM now
+  LEFT JOIN ledger.run ON run.log_id = %(log_id)s AND run.at >= now.at AND run.leaf >= %(size)s
+ WHERE now.size IS NOT NULL
+ ORDER BY run.leaf
+
+-- name: limit_turn
+-- Of a transaction that appends: how long it waits for its turn, and others for it when its process hangs.
+SELECT set_config('lock_timeout', '20s', true), set_config('idle_in_transaction_session_timeout', '10s', true)
+
+-- name: wait_for_turn
+-- One appends to a log at a time, in the order in which they came: PostgreSQL's lock queues are fair. In the order
+-- of the logs' numbers, so that nobody who waits holds what the other one waits for.
+SELECT pg_advisory_xact_lock(70157, log_id)
+  FROM (SELECT unnest(%(log_ids)s::integer[]) AS log_id ORDER BY 1) AS asked
 
 -- name: grow
 -- A batch of one log. Whoever appends to a size that has a successor collides in the key: nobody forks a log.
@@ -40,9 +86,17 @@ SELECT %(log_id)s, level, index, hashes, root
     AS new (level, index, hashes, root)
 
 -- name: keep_runs
--- Which numbers of which sources are which leaves.
+-- Which numbers of which sources are which leaves. One that stands already makes `first` NULL, which no run may
+-- have: whatever the process believed, no number stands twice.
 INSERT INTO ledger.run (log_id, source, epoch, first, last, leaf, at)
-SELECT %(log_id)s, source, epoch, first, last, leaf, now()
+SELECT %(log_id)s, source, epoch,
+       CASE WHEN new.first > coalesce((
+            SELECT last FROM ledger.run
+             WHERE log_id = %(log_id)s AND source = new.source AND epoch = new.epoch AND first <= new.last
+             ORDER BY first DESC
+             LIMIT 1), -1)
+            THEN first END,
+       last, leaf, now()
   FROM unnest(%(sources)s::text[], %(epochs)s::bigint[], %(firsts)s::bigint[], %(lasts)s::bigint[],
               %(leaves)s::bigint[])
     AS new (source, epoch, first, last, leaf)
@@ -84,11 +138,12 @@ SELECT source, epoch, seq, came, leaf
   )
 
 -- name: leaf_hashes
--- Hashes of single leaves, cut out of full tiles.
-SELECT substring(tile.hashes FROM (asked.leaf %% 256 * 32)::integer + 1 FOR 32)
+-- Hashes of single leaves, cut out of full tiles, one behind the other; too few where a tile is missing.
+SELECT string_agg((SELECT substring(hashes FROM (asked.leaf %% 256 * 32)::integer + 1 FOR 32)
+                     FROM ledger.tile
+                    WHERE log_id = %(log_id)s AND level = 0 AND index = asked.leaf / 256), ''::bytea
+                  ORDER BY asked.n)
   FROM unnest(%(leaves)s::bigint[]) WITH ORDINALITY AS asked (leaf, n)
-  JOIN ledger.tile ON log_id = %(log_id)s AND level = 0 AND index = asked.leaf / 256
- ORDER BY asked.n
 
 -- name: hashes
 -- Parts of tiles: of full ones; of others on higher levels, the roots over the tiles below. NULL for neither.

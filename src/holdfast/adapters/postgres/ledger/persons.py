@@ -14,6 +14,7 @@ from holdfast.ledger.persons.persons import PersonRow, RowKey
 
 
 class PersonQueries(Queries):
+    stay: Query
     digests: Query
     keep: Query
     rows_of: Query
@@ -39,6 +40,8 @@ class PostgresPersons:
             return {}
         given = {"pseudonyms": [key.pseudonym for key in keys], "told": [key.told for key in keys]}
         async with borrowed(self._pool) as connection:
+            # By itself, and before they are read: a row that is found then is not about to go.
+            await connection.execute(SQL.stay, {"tenant": tenant, "pseudonyms": given["pseudonyms"]})
             rows = await _rows(connection, SQL.digests, tenant=tenant, **given)
         return {RowKey(pseudonym, told): digest for pseudonym, told, digest in rows}
 

@@ -1,3 +1,7 @@
+-- name: stay
+-- Who is told of does not leave. As a rule nobody does, and this finds nothing.
+DELETE FROM ledger.leaving WHERE tenant = %(tenant)s AND pseudonym = ANY (%(pseudonyms)s::text[])
+
 -- name: digests
 -- The hashes of rows that are there.
 SELECT pseudonym, told, digest

@@ -31,83 +31,73 @@ SELECT m.id
   JOIN ledger.member AS m
     ON m.log_id = asked.log_id AND m.dimension = %(dimension)s AND m.name = asked.name
 
+-- name: names
+-- What members are called.
+SELECT id, name FROM ledger.member WHERE id = ANY(%(ids)s)
+
+-- name: kept
+-- Sums by one dimension or none, as they are kept: each of them is one time of the report.
+SELECT CASE WHEN %(per)s::text IS NOT NULL THEN r.period END AS start,
+       CASE WHEN %(by)s::text <> 'kind' THEN r.book END AS book,
+       CASE WHEN %(by)s::text = 'tenant' THEN r.book WHEN %(by)s::text = 'kind' THEN r.kind
+           WHEN %(by)s::text IS NOT NULL THEN r.member END AS about,
+       r.currency, r.amount::text, r.jobs, r.failed, r.sheets, r.mono_impressions, r.colour_impressions, r.scan_pages,
+       r.fax_pages
+  FROM ledger.sums AS r
+ WHERE r.book = ANY(%(books)s::integer[]) AND r.dimension = %(dimension)s::smallint
+   AND r.kind = ANY(%(kinds)s::smallint[]) AND r.grain = %(grain)s::smallint
+   AND r.period >= %(since)s::date AND r.period < %(until)s::date
+   AND (%(members)s::integer[] IS NULL OR r.member = ANY(%(members)s::integer[]))
+
 -- name: sums
--- Sums by one dimension or none, out of whole years, months and days. A piece that is not there is NULL, and so
--- nothing: what is left is a range of the key for each, whose rows the planner can count.
-SELECT found.start, found.book, coalesce(m.name, ''), found.kind, found.currency, jobs, failed, sheets,
-       mono_impressions, colour_impressions, scan_pages, fax_pages, amount
-  FROM (
-       SELECT CASE %(per)s::text
-                  WHEN 'day' THEN r.period
-                  WHEN 'week' THEN date_trunc('week', r.period::timestamp)::date
-                  WHEN 'month' THEN date_trunc('month', r.period::timestamp)::date
-                  WHEN 'year' THEN date_trunc('year', r.period::timestamp)::date
-              END AS start,
-              CASE WHEN %(by_book)s::boolean THEN r.book END AS book,
-              CASE WHEN %(by_member)s::boolean THEN r.member END AS member,
-              CASE WHEN %(by_kind)s::boolean THEN r.kind END AS kind,
-              r.currency, sum(r.jobs)::bigint AS jobs, sum(r.failed)::bigint AS failed, sum(r.sheets)::bigint AS sheets,
-              sum(r.mono_impressions)::bigint AS mono_impressions, sum(r.colour_impressions)::bigint AS colour_impressions,
-              sum(r.scan_pages)::bigint AS scan_pages, sum(r.fax_pages)::bigint AS fax_pages, sum(r.amount)::text AS amount
-         FROM ledger.rollup AS r
-        WHERE r.book = ANY(%(books)s::integer[]) AND r.dimension = %(dimension)s::smallint
-          AND (r.grain = 0 AND r.period >= %(day_from)s::date AND r.period < %(day_to)s::date
-               OR r.grain = 1 AND r.period >= %(month_from)s::date AND r.period < %(month_to)s::date
-               OR r.grain = 2 AND r.period >= %(year_from)s::date AND r.period < %(year_to)s::date
-               OR r.grain = 1 AND r.period >= %(late_month_from)s::date AND r.period < %(late_month_to)s::date
-               OR r.grain = 0 AND r.period >= %(late_day_from)s::date AND r.period < %(late_day_to)s::date)
-          AND (%(members)s::integer[] IS NULL OR r.member = ANY(%(members)s::integer[]))
-          AND (%(kind)s::smallint IS NULL OR r.kind = %(kind)s::smallint)
-        GROUP BY 1, 2, 3, 4, 5
-  ) AS found
-  LEFT JOIN ledger.member AS m ON m.id = found.member
+-- The same, added up out of whole years, months and days; by no times for NULL. A piece that is not there is NULL, and
+-- so nothing: what is left is a range of the key for each, whose rows the planner can count.
+SELECT date_trunc(%(per)s::text, r.period::timestamp)::date AS start,
+       CASE WHEN %(by)s::text <> 'kind' THEN r.book END AS book,
+       CASE WHEN %(by)s::text = 'tenant' THEN r.book WHEN %(by)s::text = 'kind' THEN r.kind
+           WHEN %(by)s::text IS NOT NULL THEN r.member END AS about,
+       r.currency, sum(r.amount)::text, sum(r.jobs)::bigint, sum(r.failed)::bigint, sum(r.sheets)::bigint,
+       sum(r.mono_impressions)::bigint, sum(r.colour_impressions)::bigint, sum(r.scan_pages)::bigint,
+       sum(r.fax_pages)::bigint
+  FROM ledger.sums AS r
+ WHERE r.book = ANY(%(books)s::integer[]) AND r.dimension = %(dimension)s::smallint
+   AND r.kind = ANY(%(kinds)s::smallint[])
+   AND (r.grain = 0 AND r.period >= %(day_from)s::date AND r.period < %(day_to)s::date
+        OR r.grain = 1 AND r.period >= %(month_from)s::date AND r.period < %(month_to)s::date
+        OR r.grain = 2 AND r.period >= %(year_from)s::date AND r.period < %(year_to)s::date
+        OR r.grain = 1 AND r.period >= %(late_month_from)s::date AND r.period < %(late_month_to)s::date
+        OR r.grain = 0 AND r.period >= %(late_day_from)s::date AND r.period < %(late_day_to)s::date)
+   AND (%(members)s::integer[] IS NULL OR r.member = ANY(%(members)s::integer[]))
+ GROUP BY 1, 2, 3, 4
 
 -- name: papers
 -- Sheets by paper format, in the same way.
-SELECT found.start, found.format, found.sheets
-  FROM (
-       SELECT CASE %(per)s::text
-                  WHEN 'day' THEN r.period
-                  WHEN 'week' THEN date_trunc('week', r.period::timestamp)::date
-                  WHEN 'month' THEN date_trunc('month', r.period::timestamp)::date
-                  WHEN 'year' THEN date_trunc('year', r.period::timestamp)::date
-              END AS start,
-              r.format, sum(r.sheets)::bigint AS sheets
-         FROM ledger.rollup_paper AS r
-        WHERE r.book = ANY(%(books)s::integer[]) AND r.dimension = %(dimension)s::smallint
-          AND (r.grain = 0 AND r.period >= %(day_from)s::date AND r.period < %(day_to)s::date
-               OR r.grain = 1 AND r.period >= %(month_from)s::date AND r.period < %(month_to)s::date
-               OR r.grain = 2 AND r.period >= %(year_from)s::date AND r.period < %(year_to)s::date
-               OR r.grain = 1 AND r.period >= %(late_month_from)s::date AND r.period < %(late_month_to)s::date
-               OR r.grain = 0 AND r.period >= %(late_day_from)s::date AND r.period < %(late_day_to)s::date)
-          AND (%(members)s::integer[] IS NULL OR r.member = ANY(%(members)s::integer[]))
-        GROUP BY 1, 2
-  ) AS found
+SELECT date_trunc(%(per)s::text, r.period::timestamp)::date AS start,
+       r.format, sum(r.sheets)::bigint
+  FROM ledger.rollup_paper AS r
+ WHERE r.book = ANY(%(books)s::integer[]) AND r.dimension = %(dimension)s::smallint
+   AND (r.grain = 0 AND r.period >= %(day_from)s::date AND r.period < %(day_to)s::date
+        OR r.grain = 1 AND r.period >= %(month_from)s::date AND r.period < %(month_to)s::date
+        OR r.grain = 2 AND r.period >= %(year_from)s::date AND r.period < %(year_to)s::date
+        OR r.grain = 1 AND r.period >= %(late_month_from)s::date AND r.period < %(late_month_to)s::date
+        OR r.grain = 0 AND r.period >= %(late_day_from)s::date AND r.period < %(late_day_to)s::date)
+   AND (%(members)s::integer[] IS NULL OR r.member = ANY(%(members)s::integer[]))
+ GROUP BY 1, 2
 
 -- name: finest
--- Sums by several dimensions at once, out of days.
-SELECT found.start, found.book, coalesce(m.name, ''), found.kind, found.currency, jobs, failed, sheets,
-       mono_impressions, colour_impressions, scan_pages, fax_pages, amount
-  FROM (
-       SELECT CASE %(per)s::text
-                  WHEN 'day' THEN c.day
-                  WHEN 'week' THEN date_trunc('week', c.day::timestamp)::date
-                  WHEN 'month' THEN date_trunc('month', c.day::timestamp)::date
-                  WHEN 'year' THEN date_trunc('year', c.day::timestamp)::date
-              END AS start,
-              CASE WHEN %(by_book)s::boolean THEN c.book END AS book,
-              CASE %(member)s::smallint WHEN 1 THEN c.device WHEN 2 THEN c.person WHEN 3 THEN c.cost_centre END
-                  AS member,
-              CASE WHEN %(by_kind)s::boolean THEN c.kind END AS kind,
-              c.currency, sum(c.jobs)::bigint AS jobs, sum(c.failed)::bigint AS failed, sum(c.sheets)::bigint AS sheets,
-              sum(c.mono_impressions)::bigint AS mono_impressions, sum(c.colour_impressions)::bigint AS colour_impressions,
-              sum(c.scan_pages)::bigint AS scan_pages, sum(c.fax_pages)::bigint AS fax_pages, sum(c.amount)::text AS amount
-         FROM ledger.cell AS c
-        WHERE c.book = ANY(%(books)s::integer[]) AND c.day >= %(since)s::date AND c.day < %(until)s::date
-          AND (%(devices)s::integer[] IS NULL OR c.device = ANY(%(devices)s::integer[]))
-          AND (%(persons)s::integer[] IS NULL OR c.person = ANY(%(persons)s::integer[]))
-          AND (%(cost_centres)s::integer[] IS NULL OR c.cost_centre = ANY(%(cost_centres)s::integer[]))
-          AND (%(kind)s::smallint IS NULL OR c.kind = %(kind)s::smallint)
-        GROUP BY 1, 2, 3, 4, 5
-  ) AS found
-  LEFT JOIN ledger.member AS m ON m.id = found.member
+-- Sums by several dimensions at once, and those of users' days: of days or of months.
+SELECT date_trunc(%(per)s::text, c.day::timestamp)::date AS start,
+       CASE WHEN %(by)s::text <> 'kind' THEN c.book END AS book,
+       CASE %(by)s::text WHEN 'tenant' THEN c.book WHEN 'kind' THEN c.kind WHEN 'device' THEN c.device
+           WHEN 'user' THEN c.person WHEN 'cost_centre' THEN c.cost_centre END AS about,
+       c.currency, sum(c.amount)::text, sum(c.jobs)::bigint, sum(c.failed)::bigint, sum(c.sheets)::bigint,
+       sum(c.mono_impressions)::bigint, sum(c.colour_impressions)::bigint, sum(c.scan_pages)::bigint,
+       sum(c.fax_pages)::bigint
+  FROM ledger.cell AS c
+ WHERE c.book = ANY(%(books)s::integer[]) AND c.grain = %(grain)s::smallint
+   AND c.day >= %(since)s::date AND c.day < %(until)s::date
+   AND (%(devices)s::integer[] IS NULL OR c.device = ANY(%(devices)s::integer[]))
+   AND (%(persons)s::integer[] IS NULL OR c.person = ANY(%(persons)s::integer[]))
+   AND (%(cost_centres)s::integer[] IS NULL OR c.cost_centre = ANY(%(cost_centres)s::integer[]))
+   AND c.kind = ANY(%(kinds)s::smallint[])
+ GROUP BY 1, 2, 3, 4

@@ -13,7 +13,6 @@ from holdfast.adapters.postgres.queries import Queries, Query
 from holdfast.ledger.following import FollowedLog, GrowthRead
 from holdfast.ledger.model import Kind
 from holdfast.ledger.reports.folding import ROLL_UPS
-from holdfast.ledger.reports.reporting import Grain
 from holdfast.ledger.reports.rollups import Folded, Sums
 
 KINDS = {Kind.PRINT: 0, Kind.SCAN: 1, Kind.COPY: 2, Kind.FAX: 3}
@@ -130,8 +129,8 @@ class PostgresBook:
     zone: ZoneInfo
     former: int | None = None
     """The book whose place it is to take: what it knows of leaves that can be read no more is trusted."""
-    coarsest: Grain = Grain.YEAR
-    """Sums of coarser stretches are left out."""
+    finest_only: bool = False
+    """What is summed up from the finest is left out: it is made at the end, in one go."""
     used: dict[Name, int] = field(default_factory=dict)
     """The members' ids that were needed on the way."""
 
@@ -181,7 +180,7 @@ class PostgresBook:
             await self._execute(SQL.touch, days=list(touched), leaves=list(touched.values()))
 
     async def _execute(self, query: Query, **given: Any) -> None:
-        await self.connection.execute(query, {"book": self.id, "coarsest": self.coarsest.value, **given})
+        await self.connection.execute(query, {"book": self.id, "finest_only": self.finest_only, **given})
 
 
 def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:

@@ -34,7 +34,8 @@ SELECT %(log_id)s, dimension, name
 RETURNING dimension, name, id
 
 -- name: add_sums
--- Add to the finest sums, and to those of each dimension over each grain: the same rows, summed up on their way.
+-- Add to the finest sums, and to those by one dimension: the same rows, summed up on their way as ledger.sums_of
+-- does. A book that is being made has the cells of days alone: the rest is made of them at the end.
 WITH new AS MATERIALIZED (
     SELECT *
       FROM unnest(%(day)b::date[], %(person)b::integer[], %(device)b::integer[], %(cost_centre)b::integer[],
@@ -45,8 +46,13 @@ WITH new AS MATERIALIZED (
                 colour_impressions, scan_pages, fax_pages, amount)
 ), finest AS (
     INSERT INTO ledger.cell AS was
-    SELECT %(book)s, new.* FROM new
-        ON CONFLICT (book, day, person, device, cost_centre, kind, currency) DO UPDATE
+    SELECT %(book)s, CASE grain WHEN 0 THEN day ELSE date_trunc('month', day::timestamp) END::date AS period, person,
+           device, cost_centre, kind, currency, sum(jobs), sum(failed), sum(sheets), sum(mono_impressions),
+           sum(colour_impressions), sum(scan_pages), sum(fax_pages), sum(amount), grain
+      FROM new CROSS JOIN generate_series(0, CASE WHEN %(finest_only)s THEN 0 ELSE 1 END) AS grain
+     GROUP BY grain, period, person, device, cost_centre, kind, currency
+     ORDER BY grain, period, person, device
+        ON CONFLICT (book, grain, day, person, device, cost_centre, kind, currency) DO UPDATE
        SET jobs = was.jobs + excluded.jobs,
            failed = was.failed + excluded.failed,
            sheets = was.sheets + excluded.sheets,
@@ -55,24 +61,29 @@ WITH new AS MATERIALIZED (
            scan_pages = was.scan_pages + excluded.scan_pages,
            fax_pages = was.fax_pages + excluded.fax_pages,
            amount = was.amount + excluded.amount
-), days AS MATERIALIZED (
-    SELECT dimension, day, CASE dimension WHEN 1 THEN device WHEN 2 THEN person WHEN 3 THEN cost_centre ELSE 0 END
-               AS member,
+), narrower AS MATERIALIZED (
+    SELECT dimension,
+           CASE dimension WHEN 2 THEN date_trunc('month', day::timestamp)::date ELSE day END AS day,
+           CASE dimension WHEN 1 THEN device WHEN 2 THEN person WHEN 3 THEN cost_centre ELSE 0 END AS member,
            kind, currency, sum(jobs) AS jobs, sum(failed) AS failed, sum(sheets) AS sheets,
            sum(mono_impressions) AS mono_impressions, sum(colour_impressions) AS colour_impressions,
            sum(scan_pages) AS scan_pages, sum(fax_pages) AS fax_pages, sum(amount) AS amount
       FROM new CROSS JOIN generate_series(0, 3) AS dimension
+     WHERE NOT %(finest_only)s
      GROUP BY 1, 2, 3, 4, 5
 )
-INSERT INTO ledger.rollup AS was
-SELECT %(book)s, dimension, grain,
+INSERT INTO ledger.sums AS was
+SELECT %(book)s, dimension, told.kind, grain,
        CASE grain WHEN 0 THEN day ELSE date_trunc(CASE grain WHEN 1 THEN 'month' ELSE 'year' END, day::timestamp)
            END::date AS period,
-       member, kind, currency, sum(jobs), sum(failed), sum(sheets), sum(mono_impressions),
-       sum(colour_impressions), sum(scan_pages), sum(fax_pages), sum(amount)
-  FROM days CROSS JOIN generate_series(0, %(coarsest)s::integer) AS grain
- GROUP BY dimension, grain, period, member, kind, currency
-    ON CONFLICT (book, dimension, grain, period, member, kind, currency) DO UPDATE
+       member, currency, sum(jobs), sum(failed), sum(sheets), sum(mono_impressions), sum(colour_impressions),
+       sum(scan_pages), sum(fax_pages), sum(amount)
+  FROM narrower
+ CROSS JOIN generate_series(0, 2) AS grain
+ CROSS JOIN LATERAL (VALUES (narrower.kind), (-1::smallint)) AS told (kind)
+ WHERE dimension <> 2 OR grain > 0
+ GROUP BY dimension, told.kind, grain, period, member, currency
+    ON CONFLICT (book, dimension, kind, grain, period, member, currency) DO UPDATE
    SET jobs = was.jobs + excluded.jobs,
        failed = was.failed + excluded.failed,
        sheets = was.sheets + excluded.sheets,
@@ -101,7 +112,7 @@ SELECT %(book)s, dimension, grain,
        CASE grain WHEN 0 THEN day ELSE date_trunc(CASE grain WHEN 1 THEN 'month' ELSE 'year' END, day::timestamp)
            END::date AS period,
        member, format, sum(sheets)
-  FROM days CROSS JOIN generate_series(0, %(coarsest)s::integer) AS grain
+  FROM days CROSS JOIN generate_series(0, CASE WHEN %(finest_only)s THEN 0 ELSE 2 END) AS grain
  GROUP BY dimension, grain, period, member, format
     ON CONFLICT (book, dimension, grain, period, member, format) DO UPDATE
    SET sheets = was.sheets + excluded.sheets

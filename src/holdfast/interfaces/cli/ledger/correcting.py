@@ -84,7 +84,7 @@ def add_correcting(app: typer.Typer, commands: Callable[[], LedgerCommands]) -> 
         else:
             typer.echo(f"leaf {outcome.leaf:,} corrects leaf {leaf:,}")
         if outcome.one_region:
-            typer.echo("in one region only; `holdfast ledger status` shows when it is in both")
+            typer.echo("in one region so far; `holdfast ledger status` shows whether a second one has it")
 
 
 def _plain(outcome: CorrectionOutcome) -> dict[str, object]:

@@ -120,6 +120,8 @@ class StatusShown:
     overdue: int
     conflicts: int
     concerns: Sequence[ConcernShown]
+    second_region: str = ""
+    """Whether the standby in the second region follows now, in words."""
 
 
 @dataclass(frozen=True, slots=True)

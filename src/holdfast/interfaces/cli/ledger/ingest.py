@@ -129,9 +129,10 @@ def _print(outcome: IngestOutcome, *, dry_run: bool) -> None:
     if total.first_leaf is not None and total.last_leaf is not None:
         leaves = f" (leaves {total.first_leaf:,} to {total.last_leaf:,})"
     took = format_duration(_rounded(outcome.took))
+    lines = "line" if total.refused == 1 else "lines"
     typer.echo(
         f"{total.lines:,} lines in {took}: {total.taken:,} jobs {would}{leaves}, "
-        f"{total.repeated:,} there already, {total.refused:,} lines refused"
+        f"{total.repeated:,} there already, {total.refused:,} {lines} refused"
     )
     if total.otherwise:
         typer.echo(
@@ -149,7 +150,7 @@ def _print(outcome: IngestOutcome, *, dry_run: bool) -> None:
     if outcome.held_back:
         typer.echo(f"{outcome.held_back:,} jobs may still get pages, and were left (--whole takes them)")
     if total.one_region:
-        typer.echo("in one region only; `holdfast ledger status` shows when it is in both")
+        typer.echo("in one region so far; `holdfast ledger status` shows whether a second one has it")
     for note in outcome.notes:
         typer.echo(note)
 

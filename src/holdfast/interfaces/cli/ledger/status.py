@@ -39,12 +39,16 @@ def add_status(app: typer.Typer, commands: Callable[[], LedgerCommands]) -> None
 
 def _told(each: StatusShown) -> Iterator[str]:
     yield f"{each.tenant}  ({each.origin})"
-    yield f"  entries      {each.size:,} from {each.sources:,} sources, last {moment(each.last_entry_at)}"
-    behind = each.size - each.published
-    yield f"  published    {each.published:,}" + (f", {behind:,} wait" if behind else ", all of them")
+    sources = _counted(each.sources, "source", "sources")
+    yield f"  entries      {each.size:,} from {sources}, last {moment(each.last_entry_at)}"
+    wait = each.size - each.published
+    yield f"  published    {each.published:,}" + (f", {wait:,} wait" if wait else ", all of them")
     yield f"  one region   {each.one_region:,}" if each.one_region else "  one region   none"
+    if each.second_region:
+        yield f"  second       {each.second_region}"
     unread = each.size - (each.folded or 0)
-    yield "  reports      " + (f"{unread:,} entries behind" if unread else "know all of them")
+    behind = f"{_counted(unread, 'entry', 'entries')} behind"
+    yield "  reports      " + (behind if unread else "know all of them")
     yield f"  missing      {_missing(each)}"
     yield f"  conflicts    {each.conflicts:,}" if each.conflicts else "  conflicts    none"
     for concern in each.concerns:
@@ -53,8 +57,13 @@ def _told(each: StatusShown) -> Iterator[str]:
         yield f"  ! {what}, since {moment(concern.since)}: {facts}"
 
 
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def _missing(each: StatusShown) -> str:
     if not each.gaps:
         return "none"
     late = f", {each.overdue:,} overdue" if each.overdue else ""
-    return f"{each.missing:,} numbers in {each.gaps:,} gaps{late}"
+    numbers, gaps = _counted(each.missing, "number", "numbers"), _counted(each.gaps, "gap", "gaps")
+    return f"{numbers} in {gaps}{late}"

@@ -15,6 +15,7 @@ from holdfast.kernel.durations import parse_duration
 if TYPE_CHECKING:
     from holdfast.interfaces.cli.ledger.ports import LedgerCommands
     from holdfast.interfaces.cli.ports import Place
+    from holdfast.ledger.continuing import Continued
     from holdfast.ledger.sources import Tenant
 
 AS_THE_ESTATE = "estate"
@@ -43,6 +44,10 @@ class TenantCommands(Protocol):
         keep_as_estate: bool,
     ) -> Tenant:
         """What is None stays as it is."""
+        ...
+
+    def continue_(self, place: Place, key: str, into: str, reason: str) -> Continued:
+        """The tenant's sources go on in another log, and the old one is closed."""
         ...
 
 
@@ -127,6 +132,42 @@ def add_tenants(app: typer.Typer, commands: Callable[[], LedgerCommands]) -> Non
             print_json(_plain(tenant))
             return
         typer.echo(f"changed tenant {tenant.key}: {tenant.name}, {tenant.time_zone}, {_kept(tenant)}")
+
+    _add_continue(group, commands)
+
+
+def _add_continue(group: typer.Typer, commands: Callable[[], LedgerCommands]) -> None:
+    @group.command("continue")
+    def continue_(
+        key: Key,
+        config: Config,
+        data_dir: DataDir,
+        into: Annotated[str, typer.Option("--as", metavar="KEY", help="The new tenant's key.")],
+        reason: Annotated[str, typer.Option("--reason", help="Why; kept in the journal for ever.")],
+        yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Close a log whose leaves are lost for good, and go on in a new one.
+
+        The tenant's sources move to the new tenant with new tokens, which are printed this once, and add
+        nothing to the old log from then on. It stays readable, and verifiable up to its newest published
+        checkpoint.
+        """
+        if not yes and not as_json:
+            typer.confirm(f"Close the log of {key} for ever, and go on in one of {into}?", abort=True)
+        with told(as_json=as_json):
+            done = commands().ledger_tenants().continue_(place(config, data_dir), key, into, reason)
+        if as_json:
+            plain = {"closed": done.old.key, "tenant": _plain(done.new), "tokens": done.tokens}
+            print_json(plain | {"importers": list(done.importers)})
+            return
+        typer.echo(f"the log of {key} is closed; {into} goes on")
+        rows = [(source, token) for source, token in done.tokens.items()]
+        if rows:
+            print_table({"source": "left", "its new token": "left"}, rows)
+        for source in done.importers:
+            typer.echo(f"importer {source}: holdfast ledger ingest FILE --tenant {into} --source {source}")
+        typer.echo(f"records that they post say `tenant`: {into}", err=True)
 
 
 def _lasting(text: str, *, as_json: bool) -> timedelta | None:

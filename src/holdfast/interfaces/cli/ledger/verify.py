@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 40
 """Findings told to people; `--json` has more of them."""
+NO_WITNESS = "none is declared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,4 +252,5 @@ def _tell_logs(found: LedgerVerified) -> None:
     for remark in found.remarks:
         typer.echo(remark)
     leaves = sum(log.size for log in found.logs)
-    typer.echo(f"the witness {found.witness}; {leaves:,} leaves in {found.took_s:.1f} s")
+    witness = "no witness is declared" if found.witness == NO_WITNESS else f"the witness {found.witness}"
+    typer.echo(f"{witness}; {leaves:,} {'leaf' if leaves == 1 else 'leaves'} in {found.took_s:.1f} s")
