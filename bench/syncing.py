@@ -1,8 +1,9 @@
 """What a receiver of WAL costs: transactions per second without one, with ours, and with PostgreSQL's own.
 
-Several connections of `pgbench` commit as fast as they can: its own transaction, but for the rows that all of
-them wait for (`simple-update`), and a single row, which is nothing but its commit. Each receiver is a process
-of its own, as in production. Each takes its turn in every round, another first.
+Connections of `pgbench` commit as fast as they can: its own transaction, but for the rows that all of them
+wait for (`simple-update`), by few connections and by many, and a single row, which is nothing but its commit.
+Commits that wait at the same time share a flush: how much waiting costs is a matter of how many there are.
+Each receiver is a process of its own, as in production. Each takes its turn in every round, another first.
 """
 
 import os
@@ -27,11 +28,10 @@ from holdfast.adapters.postgres.server.initialise import environment
 from holdfast.backup.wal.reception import slot_name
 
 DATABASE = "bench"
-CONNECTIONS = 8
 ALONE, ASYNC = "no receiver", "async, 1 region"
 SPOOLED, STORED = "sync, on the receiver's disk", "sync, and in 1 region on the same disk"
 PEER = "pg_receivewal --synchronous"
-TRANSACTION, ROW = "pgbench", "a row"
+FEW = 8
 SHARE = 0.65
 SCALE = 10
 MEMORY_MB = 300.0
@@ -62,6 +62,22 @@ databases:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """What is committed, by so many connections at once."""
+
+    name: str
+    connections: int
+    promised: bool
+    """Whether a share of what is possible without a receiver is promised of it."""
+
+
+TRANSACTIONS = tuple(Load(f"pgbench, {count} connections", count, promised=True) for count in (FEW, 32, 64))
+ROW = Load("a row", FEW, promised=False)
+"""The worst case."""
+LOADS = (*TRANSACTIONS, ROW)
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What one turn was measured at. CPU and memory are the receiver's; 0 without one."""
 
@@ -71,7 +87,7 @@ class Cost:
     memory_mb: float
 
 
-Costs = Mapping[tuple[str, str], Sequence[Cost]]
+Costs = Mapping[tuple[Load, str], Sequence[Cost]]
 """By load and side, a cost for each round."""
 
 
@@ -82,32 +98,36 @@ class Arena:
     folder: Path
     server: Server
     seconds: int
-    costs: dict[tuple[str, str], list[Cost]] = field(default_factory=dict)
+    costs: dict[tuple[Load, str], list[Cost]] = field(default_factory=dict)
 
-    def turn(self, side: str, loads: Sequence[str]) -> None:
+    def turn(self, side: str) -> None:
         """Let one side take its turn on a server that has nothing left to write."""
         self.server.settle()
         # Nothing is removed before the end: ext4 makes files slowly where many were removed just before.
         folder = self.folder / f"turn-{len(list(self.folder.glob('turn-*')))}"
         with received(self.server, folder, side) as pid:
-            for each in loads:
+            for each in LOADS:
                 before = 0.0 if pid is None else cpu_s(pid)
                 tps = self.load(each)
                 spent = 0.0 if pid is None else cpu_s(pid) - before
                 memory_mb = 0.0 if pid is None else peak_memory_mb(pid)
                 cost = Cost(tps, spent * 1e6 / (tps * self.seconds), memory_mb)
                 self.costs.setdefault((each, side), []).append(cost)
-                print(f"  {each}: {side} {tps:,.0f} a second", file=sys.stderr, flush=True)
+                print(f"  {each.name}: {side} {tps:,.0f} a second", file=sys.stderr, flush=True)
 
-    def load(self, what: str) -> float:
-        """Transactions per second, committed by so many connections at once."""
+    def load(self, what: Load) -> float:
+        """Transactions per second."""
         told = "--builtin=simple-update"
-        if what == ROW:
+        if what is ROW:
             script = self.folder / "row.sql"
             script.write_text(_ROW, encoding="ascii")
             told = f"--file={script}"
         ran = self.pgbench(
-            f"--client={CONNECTIONS}", "--no-vacuum", "--protocol=prepared", f"--time={self.seconds}", told
+            f"--client={what.connections}",
+            "--no-vacuum",
+            "--protocol=prepared",
+            f"--time={self.seconds}",
+            told,
         )
         return float(cast("re.Match[str]", _TPS.search(ran))[1])
 
@@ -122,7 +142,7 @@ class Arena:
 
 def measure(options: Options) -> Sequence[Measurement]:
     sides = [ALONE, ASYNC, SPOOLED, STORED]
-    with arena(1 if options.quick else 6) as found:
+    with arena(1 if options.quick else 4) as found:
         if not (found.server.binaries.folder / "pgbench").exists():
             return [not_measured("sync mode", "there is no pgbench beside the server's programs")]
         if (found.server.binaries.folder / "pg_receivewal").exists():
@@ -131,28 +151,29 @@ def measure(options: Options) -> Sequence[Measurement]:
         for number in range(options.runs_beside_peers):
             at = number % len(sides)
             for side in sides[at:] + sides[:at]:
-                found.turn(side, (TRANSACTION, ROW))
-        head = f"{CONNECTIONS} connections, PostgreSQL {found.server.binaries.major}"
+                found.turn(side)
+        head = f"PostgreSQL {found.server.binaries.major}"
         return list(measurements(found.costs, head))
 
 
 def measurements(costs: Costs, head: str) -> Iterator[Measurement]:
     """A line for each side's transactions, and its share of those without a receiver. Pure."""
-    for load in (TRANSACTION, ROW):
+    for load in LOADS:
         by_side = {side: values for (each, side), values in costs.items() if each == load}
         alone = by_side.pop(ALONE)
-        yield Measurement(f"{load}: {ALONE}", "/s", [each.tps for each in alone], note=head)
+        yield Measurement(f"{load.name}: {ALONE}", "/s", [each.tps for each in alone], note=head)
         for side, values in by_side.items():
-            yield Measurement(f"{load}: {side}", "/s", [each.tps for each in values])
-            # What is promised are transactions. A row that is nothing but its commit is the worst case.
-            target = at_least(SHARE) if load == TRANSACTION and side in (SPOOLED, STORED) else None
+            yield Measurement(f"{load.name}: {side}", "/s", [each.tps for each in values])
+            target = at_least(SHARE) if load.promised and side in (SPOOLED, STORED) else None
             yield share("  of those without a receiver", values, alone, target)
             if side == SPOOLED and PEER in by_side:
                 yield share(f"  of those with {PEER}", values, by_side[PEER])
         for side, values in by_side.items():
-            yield Measurement(f"{load}: CPU of the receiver, {side}", "us", [each.cpu_us for each in values])
+            yield Measurement(
+                f"{load.name}: CPU of the receiver, {side}", "us", [each.cpu_us for each in values]
+            )
     for side in (ASYNC, SPOOLED, STORED, PEER):
-        most = [each.memory_mb for load in (TRANSACTION, ROW) for each in costs.get((load, side), ())]
+        most = [each.memory_mb for load in LOADS for each in costs.get((load, side), ())]
         if most:
             target = None if side == PEER else at_most(MEMORY_MB)
             yield Measurement(f"memory of the receiver, {side}", "MB", most, target)
