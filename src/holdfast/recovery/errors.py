@@ -1,0 +1,33 @@
+"""What can go wrong in recovery.
+
+HoldfastError
+└── RecoveryError
+    ├── PlaybookWrong    a playbook that could not be run as it stands
+    ├── Refused          what is asked for is not possible in the state that the run is in
+    ├── Fenced           another replica has taken the run over: nothing of ours counts any more
+    └── StepFailed       an action did not come to what it should
+"""
+
+from holdfast.kernel.errors import HoldfastError, Remedy
+
+
+class RecoveryError(HoldfastError):
+    """Recovery did not do it."""
+
+
+class PlaybookWrong(RecoveryError):  # noqa: N818  a judgement more than an error
+    """A playbook that could not be run."""
+
+
+class Refused(RecoveryError):  # noqa: N818
+    """Not in the state that the run is in."""
+
+
+class Fenced(RecoveryError):  # noqa: N818
+    """The run has a later epoch than ours."""
+
+
+class StepFailed(RecoveryError):  # noqa: N818
+    """An action did not come to what it should."""
+
+    remedy = Remedy.NEEDS_OPERATOR
