@@ -3,6 +3,7 @@
 HoldfastError
 └── RecoveryError
     ├── PlaybookWrong    a playbook that could not be run as it stands
+    ├── NotThere         no run has this id
     ├── Refused          what is asked for is not possible in the state that the run is in
     ├── Fenced           another replica has taken the run over: nothing of ours counts any more
     └── StepFailed       an action did not come to what it should
@@ -17,6 +18,10 @@ class RecoveryError(HoldfastError):
 
 class PlaybookWrong(RecoveryError):  # noqa: N818  a judgement more than an error
     """A playbook that could not be run."""
+
+
+class NotThere(RecoveryError):  # noqa: N818
+    """No run has this id."""
 
 
 class Refused(RecoveryError):  # noqa: N818

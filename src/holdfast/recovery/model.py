@@ -28,7 +28,8 @@ class Retry(Struct, frozen=True, forbid_unknown_fields=True):
 
     def pause_after(self, attempt: int) -> timedelta:
         """Before the attempt that follows number `attempt`, which is from 1."""
-        return min(self.pause * 2 ** min(attempt - 1, 30), self.longest_pause)
+        doubled: timedelta = self.pause * 2 ** min(attempt - 1, 30)
+        return min(doubled, self.longest_pause)
 
 
 class Step(Struct, frozen=True, forbid_unknown_fields=True, tag="step", tag_field="stage", kw_only=True):
@@ -181,6 +182,8 @@ class Run(Struct, frozen=True, kw_only=True):
     stood_in: RunState = RunState.RUNNING
     """What it was in before it stood still, and goes on with."""
     ended_at: datetime | None = None
+    turns: int = 0
+    """Attempts that were begun, of whatever step, to do it or to undo it."""
     lost_leases: int = 0
     """One after the other, without a step ended in between."""
 

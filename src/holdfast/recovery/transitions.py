@@ -23,7 +23,7 @@ def begun(run: Run, name: str, attempt: int, at: datetime) -> Run:
     _must(run, RunState.RUNNING)
     if run.did(name) is Did.DONE:
         raise Refused(f"{name} is done already")
-    return _with(run, name, Record(did=Did.RUNNING, began=at, attempts=attempt))
+    return _turned(_with(run, name, Record(did=Did.RUNNING, began=at, attempts=attempt)))
 
 
 def ended(
@@ -42,7 +42,7 @@ def undoing(run: Run, name: str, attempt: int, at: datetime) -> Run:
     """A step begins to be taken back."""
     _must(run, RunState.CANCELLING)
     changed = replace(_record(run, name), did=Did.UNDOING, began=at, ended=None, undo_attempts=attempt)
-    return _with(run, name, changed)
+    return _turned(_with(run, name, changed))
 
 
 def undone(run: Run, name: str, at: datetime, *, well: bool, told: str = "") -> Run:
@@ -162,6 +162,10 @@ def _gone_on(record: Record, who: str, how: How, at: datetime) -> Record:
 
 def _with(run: Run, name: str, record: Record) -> Run:
     return replace(run, records={**run.records, name: record})
+
+
+def _turned(run: Run) -> Run:
+    return replace(run, turns=run.turns + 1)
 
 
 def _record(run: Run, name: str) -> Record:
