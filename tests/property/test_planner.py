@@ -77,11 +77,15 @@ class World:
     happened: list[tuple[str, str]] = field(default_factory=list)
     calm: bool = False
     """From then on nothing fails, and nobody interferes."""
+    jumped: bool = False
+    """The clock has, in either direction."""
 
     def step(self) -> None:
         given = orders(self.run, self.now, set(self.busy))
         assert given == orders(self.run, self.now, set(self.busy))
         assert given, "there is always an order, or something that is waited for"
+        for order in given:
+            assert not isinstance(order, Wait) or self.is_bearable(order)
         for order in given:
             self.obey(order)
         if not self.calm and self.chance(6):
@@ -93,6 +97,14 @@ class World:
         )
         if self.calm and isinstance(given[0], Wait) and given[0].until:
             self.now = max(self.now, given[0].until)
+
+    def is_bearable(self, wait: Wait) -> bool:
+        """No wait is longer than the longest that the playbook has."""
+        book = self.run.playbook
+        longest = [step.retry.longest_pause for step in book.steps()]
+        longest += [each.lasts for each in book.stages if isinstance(each, Pause)]
+        longest += [each.expires_after for each in book.stages if isinstance(each, Gate)]
+        return wait.until is None or wait.until - self.now <= max(longest)
 
     def chance(self, of: int) -> bool:
         return self.draw.draw(st.integers(0, of - 1)) == 0
@@ -163,7 +175,7 @@ class World:
         for each in record.approvals:
             assert not PEOPLE[each.who].isdisjoint(gate.roles)
             assert not (gate.four_eyes and each.who == self.run.started_by)
-            assert each.at < record.began + gate.expires_after
+            assert self.jumped or each.at < record.began + gate.expires_after
 
     def end_one(self) -> None:
         name = self.draw.draw(st.sampled_from(sorted(self.busy)))
@@ -177,7 +189,9 @@ class World:
     def disturb(self) -> None:
         before = self.run
         try:
-            match self.draw.draw(st.sampled_from(["crash", "cancel", "approve", "approve", "resume"])):
+            match self.draw.draw(
+                st.sampled_from(["crash", "cancel", "approve", "approve", "resume", "jump"])
+            ):
                 case "crash":  # whoever takes over knows nothing but the run
                     self.busy.clear()
                     self.run = transitions.lease_lost(self.run)
@@ -185,6 +199,9 @@ class World:
                     self.run = transitions.cancelled(self.run, "ada")
                     turned = self.run.state is RunState.CANCELLING
                     assert self.run.state is before.state if before.is_past_return else turned
+                case "jump":
+                    self.jumped = True
+                    self.now += self.draw.draw(st.sampled_from([-1, 1])) * timedelta(days=400)
                 case "approve":
                     self.approve(self.draw.draw(st.sampled_from(sorted(PEOPLE))))
                 case _ if not self.busy:
@@ -296,3 +313,31 @@ def test_a_run_that_replicas_keep_dying_of_is_parked_until_a_person_resumes_it()
     assert run.state is RunState.PARKED
     assert orders(run, START) == [Wait(None)]
     assert transitions.resumed(run, "ada", transitions.How.RETRY, START).state is RunState.RUNNING
+
+
+def test_a_pause_and_a_gate_wait_no_longer_though_the_clock_goes_back() -> None:
+    hour, year = timedelta(hours=1), timedelta(days=365)
+    for stage in (Pause(name="w", title="W", lasts=hour), Gate(name="w", title="W", roles=["lead"])):
+        run = transitions.reached(run_of(stage), "w", START)
+        assert orders(run, START - year) == [Reach(stage)]
+        run = transitions.reached(run, "w", START - year)
+        assert orders(run, START - year) == [Wait(START - year + hour)]
+        # What was reached before keeps its time.
+        assert transitions.reached(run, "w", START) == run
+
+
+def test_a_failed_attempt_is_made_again_at_once_when_its_end_has_not_come_yet() -> None:
+    step = Step(name="a", title="A", action="a")
+    run = transitions.begun(run_of(step), "a", 1, START)
+    run = transitions.ended(run, "a", START, well=False, told="no")
+    assert orders(run, START - timedelta(days=1)) == [Begin(step, 2)]
+
+
+def test_what_an_action_says_is_kept_as_far_as_it_can_be() -> None:
+    run = transitions.begun(run_of(Step(name="a", title="A", action="a")), "a", 1, START)
+    said = "x" * 5000 + "\x00"
+    found = {"\ud800": "\x00" + "y" * 200_000}
+    record = transitions.ended(run, "a", START, well=True, told=said, found=found).records["a"]
+    assert record.told == "x" * 3999 + "…"
+    assert list(record.found) == ["?"]
+    assert record.found["?"] == "y" * 99_999 + "…"

@@ -41,9 +41,14 @@ LEASE = timedelta(seconds=10)
 LOOK_EVERY_S = 5.0
 """For what no word came of."""
 AGAIN_IN_S = 1.0
+RELEASE_WITHIN_S = 3.0
 MOST_RUNS = 16
 SAFE_SHARE = 0.8
 """Of a lease: then it counts as lost, though the store has not said so."""
+LEASED_SHARE = 0.95
+"""Of a lease, asked for: in the rest of it others find out that it has ended, and take the run on."""
+SOON_S = 0.01
+AT_ONCE_S = 0.2
 
 log = structlog.get_logger()
 
@@ -65,6 +70,25 @@ class Engine:
         self._clock = clock
         self._replica = replica
         self._lease = lease
+        self._leased = lease * LEASED_SHARE
+        self._letting_go = False
+        self.driving = 0
+        """Runs that this replica works on."""
+        self.let_go = 0
+        """Runs that it gave up in the middle: to another replica, or since the store was away too long."""
+
+    async def work_until(self, stop: asyncio.Event) -> None:
+        """Until `stop`; then others may take its runs on at once, and begin anew what was under way."""
+        working, stopping = asyncio.create_task(self.work()), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            self._letting_go = True
+        finally:
+            working.cancel()
+            stopping.cancel()
+            ended, _ = await asyncio.gather(working, stopping, return_exceptions=True)
+        if isinstance(ended, Exception):
+            raise ended
 
     async def work(self) -> None:
         """Until cancelled; then nothing of it goes on, and its leases end by themselves."""
@@ -79,7 +103,7 @@ class Engine:
                         driving.add(task)
                         task.add_done_callback(driving.discard)
                         continue
-                    await self._store.woken(heard, min(LOOK_EVERY_S, self._lease.total_seconds() / 2))
+                    await self._store.woken(heard, await self._look_again_in())
                 except HoldfastError as error:
                     log.warning("runs_not_claimed", error=str(error))
                     await asyncio.sleep(AGAIN_IN_S)
@@ -90,27 +114,43 @@ class Engine:
 
     async def _claimed(self) -> tuple[Held, float] | None:
         asked = self._clock.monotonic()
-        held = await self._store.claim(self._replica, self._lease)
+        held = await self._store.claim(self._replica, self._leased)
         return None if held is None else (held, asked)
+
+    async def _look_again_in(self) -> float:
+        """Seconds. When the first lease ends, somebody may be dead."""
+        free_in = await self._store.free_in()
+        if free_in is None:
+            return LOOK_EVERY_S
+        # One that has ended, and yet was not to be had: somebody takes it on now, or nobody here can read it.
+        return min(free_in.total_seconds() + SOON_S, LOOK_EVERY_S) if free_in else AT_ONCE_S
 
     async def _drive(self, held: Held, since: float) -> None:
         """Until the run is over, needs a person, or is another replica's."""
         driven = _Driven(self._store, self._actions, held.run.id, held.epoch)
         keeping = asyncio.create_task(self._keep(held, since))
         following = asyncio.create_task(driven.follow())
+        self.driving += 1
         try:
             await asyncio.wait({keeping, following}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             keeping.cancel()
             following.cancel()
             ended = await asyncio.gather(keeping, following, return_exceptions=True)
+            self.driving -= 1
+            if ended[1] is None or self._letting_go:
+                await self._release(held)
+        self.let_go += ended[1] is not None and not self._letting_go
         for each in ended:
             if isinstance(each, HoldfastError):
                 log.warning("run_let_go", run=held.run.id, epoch=held.epoch, error=str(each))
             elif isinstance(each, Exception):
                 log.error("run_engine_failed", run=held.run.id, exc_info=each)
-        if ended[1] is None:
-            with suppress(HoldfastError):
+
+    async def _release(self, held: Held) -> None:
+        """So that whoever looks next takes it on. Where that does not work, the lease ends by itself."""
+        with suppress(HoldfastError, TimeoutError):
+            async with asyncio.timeout(RELEASE_WITHIN_S):
                 await self._store.release(held.run.id, held.epoch)
 
     async def _keep(self, held: Held, since: float) -> None:
@@ -122,7 +162,7 @@ class Engine:
             left_s = since + lease_s * SAFE_SHARE - asked
             try:
                 async with asyncio.timeout(max(left_s, 0.0)):
-                    await self._store.renew(held.run.id, held.epoch, self._lease)
+                    await self._store.renew(held.run.id, held.epoch, self._leased)
             except Fenced:
                 raise
             except (HoldfastError, TimeoutError) as error:
@@ -257,7 +297,12 @@ class _Driven:
         what = "undo" if isinstance(order, Undo) else "step"
         while True:
             try:
-                await self._change(ended, f"{what}_{'done' if well else 'failed'}", step=name, told=told)
+                await self._change(
+                    ended,
+                    f"{what}_{'done' if well else 'failed'}",
+                    step=name,
+                    told=transitions.bearable(told),
+                )
             except (Fenced, asyncio.CancelledError):
                 raise
             except Refused:  # it is written down already: only the answer was lost

@@ -48,6 +48,8 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, tag="step", tag_fiel
     no_return: bool = False
     by_hand: str = ""
     """What a person does instead, when everything is dark."""
+    undo_by_hand: str = ""
+    """How a person takes it back."""
 
 
 class Gate(Struct, frozen=True, forbid_unknown_fields=True, tag="gate", tag_field="stage", kw_only=True):
@@ -84,15 +86,28 @@ class Together(
 Stage = Step | Gate | Pause | Together
 
 
+class Taken(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A word that a run is started with. Without a default somebody must give it."""
+
+    title: str
+    default: str | None = None
+
+
 class Playbook(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is to be done. `revision` counts the changes of the playbook under this name."""
 
     name: Name
     title: str
     stages: Sequence[Stage]
+    about: str = ""
+    """When it is the right one, and when it is not. For people."""
+    takes: Mapping[str, Taken] = {}
+    """What a run is started with, beside its subject."""
     revision: Annotated[int, Meta(ge=1)] = 1
     moves_traffic: bool = False
     """A failover of its subject: only one of those may be under way."""
+    roles: tuple[str, ...] = ()
+    """Who may start, cancel and resume it: whoever holds one of these; empty: whoever may work with runs."""
 
     def steps(self) -> Iterator[Step]:
         """All of them, in the order of their stages."""
@@ -136,7 +151,7 @@ class Record(Struct, frozen=True, kw_only=True):
     """What the action said, for people."""
     found: Mapping[str, str] = {}
     """What later steps are given."""
-    approvals: Sequence[Approval] = ()
+    approvals: tuple[Approval, ...] = ()
 
 
 class RunState(StrEnum):

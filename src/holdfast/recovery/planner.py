@@ -12,6 +12,8 @@ What holds at any time, whoever crashes, fails, cancels or approves (tests/prope
 6. A run that is over stays as it is.
 7. Every run comes to an end, or stands where a person can see why: there is always an order, or something
    that is waited for.
+8. Nothing waits longer than the playbook says, though the database's clock goes back: what has begun later
+   than now begins to wait anew.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
+from holdfast.kernel.people import person_of
 from holdfast.recovery.model import Did, Gate, Pause, Record, Run, RunState, Stage, Step, Together
 
 
@@ -115,12 +118,12 @@ def _is_done(run: Run, stage: Stage) -> bool:
 
 def _at_wait(run: Run, stage: Gate | Pause, now: datetime) -> Order:
     record = run.records.get(stage.name)
-    if record is None:
+    if record is None or now < record.began:
         return Reach(stage)
     if isinstance(stage, Pause):
         ends = record.began + stage.lasts
         return Pass(stage) if now >= ends else Wait(ends)
-    if len({each.who for each in record.approvals}) >= stage.approvals:
+    if len({person_of(each.who) for each in record.approvals}) >= stage.approvals:
         return Pass(stage)
     expires = record.began + stage.expires_after
     if now < expires:
@@ -144,7 +147,7 @@ def _at_steps(
             continue
         if len(working) + len(orders) >= at_once:
             break
-        again = _not_before(step, run.records.get(step.name))
+        again = _not_before(step, run.records.get(step.name), now)
         if again is None or now >= again:
             orders.append(Begin(step, _tried(run, step) + 1))
         else:
@@ -165,8 +168,8 @@ def _has_failed(run: Run, step: Step) -> bool:
     return record is not None and record.did is Did.FAILED and record.attempts >= step.retry.attempts
 
 
-def _not_before(step: Step, record: Record | None) -> datetime | None:
-    if record is None or record.did is not Did.FAILED or record.ended is None:
+def _not_before(step: Step, record: Record | None, now: datetime) -> datetime | None:
+    if record is None or record.did is not Did.FAILED or record.ended is None or now < record.ended:
         return None
     return record.ended + step.retry.pause_after(record.attempts)
 
@@ -183,8 +186,9 @@ def _back(run: Run, now: datetime, busy: AbstractSet[str]) -> Sequence[Order]:
         if record.did is Did.NOT_UNDONE:
             if record.undo_attempts >= step.retry.attempts:
                 return [StandStill(f"{step.title!r} could not be undone: {record.told}")]
-            again = (record.ended or now) + step.retry.pause_after(record.undo_attempts)
-            if now < again:
+            ended = record.ended or now
+            again = ended + step.retry.pause_after(record.undo_attempts)
+            if ended <= now < again:
                 return [Wait(again)]
             return [Undo(step, record.undo_attempts + 1)]
         # One that was being undone by somebody who is gone is undone again: it comes to the same.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from holdfast.recovery.model import Run
+from holdfast.recovery.model import Playbook, Run
 
 Transition = Callable[[Run, datetime], Run]
 """A run as it is afterwards, at the database's time. Raises Refused; and is called again when it must be."""
@@ -47,6 +47,13 @@ class RunStore(Protocol):
         """
         ...
 
+    async def free_in(self) -> timedelta | None:
+        """How long until the first lease of an active run ends, unless it is renewed; None without any lease.
+
+        By the store's clock, and not negative: when to claim again, so that no run waits longer than a lease.
+        """
+        ...
+
     async def renew(self, run_id: str, epoch: int, lease: timedelta) -> None:
         """Go on working on it. Raises Fenced when a later epoch has begun."""
         ...
@@ -81,12 +88,29 @@ class RunStore(Protocol):
         ...
 
 
+class PlaybookBook(Protocol):
+    """The revisions of playbooks: what was run under a name, and when it changed."""
+
+    async def revised(self, playbook: Playbook) -> Playbook:
+        """The playbook with the revision that it has: the newest one's when it is the same, else the next.
+
+        The number that it came with does not count.
+        """
+        ...
+
+    async def revisions(self, name: str) -> Sequence[tuple[Playbook, datetime]]:
+        """All of them, the newest first, each with when it was first seen."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Fence:
     """What a target is told when it is changed, so that it can refuse who comes late: by (epoch, turn).
 
-    The epoch is later for each replica that took the run over, the turn for each attempt: what a replica sent
-    before it gave an attempt up may arrive when that has been undone.
+    Epochs are of all runs together: whoever takes a run on, whichever it is, has a later one than all before.
+    The turn is later for each attempt: what a replica sent before it gave an attempt up may arrive when that
+    has been undone. So a target keeps the newest (epoch, turn) that it has heard of, for each thing that one
+    step at a time changes, and refuses older ones: also those of an earlier run.
     """
 
     run_id: str

@@ -11,11 +11,14 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
+from holdfast.kernel.people import person_of
 from holdfast.recovery.errors import Refused
-from holdfast.recovery.model import Approval, Did, Gate, Record, Run, RunState
+from holdfast.recovery.model import Approval, Did, Gate, Playbook, Record, Run, RunState
 
 MOST_LOST_LEASES = 5
 """So many replicas one after the other died of a run, before it is parked."""
+LONGEST_TOLD = 4000
+LONGEST_FOUND = 100_000
 
 
 def begun(run: Run, name: str, attempt: int, at: datetime) -> Run:
@@ -34,8 +37,15 @@ def ended(
     if record.did is not Did.RUNNING:
         raise Refused(f"{name} is not under way")
     did = Did.DONE if well else Did.FAILED
-    changed = replace(record, did=did, ended=at, told=told, found=dict(found or {}))
+    kept = {bearable(key): bearable(text, LONGEST_FOUND) for key, text in (found or {}).items()}
+    changed = replace(record, did=did, ended=at, told=bearable(told), found=kept)
     return replace(_with(run, name, changed), lost_leases=0)
+
+
+def bearable(text: str, most: int = LONGEST_TOLD) -> str:
+    """What an action says may come from anywhere: as much of it is kept as is bearable, and can be stored."""
+    clean = text.replace("\x00", "").encode(errors="replace").decode()
+    return clean if len(clean) <= most else clean[: most - 1] + "…"
 
 
 def undoing(run: Run, name: str, attempt: int, at: datetime) -> Run:
@@ -51,13 +61,21 @@ def undone(run: Run, name: str, at: datetime, *, well: bool, told: str = "") -> 
     if record.did is not Did.UNDOING:
         raise Refused(f"{name} is not being undone")
     did = Did.UNDONE if well else Did.NOT_UNDONE
-    return replace(_with(run, name, replace(record, did=did, ended=at, told=told)), lost_leases=0)
+    changed = replace(record, did=did, ended=at, told=bearable(told))
+    return replace(_with(run, name, changed), lost_leases=0)
 
 
 def reached(run: Run, name: str, at: datetime) -> Run:
-    """A gate or a pause begins to wait. Repeated, it has waited since the first time."""
+    """A gate or a pause begins to wait. Repeated, it has waited since the first time, or since now when that
+    has not come yet: the clock went back.
+    """
     _must(run, RunState.RUNNING)
-    return run if name in run.records else _with(run, name, Record(did=Did.RUNNING, began=at))
+    record = run.records.get(name)
+    if record is None:
+        return _with(run, name, Record(did=Did.RUNNING, began=at))
+    if record.did is Did.RUNNING and at < record.began:
+        return _with(run, name, replace(record, began=at))
+    return run
 
 
 def passed(run: Run, name: str, at: datetime) -> Run:
@@ -79,11 +97,18 @@ def approved(run: Run, name: str, who: str, roles: AbstractSet[str], at: datetim
         raise Refused(f"{name!r} has expired", hint="start the run again")
     if roles.isdisjoint(gate.roles):
         raise Refused(f"{name!r} is approved by: {', '.join(gate.roles)}")
-    if gate.four_eyes and who == run.started_by:
+    person = person_of(who)
+    if gate.four_eyes and person == person_of(run.started_by):
         raise Refused("whoever started the run cannot approve it", hint="ask somebody else")
-    if any(each.who == who for each in record.approvals):
+    if any(person_of(each.who) == person for each in record.approvals):
         return run
     return _with(run, name, replace(record, approvals=(*record.approvals, Approval(who, at))))
+
+
+def must_be_allowed(playbook: Playbook, roles: AbstractSet[str]) -> None:
+    """Raises Refused when none of these roles may start, cancel or resume runs of the playbook."""
+    if playbook.roles and roles.isdisjoint(playbook.roles):
+        raise Refused(f"{playbook.name!r} is for: {', '.join(playbook.roles)}", hint="ask one of them")
 
 
 def cancelled(run: Run, who: str) -> Run:

@@ -10,9 +10,11 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from holdfast.recovery.errors import Fenced, NotThere, Refused
-from holdfast.recovery.model import Run
+from holdfast.recovery.model import Playbook, Run
 from holdfast.recovery.ports import Held, Note, Transition
 from holdfast.recovery.transitions import lease_lost
+
+CLOCK_SLACK = timedelta(seconds=5)
 
 
 @dataclass
@@ -22,6 +24,13 @@ class _Row:
     epoch: int = 0
     owner: str = ""
     leased_until: datetime | None = None
+    leased_for: timedelta = timedelta()
+
+    def is_free(self, now: datetime) -> bool:
+        """Also when its lease was given before the clock went back."""
+        if self.leased_until is None:
+            return True
+        return self.leased_until <= now or self.leased_until - self.leased_for > now + CLOCK_SLACK
 
 
 @dataclass
@@ -32,6 +41,8 @@ class MemoryRuns:
     notes: list[tuple[int, Note]] = field(default_factory=list)
     """With the epoch of the run's row when each was written."""
     heard: int = 0
+    last_epoch: int = 0
+    """Of all runs. No real time is in it: there is no database to be restored from a backup."""
     _rows: dict[str, _Row] = field(default_factory=dict)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -52,27 +63,42 @@ class MemoryRuns:
     async def claim(self, replica: str, lease: timedelta) -> Held | None:
         now = self.now()
         for row in self._rows.values():
-            free = row.leased_until is None or row.leased_until <= now
-            if not free or not row.run.state.is_active:
+            if not row.is_free(now) or not row.run.state.is_active:
                 continue
-            if row.leased_until is not None:
+            lost_by, lost = row.owner, row.leased_until is not None
+            if lost:
                 row.run = lease_lost(row.run)
                 row.leased_until, row.owner = None, ""
                 if not row.run.state.is_active:
+                    self._note(row, "run.parked", lost_by)
                     await self._tell()
                     continue
-            row.epoch += 1
-            row.owner, row.leased_until = replica, now + lease
+            self.last_epoch += 1
+            row.epoch = self.last_epoch
+            row.owner, row.leased_until, row.leased_for = replica, now + lease, lease
+            if lost:
+                self._note(row, "run.taken_over", lost_by)
+                await self._tell()
             return Held(row.run, row.epoch, now)
         return None
 
+    async def free_in(self) -> timedelta | None:
+        ends = [
+            row.leased_until - self.now()
+            for row in self._rows.values()
+            if row.leased_until is not None and row.run.state.is_active
+        ]
+        return max(min(ends), timedelta()) if ends else None
+
     async def renew(self, run_id: str, epoch: int, lease: timedelta) -> None:
-        row = self._row(run_id, epoch)
-        row.leased_until = self.now() + lease
+        row = self._rows.get(run_id)
+        if row is None or row.epoch != epoch or row.leased_until is None:
+            raise Fenced(f"run {run_id} is no longer held in epoch {epoch}")
+        row.leased_until, row.leased_for = self.now() + lease, lease
 
     async def release(self, run_id: str, epoch: int) -> None:
-        row = self._rows[run_id]
-        if row.epoch == epoch:
+        row = self._rows.get(run_id)
+        if row is not None and row.epoch == epoch:
             row.leased_until, row.owner = None, ""
             await self._tell()
 
@@ -105,7 +131,30 @@ class MemoryRuns:
             raise Fenced(f"run {run_id} is in epoch {row.epoch}, not {epoch}")
         return row
 
+    def _note(self, row: _Row, event: str, lost_by: str) -> None:
+        facts = {"run": row.run.id, "epoch": row.epoch, "lost_by": lost_by}
+        self.notes.append((row.epoch, Note("recovery", event, facts)))
+
     async def _tell(self) -> None:
         self.heard += 1
         async with self._changed:
             self._changed.notify_all()
+
+
+@dataclass
+class MemoryPlaybooks:
+    """PlaybookBook by the clock that it is given."""
+
+    now: Callable[[], datetime]
+    _known: dict[str, list[tuple[Playbook, datetime]]] = field(default_factory=dict)
+
+    async def revised(self, playbook: Playbook) -> Playbook:
+        known = self._known.setdefault(playbook.name, [])
+        revised = replace(playbook, revision=len(known) or 1)
+        if not known or known[-1][0] != revised:
+            revised = replace(playbook, revision=len(known) + 1)
+            known.append((revised, self.now()))
+        return revised
+
+    async def revisions(self, name: str) -> Sequence[tuple[Playbook, datetime]]:
+        return list(reversed(self._known.get(name, [])))

@@ -1,0 +1,17 @@
+"""What recovery's process does beside working on runs: a line for each duty, named for the log."""
+
+from collections.abc import Mapping
+
+from holdfast.bootstrap.recovery.forecasting import keep_forecasting
+from holdfast.bootstrap.recovery.recording import keep_recording
+from holdfast.bootstrap.recovery.region_watch import keep_watching
+from holdfast.bootstrap.recovery.scheduling import keep_drilling
+from holdfast.bootstrap.recovery.working import Duty
+
+DUTIES: Mapping[str, Duty] = {
+    "regions": keep_watching,
+    "evidence": keep_recording,
+    "drills": keep_drilling,
+    "forecast": keep_forecasting,
+}
+"""Watching the regions, drills that are due."""

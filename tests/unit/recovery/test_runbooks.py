@@ -1,0 +1,131 @@
+"""A playbook on paper: filled in with what is known, and blanks for the rest."""
+
+from datetime import UTC, datetime
+
+from holdfast.bootstrap.recovery.addresses import addresses_of, safe
+from holdfast.bootstrap.recovery.playbooks import own_names, read_shelf
+from holdfast.estate.model import Estate
+from holdfast.interfaces.cli.recovery.runbook import plain_runbook, runbook_text
+from holdfast.recovery.runbook import BLANK, Facts, Kind, runbook_of
+from rehearsed import HARMLESS, MOVING, playbook_of
+
+PRINTED = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+ESTATE = Estate.model_validate(
+    {
+        "regions": {"a": {"name": "A"}, "b": {"name": "B"}},
+        "console": {"url": "https://console.example.com"},
+        "clusters": {
+            "eu": {
+                "name": "Europe",
+                "region": "a",
+                "secondary": "b",
+                "components": {
+                    "api": {
+                        "name": "API",
+                        "checks": {"up": {"type": "http", "url": "https://ann:pw@eu.example.com/"}},
+                    }
+                },
+            }
+        },
+        "recovery": {
+            "clusters": {
+                "eu": {
+                    "postgres": {
+                        "patroni": {
+                            "a": ["http://10.0.0.1:8008"],
+                            "b": ["http://10.0.1.1:8008", "http://10.0.1.2:8008"],
+                        },
+                        "password": "env:PATRONI",
+                    },
+                    "edges": {
+                        "a": {"health": "http://10.0.0.2/health", "socket": "/run/a.sock"},
+                        "b": {"health": "http://10.0.1.2/health", "socket": "/run/b.sock"},
+                    },
+                }
+            }
+        },
+    }
+)
+
+
+def text_of(name: str = "moving", text: str = MOVING, **facts: object) -> str:
+    return runbook_text(runbook_of(playbook_of(name, text), Facts(**facts)), "/books/x.yaml", PRINTED)  # type: ignore[arg-type]
+
+
+def test_what_is_known_is_filled_in_and_what_a_step_would_find_is_a_blank_with_its_number() -> None:
+    text = text_of(subject="eu", addresses=addresses_of(ESTATE, "eu"), given={"why": "fire"})
+
+    assert text.startswith("# Move <eu>: eu\n")
+    assert "Look at /run/b.sock" in text
+    assert f"{BLANK} (nobody.knows)" in text
+    assert "Find out, the estate does not tell: nobody.knows" in text
+    assert f"Write down text: {BLANK}" in text
+    assert f"Promote at {BLANK} (text, written down at 1)." in text
+    assert "- why, the reason: fire" in text
+    assert "- to, where to: there" in text
+
+
+def test_without_a_subject_and_an_estate_it_is_still_a_runbook() -> None:
+    text = text_of()
+    assert text.startswith(f"# Move <eu>: {BLANK}\n")
+    assert f"Look at {BLANK} (edges.secondary.socket)" in text
+    assert f"- why, the reason: {BLANK}" in text
+
+
+def test_gates_the_point_of_no_return_and_the_way_back_are_told() -> None:
+    text = text_of(subject="eu")
+
+    assert "Stop until 2 people agreed who may: operator or commander." in text
+    assert text.count("\nAgreed ") == 2
+    assert "Whoever leads does not count." in text
+    assert text.index("From here on there is no way back") < text.index("### [ ] 6. Promote")
+    assert text.index("### [ ] 5b. Right") < text.index("From here on")
+    assert "Only before 6 (Promote) has begun." in text
+    assert "- [ ] 3. Fence: Start it." in text
+    assert "Nobody else moves the traffic" in text
+
+
+def test_a_step_that_nobody_described_says_what_holdfast_would_do() -> None:
+    text = text_of("harmless", HARMLESS.replace(", by_hand: One.", ""))
+    assert "Holdfast would do practice.set with mark = m." in text
+    assert "nobody has written down how; Holdfast would undo practice.set" in text
+    assert "Nobody else moves the traffic" not in text
+
+
+def test_programs_get_the_same() -> None:
+    runbook = runbook_of(playbook_of("moving", MOVING), Facts("eu"))
+    plain = plain_runbook(runbook, "built in", PRINTED, "no estate")
+    assert [item["number"] for item in plain["items"]] == ["1", "2", "3", "4", "5", "5a", "5b", "6"]
+    assert [item["kind"] for item in plain["items"]][:2] == [Kind.DO, Kind.AGREE]
+    assert plain["text"].startswith("# Move <eu>")
+    assert plain["trouble"] == "no estate"
+
+
+def test_addresses_are_those_of_the_estate_by_the_names_of_its_keys_and_of_the_regions_roles() -> None:
+    found = addresses_of(ESTATE, "eu")
+
+    assert (found["primary"], found["secondary"]) == ("a", "b")
+    assert found["postgres.patroni.b"] == "http://10.0.1.1:8008, http://10.0.1.2:8008"
+    assert found["postgres.patroni.secondary"] == found["postgres.patroni.b"]
+    assert found["edges.primary.socket"] == "/run/a.sock"
+    assert found["postgres.password"] == "env:PATRONI"
+    assert found["check.api.up"] == "https://eu.example.com/"
+    assert found["console"] == "https://console.example.com"
+    assert addresses_of(ESTATE, "nothing") == {}
+
+
+def test_no_login_in_an_address_is_printed() -> None:
+    assert safe("https://ann:secret@x.example.com/?a=1") == "https://x.example.com/?a=1"
+    assert safe("host=x password=hunter2 port=1") == "host=x password=... port=1"
+
+
+def test_everything_that_holdfast_has_can_be_printed() -> None:
+    shelf = read_shelf(None)
+    for name in own_names():
+        playbook = shelf[name].playbook
+        assert playbook is not None
+        text = runbook_text(
+            runbook_of(playbook, Facts("eu", {}, addresses_of(ESTATE, "eu"))), "built in", PRINTED
+        )
+        assert "Nobody has written down" not in text, name
+        assert "nobody has written down how" not in text, name
