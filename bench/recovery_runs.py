@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import psycopg
 from tests.chaos.recovery_runs import Replica, new_run, owners, replicas, started
@@ -29,9 +29,6 @@ from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
 from holdfast.recovery.engine import LEASE
 from holdfast.recovery.model import Playbook, Run, Step
 from holdfast.recovery.ports import Note
-
-if TYPE_CHECKING:
-    from conftest import Database
 
 ROUNDS = 10
 STEPS = 200
@@ -48,7 +45,7 @@ class Served:
         return self.server.conninfo(role or Role.OWNER)
 
     def connect(self) -> "psycopg.Connection[Any]":
-        return psycopg.connect(autocommit=True, **self.conninfo().parameters)
+        return psycopg.connect(self.conninfo().dsn, autocommit=True)
 
 
 def measure(options: Options) -> Sequence[Measurement]:
@@ -56,7 +53,7 @@ def measure(options: Options) -> Sequence[Measurement]:
     rounds = 3 if options.quick else max(ROUNDS, options.runs)
     chance, killed, ended = random.Random(9), list[float](), list[float]()
     with served() as found:
-        database = cast("Database", found)
+        database = cast("Any", found)
         with found.connect() as connection, replicas(database, 2, lease_s=lease_s) as running:
             for number in range(rounds):
                 after_s = chance.uniform(0, lease_s / 3)
@@ -129,7 +126,7 @@ def _takeover(
         " WHERE id = %s",
         [run.id],
     )
-    running[at] = started(cast("Database", found), f"replica{number + 10}", lease_s=lease_s)
+    running[at] = started(cast("Any", found), f"replica{number + 10}", lease_s=lease_s)
     running[at].until("ready")
     return float((taken - before).total_seconds())
 

@@ -1,9 +1,11 @@
 """A cluster in two regions in memory, runs on it by the engine and the real playbooks, in virtual time."""
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from holdfast.adapters.memory.recovery import MemoryRuns
 from holdfast.adapters.memory.region import (
@@ -26,6 +28,12 @@ from holdfast.recovery.errors import NotThere
 from holdfast.recovery.model import Playbook, Run
 from holdfast.recovery.moving import Parts
 from holdfast.recovery.ports import Note
+
+sys.path.insert(0, str(Path(__file__).parent / "unit" / "recovery"))
+
+from virtual import run_virtually
+
+__all__ = ["CLUSTER", "START", "LoopTime", "Moved", "found", "playbook", "run_virtually"]
 
 START = datetime(2026, 11, 23, tzinfo=UTC)
 LEASE = timedelta(seconds=10)

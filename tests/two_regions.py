@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from holdfast.lab.regions import layout as at
 from holdfast.lab.regions.lab import RegionsLab
 from holdfast.lab.regions.layout import REGIONS, REGIONS_OFFSET, Layout
 from holdfast.lab.regions.settings import Pace
+from holdfast.recovery.errors import StepFailed
+from holdfast.recovery.ports import Fence
 
 PATIENCE_S = 60.0
 
@@ -95,6 +98,27 @@ class TwoRegions:
         await writer.drain()
         await reader.read()
         writer.close()
+
+    async def paired(self, *, rebuild: bool = False, within_s: float = 120.0) -> str:
+        """Once both nodes run and one is the other's synchronous standby: the region that leads.
+
+        With `rebuild`, a node that has something alone, and so cannot follow, is copied anew after a while.
+        """
+        loop = asyncio.get_running_loop()
+        deadline, patient_until = loop.time() + within_s, loop.time() + 15
+        while True:
+            told = (await self.cluster().told()).get("witness")
+            lock = told.lock if told and told.quorum else None
+            if told and lock and lock.region:
+                if told.waits_for:
+                    return lock.region
+                if rebuild and loop.time() > patient_until:
+                    patient_until = loop.time() + 40
+                    other = next(region for region in REGIONS if region != lock.region)
+                    with suppress(StepFailed):  # it does not answer yet
+                        await self.cluster().rebuild(other, Fence("tests", int(loop.time()), 0))
+            assert loop.time() < deadline, f"no leader with a synchronous standby: {told}"
+            await asyncio.sleep(0.2)
 
     async def superuser(self) -> psycopg.AsyncConnection[tuple[object, ...]]:
         """On whichever server may be written to."""

@@ -205,7 +205,7 @@ class Alone:
         return self.server.conninfo(role or Role.OWNER)
 
     def connect(self) -> "psycopg.Connection[Any]":
-        return psycopg.connect(autocommit=True, **self.conninfo().parameters)
+        return psycopg.connect(self.conninfo().dsn, autocommit=True)
 
 
 async def kills_of_the_database(alone: Alone, chance: random.Random) -> None:

@@ -214,5 +214,7 @@ async def test_the_longest_prefix_says_whose_a_server_is(haproxy: Haproxy) -> No
     await up(edge)
     await edge.point("a-two", Fence("run", 1, 1))
     answer = await AdminSocket(haproxy.admin).ask("show servers state printcloud")
-    ready = {line.split()[3] for line in answer.splitlines() if len(line.split()) > 6 and line.split()[6] == "0"}
+    ready = {
+        line.split()[3] for line in answer.splitlines() if len(line.split()) > 6 and line.split()[6] == "0"
+    }
     assert ready == {"a2"}

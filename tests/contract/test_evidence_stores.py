@@ -13,15 +13,15 @@ import pytest
 from psycopg.types.json import Jsonb
 from tests.recorded import BEGAN, ORIGIN, SIGNER, a_remark, a_run, an_evidence
 
-from holdfast.adapters.memory.evidence import MemoryEvidence
+from holdfast.adapters.memory.evidence import MemoryEvidence, MemoryTold
 from holdfast.adapters.postgres.connect import open_pool
 from holdfast.adapters.postgres.conninfo import Role
-from holdfast.adapters.postgres.recovery.evidence import PostgresEvidence
+from holdfast.adapters.postgres.recovery.evidence import PostgresEvidence, PostgresTold
 from holdfast.adapters.signing.ed25519 import verifies
 from holdfast.bootstrap.recovery.sealing import check_log, seal_with
 from holdfast.recovery.errors import EvidenceRefused
 from holdfast.recovery.evidence import canonical, entry_of
-from holdfast.recovery.evidence_ports import EvidenceLog, leaf_hash
+from holdfast.recovery.evidence_ports import EvidenceLog, ToldOnce, leaf_hash
 from holdfast.recovery.model import Run, RunState
 
 if TYPE_CHECKING:
@@ -194,3 +194,29 @@ async def test_a_public_page_sees_figures_and_nobodys_name(migrated_database: "D
             " FROM recovery.drilled"
         ).fetchall()
     assert row == ("print", "restore", True, 1_048_576, 1_250, 1_800_000, 5_000)
+
+
+async def test_what_was_told_once_is_told_no_more_by_anybody(kept_in: "Database | None") -> None:
+    async with AsyncExitStack() as stack:
+        if kept_in is None:
+            one: ToldOnce = MemoryTold()
+            other: ToldOnce = one
+        else:
+            conninfo = kept_in.conninfo(Role.RECOVERY)
+            one, other = [
+                PostgresTold(await stack.enter_async_context(open_pool(conninfo, "telling")))
+                for _ in range(2)
+            ]
+        firsts = await asyncio.gather(
+            *(each.first("a", "recovery.drill_failed", {}) for each in [one, other] * 4)
+        )
+
+        assert sum(firsts) == 1
+        assert not await other.first("a", "recovery.drill_failed", {})
+        assert await other.first("b", "recovery.drill_failed", {"evidence": "b"})
+    if kept_in is not None:
+        with kept_in.connect() as connection:
+            rows = connection.execute(
+                "SELECT facts FROM holdfast.journal WHERE event = 'recovery.drill_failed' ORDER BY id"
+            ).fetchall()
+        assert [facts for (facts,) in rows] == [{}, {"evidence": "b"}]

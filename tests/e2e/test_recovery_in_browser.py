@@ -122,7 +122,8 @@ async def test_a_run_is_started_approved_by_somebody_else_and_watched_to_its_end
 
     run = desk.url.rpartition("/")[2]
     steps = place.installation.query(
-        "SELECT actor, event FROM holdfast.journal WHERE facts->>'run' = %s AND actor <> 'recovery' ORDER BY id",
+        "SELECT actor, event FROM holdfast.journal "
+        "WHERE facts->>'run' = %s AND actor <> 'recovery' ORDER BY id",
         run,
     )
     assert steps == [("cora", "run.started"), ("dora", "run.approved")]

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from holdfast.adapters.memory.recovery import MemoryRuns
-from holdfast.kernel.errors import HoldfastError
+from holdfast.kernel.errors import HoldfastError, Remedy
 from holdfast.recovery import transitions
 from holdfast.recovery.engine import Engine
 from holdfast.recovery.errors import Refused, StepFailed
@@ -38,6 +38,8 @@ NOTE = Note("ada", "run.asked", {})
 class Away(HoldfastError):  # noqa: N818
     """The store does not answer."""
 
+    remedy = Remedy.TRANSIENT
+
 
 class LoopClock:
     """The loop's, which is virtual."""
@@ -47,6 +49,17 @@ class LoopClock:
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+@dataclass
+class StoreClock:
+    """The store's: it jumps, as that of a machine does whose time is put right, or of another machine."""
+
+    of: LoopClock
+    ahead: timedelta = timedelta()
+
+    def now(self) -> datetime:
+        return self.of.now() + self.ahead
 
 
 @dataclass
@@ -118,6 +131,9 @@ class Reached:
 
     async def newest(self, most: int) -> list[Run]:
         return list(await self.store.newest(most))
+
+    async def unfinished(self) -> list[Run]:
+        return list(await self.store.unfinished())
 
     async def woken(self, since: int, within_s: float) -> None:
         await self.by.stopped.wait()
@@ -210,7 +226,8 @@ async def simulate(seed: int, *, cancels: bool) -> tuple[int, int]:
     """How many messages came late, and how many epochs there were."""
     chance, target, calm = random.Random(seed), Target(), [False]
     clock = LoopClock()
-    store = MemoryRuns(clock.now)
+    stores_clock = StoreClock(clock)
+    store = MemoryRuns(stores_clock.now)
     replicas = [Replica() for _ in range(3)]
 
     def engine(number: int) -> "asyncio.Task[None]":
@@ -230,7 +247,7 @@ async def simulate(seed: int, *, cancels: bool) -> tuple[int, int]:
         await asyncio.sleep(chance.random() * 12)
         number = chance.randrange(len(replicas))
         replica = replicas[number]
-        match chance.randrange(6):
+        match chance.randrange(7):
             case 0:  # kill -9, and started again
                 tasks[number].cancel()
                 await asyncio.gather(tasks[number], return_exceptions=True)
@@ -245,6 +262,8 @@ async def simulate(seed: int, *, cancels: bool) -> tuple[int, int]:
                     replica.stopped.set()
             case 3:
                 replica.lose_answers = not replica.lose_answers
+            case 6:
+                stores_clock.ahead = timedelta(hours=chance.choice([-30, -1, -0.001, 0, 0.01, 30]))
             case 4 if cancels:
                 await people(store, chance.choice(runs).id, "cancel")
             case _:

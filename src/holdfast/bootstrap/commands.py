@@ -29,6 +29,7 @@ from holdfast.bootstrap.connections import try_connections, warnings_of
 from holdfast.bootstrap.estates import read_estate
 from holdfast.bootstrap.ledger.commands import LedgerCommands
 from holdfast.bootstrap.logs import configure_logs
+from holdfast.bootstrap.recovery.checked import playbooks_checked
 from holdfast.bootstrap.recovery.commands import RecoveryCommands
 from holdfast.bootstrap.statements import statement_of
 from holdfast.bootstrap.telling_commands import TellingCommands
@@ -80,10 +81,11 @@ class LocalCommands(TellingCommands, DatabaseCommands, LedgerCommands, RecoveryC
 
     def check(self, place: Place, *, connect: bool, report: Report) -> Checked:
         estate = read_estate(place.config)
+        read = [*warnings_of(estate), *playbooks_checked(estate, place)]
         if not connect:
-            return Checked(estate, warnings_of(estate))
+            return Checked(estate, read)
         tried = run(try_connections(estate, place, report))
-        return Checked(estate, [*warnings_of(estate), *tried])
+        return Checked(estate, [*read, *tried])
 
     def up(
         self, place: Place, *, sample_history: bool, report: Report, running: Callable[[Running], None]

@@ -22,6 +22,7 @@ from holdfast.bootstrap.desks import desk_pages
 from holdfast.bootstrap.estates import secret_of
 from holdfast.bootstrap.following import FollowedEstate
 from holdfast.bootstrap.ledger.completeness import completeness_figures
+from holdfast.bootstrap.recovery.evidence_console import evidence_pages
 from holdfast.bootstrap.recovery.pages import recovery_desk
 from holdfast.bootstrap.serving import bound, serve_until_stopped
 from holdfast.bootstrap.signals import Signals
@@ -59,6 +60,7 @@ async def run_console(
         store = PostgresIdentity(pool)
         identity = IdentityDesk(store, vault, Argon2(), clock, lambda: terms_of(inventory.estate.console))
         runs = recovery_desk(pool, lambda: inventory.estate, Place(config, data_dir))
+        evidence = evidence_pages(pool, clock, lambda: inventory.estate)
         app = create_console(
             identity,
             PostgresTrail(pool),
@@ -68,7 +70,7 @@ async def run_console(
             site=lambda: inventory.estate.site,
             gateway=Gateways(lambda: inventory.estate.console.openid, config, clock),
             customers=lambda: {key: each.name for key, each in inventory.estate.customers.items()},
-            pages=[*desk_pages(pool, clock, inventory), *RecoveryPages(runs).pages()],
+            pages=[*desk_pages(pool, clock, inventory), *RecoveryPages(runs).pages(), *evidence.pages()],
             mounts=_mounts(pool, clock, inventory, identity, runs),
             ready=lambda: _is_ready(pool),
             metrics=create_metrics(

@@ -19,6 +19,7 @@ def recovery_rules(estate: Estate) -> Iterator[Iterator[Finding]]:
     recovery = getattr(estate, "recovery", None)
     if recovery is None:
         return
+    yield _listening(recovery.listen, estate)
     yield _databases(recovery.databases, estate)
     moved: Mapping[str, ClusterRecovery] = getattr(recovery, "clusters", {})
     for key, cluster in moved.items():
@@ -30,6 +31,19 @@ def recovery_rules(estate: Estate) -> Iterator[Iterator[Finding]]:
         yield _release(path, cluster)
         yield _name(path, cluster)
         yield _times(path, cluster)
+
+
+def _listening(listen: str | None, estate: Estate) -> Iterator[Finding]:
+    others = {
+        "site.listen": estate.site.listen,
+        "agents.listen": estate.agents.listen,
+        "console.listen": estate.console.listen,
+        "ledger.listen": None if estate.ledger is None else estate.ledger.listen,
+    }
+    for name, other in others.items():
+        if listen is not None and other == listen:
+            hint = "each needs a port of its own"
+            yield Finding(("recovery", "listen"), f"that is `{name}` already", hint)
 
 
 def _databases(declared: Mapping[str, RecoveryDatabase], estate: Estate) -> Iterator[Finding]:

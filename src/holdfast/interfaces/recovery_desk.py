@@ -1,17 +1,33 @@
 """What the console and the API need of recovery."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from holdfast.identity.errors import NotAllowed
 from holdfast.identity.model import NEEDS, Actor, Right
-from holdfast.recovery.model import Playbook
+from holdfast.recovery.model import Playbook, Run
 from holdfast.recovery.service import Recovery
 from holdfast.recovery.shelf import Shelf
 from holdfast.recovery.views import RunView, view_of
 
 EARLIER_RUNS = 200
 """So many of the newest are looked at, for how long steps took."""
+EARLIER_FOR_S = 10.0
+
+
+class EarlierRuns:
+    """The newest runs, read anew now and then: pages ask each second, and only how long steps took before."""
+
+    def __init__(self) -> None:
+        self._runs: Sequence[Run] = ()
+        self._read_at = -EARLIER_FOR_S
+
+    async def of(self, recovery: Recovery) -> Sequence[Run]:
+        now = time.monotonic()
+        if now - self._read_at >= EARLIER_FOR_S:
+            self._runs, self._read_at = await recovery.newest(EARLIER_RUNS), now
+        return self._runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +43,20 @@ class RecoveryDesk:
     subjects: Callable[[], Mapping[str, str]]
     check_start: Callable[[Playbook, str], None]
     runbook: Callable[[str, str], str]
+    earlier: EarlierRuns = field(default_factory=EarlierRuns)
 
     async def view(self, run_id: str) -> RunView:
         """A run as it stands. Raises NotThere."""
         held = await self.recovery.get(run_id)
-        return view_of(held.run, held.now, await self.recovery.newest(EARLIER_RUNS))
+        return view_of(held.run, held.now, await self.earlier.of(self.recovery))
 
     async def newest(self, most: int) -> list[RunView]:
         """The newest first."""
-        newest = await self.recovery.newest(max(most, EARLIER_RUNS))
+        newest = await self.recovery.newest(most)
         if not newest:
             return []
-        now = (await self.recovery.get(newest[0].id)).now
-        return [view_of(each, now, newest) for each in newest[:most]]
+        now, earlier = (await self.recovery.get(newest[0].id)).now, await self.earlier.of(self.recovery)
+        return [view_of(each, now, earlier) for each in newest]
 
 
 def right_for(playbook: Playbook) -> Right:

@@ -24,6 +24,7 @@ def run_document(view: RunView) -> dict[str, Any]:
         "ended_at": run.ended_at,
         "cancel_asked_by": run.cancel_asked_by or None,
         "as_of": view.now,
+        "away": view.away or None,
         "lasts_s": view.lasts.total_seconds(),
         "waits_at": None if gate is None else gate.name,
         "left": None

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import HoldfastError
-from holdfast.lab.errors import PartFailedError, UnknownPartError
+from holdfast.lab.errors import NotRunningError, PartFailedError, UnknownPartError
 from holdfast.lab.model import Damage, Fault, LabEvent, Part, PartState, PartStatus, Progress, Stage
 from holdfast.lab.place import Place
 from holdfast.lab.sources import find_printcloud
@@ -212,4 +212,7 @@ async def _side_by_side(acts: Sequence[Awaitable[None]]) -> None:
         raise wrong[0]
     if wrong:
         hints = {error.hint: None for error in wrong if isinstance(error, HoldfastError) and error.hint}
-        raise PartFailedError("; ".join(map(str, wrong)), hint="; ".join(hints)) from wrong[0]
+        kind = (
+            NotRunningError if all(isinstance(each, NotRunningError) for each in wrong) else PartFailedError
+        )
+        raise kind("; ".join(map(str, wrong)), hint="; ".join(hints)) from wrong[0]

@@ -95,7 +95,7 @@ class ServicePart:
             if (record := self._place.record(self._name)) and record.damage:
                 return
             raise NotRunningError(
-                f"{self._name} does not run", hint="start what is missing: holdfast lab up clusters"
+                f"{self._name} does not run", hint="start what is missing by holdfast lab up"
             )
         refuse_unless(how, WAYS, self._name)
         if how is Damage.HANG:

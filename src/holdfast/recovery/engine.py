@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from holdfast.kernel.clock import Clock
-from holdfast.kernel.errors import HoldfastError
+from holdfast.kernel.errors import HoldfastError, Remedy
 from holdfast.recovery import transitions
 from holdfast.recovery.errors import Fenced, PlaybookWrong, Refused
 from holdfast.recovery.giving import given_to
@@ -157,8 +157,12 @@ class Engine:
         """Renew the lease. Ends with Fenced when it is, or may be, another's."""
         lease_s = self._lease.total_seconds()
         while True:
+            slept = self._clock.monotonic()
             await asyncio.sleep(lease_s / 3)
             asked = self._clock.monotonic()
+            if (late_s := asked - slept - lease_s / 3) > lease_s / 6:
+                # The machine was stopped, or an action keeps this loop to itself: that costs leases.
+                log.warning("replica_stood_still", run=held.run.id, for_s=round(late_s, 1))
             left_s = since + lease_s * SAFE_SHARE - asked
             try:
                 async with asyncio.timeout(max(left_s, 0.0)):
@@ -309,6 +313,9 @@ class _Driven:
                 return
             except HoldfastError as error:  # it did end, and that is told once the store is back
                 log.warning("run_waits_for_store", run=self._run_id, error=str(error))
+                if found and error.remedy is Remedy.PERMANENT:
+                    found, well, told = {}, False, f"what it found cannot be written down: {error}"
+                    continue
                 await asyncio.sleep(AGAIN_IN_S)
             else:
                 return

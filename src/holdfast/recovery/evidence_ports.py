@@ -87,3 +87,11 @@ def journalled(entry: Evidence | Remark, leaf: int) -> tuple[str, str, Mapping[s
             "passed": entry.passed,
         },
     )
+
+
+class ToldOnce(Protocol):
+    """What was told to people, so that of several processes one tells it, once."""
+
+    async def first(self, key: str, event: str, facts: Mapping[str, object]) -> bool:
+        """Whether nobody has told it yet; then it counts as told, and the journal has it."""
+        ...

@@ -24,6 +24,7 @@ from holdfast.recovery.region_ports import (
     Told,
     UserWrite,
     database_seen,
+    lock_in,
     waits_for,
 )
 
@@ -94,8 +95,15 @@ def leader_in(told: Mapping[str, Told], region: str) -> str | None:
     return own.name if own is not None and own.leads and own.running else None
 
 
-def bound_of(told: Mapping[str, Told], lost: str, to: str, at: datetime) -> Bound:
-    """What is known before a failover, by those who still answer."""
+def bound_of(told: Mapping[str, Told], lost: str, to: str, at: datetime, before: bool | None = None) -> Bound:
+    """What is known before a failover, by those who still answer.
+
+    `before`: whether commits waited for `to`, as somebody saw while `lost` led. What is seen after another
+    one took the lead says nothing of that time.
+    """
+    lock = lock_in(told)
+    leads = lock is not None and lock.region == lost
+    taken = lock is not None and lock.region == to
     primary = candidate = None
     for place in told.values():
         for member in place.members:
@@ -104,15 +112,11 @@ def bound_of(told: Mapping[str, Told], lost: str, to: str, at: datetime) -> Boun
             position = Position(lsn=member.lsn, at=place.at, timeline=member.timeline)
             if member.region == lost and (primary is None or position.lsn > primary.lsn):
                 primary = position
-            if member.region == to and (candidate is None or position.lsn > candidate.lsn):
+            if member.region == to and not taken and (candidate is None or position.lsn > candidate.lsn):
                 candidate = position
-    return bound(
-        primary,
-        candidate,
-        waited=waits_for(told, to),
-        caught_up_at=_caught_up_at(told, to),
-        at=at,
-    )
+    waited = waits_for(told, to) if leads else before
+    caught_up = None if taken else _caught_up_at(told, to)
+    return bound(primary, candidate, waited=waited, caught_up_at=caught_up, at=at)
 
 
 def _caught_up_at(told: Mapping[str, Told], to: str) -> datetime | None:
@@ -152,6 +156,27 @@ async def _sought(
         if clock.monotonic() >= ends:
             return None, last
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def sent_until(
+    send: Awaitable[None],
+    look: Callable[[], Awaitable[T | None]],
+    within: timedelta,
+    failing: str,
+    clock: Clock,
+) -> T:
+    """What `look` finds, though what was sent is not answered yet; raises what sending it raises."""
+    sending = asyncio.ensure_future(send)
+    looking = asyncio.ensure_future(until(look, within, failing, clock))
+    try:
+        await asyncio.wait({sending, looking}, return_when=asyncio.FIRST_COMPLETED)
+        if not looking.done():
+            sending.result()
+        return await looking
+    finally:
+        for each in (sending, looking):
+            each.cancel()
+        await asyncio.gather(sending, looking, return_exceptions=True)
 
 
 async def told_of_failure(doing: Awaitable[None]) -> str:

@@ -8,7 +8,7 @@ from holdfast.recovery.loss import bound_lines
 from holdfast.recovery.model import Did, Run, RunState
 from holdfast.recovery.moving import Parts, bound_of, leader_in, standing_text
 from holdfast.recovery.outage import Standing, judged
-from holdfast.recovery.region_ports import Told, lock_in
+from holdfast.recovery.region_ports import Told, lock_in, waits_for
 from holdfast.recovery.region_return import against_switchover
 from holdfast.recovery.watching import AUTOMATIC, GATED
 
@@ -54,6 +54,9 @@ async def planned(parts: Parts, move: str) -> Planned:
     at = look.at.isoformat()
     given = {"lost": lost, "to": to}
     if move.startswith("failover"):
+        lock = lock_in(told)
+        waited = waits_for(told, to) if lock is not None and lock.region == lost else None
+        given |= {"waited": {True: "yes", False: "no", None: "unknown"}[waited]}
         given |= {"began": at, "lost_since": at, "started": at, "why": f"{move}: a person said so"}
     seen = [standing_text(each) for each in regions.values()]
     return Planned(PLAYBOOKS[move], lost, to, seen, against, loss, given)

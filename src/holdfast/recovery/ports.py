@@ -78,6 +78,10 @@ class RunStore(Protocol):
         """The newest first."""
         ...
 
+    async def unfinished(self) -> Sequence[Run]:
+        """Those that are not over, the newest first."""
+        ...
+
     @property
     def heard(self) -> int:
         """How many changes of runs this replica has heard of. To be read before the runs are."""

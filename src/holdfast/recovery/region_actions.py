@@ -54,7 +54,8 @@ class Confirming:
         taken_over = leader_in(told, to)
         if not (is_lost(judgement) or taken_over or given.get("forced") == "yes"):
             return None
-        known = bound_of(told, lost, to, parts.clock.now())
+        before = {"yes": True, "no": False}.get(given.get("waited", ""))
+        known = bound_of(told, lost, to, parts.clock.now(), before)
         return {
             "standing": standing_text(judgement),
             "leader": taken_over or lost,

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from holdfast.recovery.errors import StepFailed
 from holdfast.recovery.loss import LOSS_KEYS, found_after
-from holdfast.recovery.moving import Parts, PartsOf, asked, leader_in, until
+from holdfast.recovery.moving import Parts, PartsOf, asked, leader_in, sent_until, until
 from holdfast.recovery.outage import Seen, Standing, judged
 from holdfast.recovery.ports import Fence, Found
 from holdfast.recovery.region_actions import between, led, of, pointings_of
@@ -93,8 +93,14 @@ class Switching:
             raise StepFailed(f"nobody in {lost} leads: there is nobody to hand over")
         if waits_for(told, to) is not True:
             raise StepFailed(f"commits do not wait for {to}: what was not copied yet would be lost")
-        await parts.cluster.switch_over(lock, to, fence)
-        await until(lambda: self.observe(given), SWITCHED_WITHIN, f"nobody leads in {to}", parts.clock)
+        # Patroni answers a second or more after the new leader can be written to: users need not wait for it.
+        await sent_until(
+            parts.cluster.switch_over(lock, to, fence),
+            lambda: self.observe(given),
+            SWITCHED_WITHIN,
+            f"nobody leads in {to}",
+            parts.clock,
+        )
 
     async def verify(self, given: Mapping[str, str]) -> Found:
         found = await self.observe(given)

@@ -26,6 +26,8 @@ class Facts:
     given: Mapping[str, str] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
     """By name, such as `edges.a.socket`."""
+    also: Mapping[str, str] = field(default_factory=dict)
+    """The same under other names, such as `edges.secondary.socket`: known, and not listed."""
 
 
 class Kind(StrEnum):
@@ -161,9 +163,9 @@ class _Filling:
 
     def __init__(self, playbook: Playbook, facts: Facts) -> None:
         self.unknown = set[str]()
-        defaults = {name: each.default for name, each in playbook.takes.items() if each.default is not None}
+        defaults = {name: each.default for name, each in playbook.takes.items() if each.default}
         subject = {SUBJECT: facts.subject} if facts.subject else {}
-        self._known = {**facts.addresses, **defaults, **facts.given, **subject}
+        self._known = {**facts.also, **facts.addresses, **defaults, **facts.given, **subject}
         self._finders = _numbers(playbook)
         self._asked = {SUBJECT, *playbook.takes}
 

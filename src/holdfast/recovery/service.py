@@ -130,6 +130,10 @@ class Recovery:
         """The newest first."""
         return await self._store.newest(most)
 
+    async def unfinished(self) -> Sequence[Run]:
+        """Those that are not over, the newest first."""
+        return await self._store.unfinished()
+
     async def watch(self, run_id: str) -> AsyncIterator[Held]:
         """The run as it stands, and again whenever it may have changed; ends when it is over.
 

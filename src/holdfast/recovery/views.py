@@ -75,6 +75,8 @@ class RunView:
     left: Remainder | None
     """None when the run does not go forward."""
     took: Mapping[str, Took] = field(default_factory=dict)
+    away: str = ""
+    """Why this is how it was last known: the database does not answer now."""
 
     @property
     def waits_at(self) -> Row | None:
@@ -223,7 +225,8 @@ def possible_for(view: RunView, who: str, roles: AbstractSet[str]) -> Possible:
     except Refused:
         return Possible(approve, why_not)
     ways = tuple(how for how in How if _can(lambda how=how: transitions.resumed(run, who, how, now)))  # type: ignore[misc]
-    cancel = not run.cancel_asked_by and run.state is not RunState.CANCELLING
+    # Past the point of no return it would only be noted.
+    cancel = run.state is not RunState.CANCELLING and not run.is_past_return
     return Possible(approve, why_not, cancel and _can(lambda: transitions.cancelled(run, who)), ways)
 
 

@@ -6,10 +6,12 @@ person where the old one would have acted. Several may watch the same cluster: o
 traffic can be under way, so the second one to begin it is refused.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from holdfast.kernel.errors import HoldfastError
 from holdfast.recovery.deciding import Decision, FailOver, Known, Policy, decided
 from holdfast.recovery.errors import StepFailed
 from holdfast.recovery.moving import Parts, standing_text
@@ -20,6 +22,7 @@ Drilled = Callable[[str], Awaitable[datetime | None]]
 Corrupt = Callable[[str], Awaitable[Sequence[str]]]
 AUTOMATIC, GATED = "region-outage-automatic", "region-outage"
 ACTOR = "holdfast"
+AGAIN_AFTER = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,14 @@ class Watcher:
     policy: Policy
     drilled: Drilled
     corrupt: Corrupt
+    every: timedelta = timedelta(seconds=1)
+    """How often it is looked: where commits do not wait, so much more may be missing than was seen."""
     _active: str | None = None
     _lost_since: datetime | None = None
     _served_at: datetime | None = None
     _lag: timedelta | None = None
     _lag_at: datetime | None = None
+    _waited: bool | None = None
     _paused: bool | None = None
 
     async def look(self) -> Outlook:
@@ -95,6 +101,7 @@ class Watcher:
             "began": _iso(self._served_at or outlook.lost_since),
             "lost_since": _iso(outlook.lost_since),
             "started": _iso(outlook.at),
+            "waited": {True: "yes", False: "no", None: "unknown"}[self._waited],
             "why": "; ".join([*decision.why, *limits]),
         }
 
@@ -130,6 +137,8 @@ class Watcher:
             lag = _lag_of(told, other, at)
             if lag is not None:
                 self._lag, self._lag_at = lag, at
+                self._lag += timedelta(0) if waits_for(told, other) else self.every
+            self._waited = waits_for(told, other)
         elif lost and waits_for(told, other) is True and self._lag_at is None:
             # Nobody watched before. But the vote remembers for whom commits waited, and lets only them lead.
             self._lag, self._lag_at = timedelta(0), at
@@ -158,6 +167,35 @@ def _lag_of(told: Mapping[str, Told], other: str, at: datetime) -> timedelta | N
     if leader is not None and leader.lsn is not None and own.lsn >= leader.lsn:
         return timedelta(0)
     return None if own.replayed_at is None else max(at - own.replayed_at, timedelta(0))
+
+
+async def keep(
+    watcher: Watcher,
+    every: timedelta,
+    begin: Callable[[str, Mapping[str, str]], Awaitable[None]],
+    tell: Callable[[Outlook], None],
+    fail: Callable[[HoldfastError], None],
+) -> None:
+    """Look, tell, and begin what is decided, until cancelled.
+
+    `begin` gets the playbook's name and what it is given. After it was called, nothing else is begun for
+    AGAIN_AFTER: what is under way is seen in what the regions show only when it has come somewhere.
+    """
+    clock = watcher.parts.clock
+    quiet_until = 0.0
+    while True:
+        began = clock.monotonic()
+        try:
+            outlook = await watcher.look()
+            tell(outlook)
+            decision = outlook.decision
+            if isinstance(decision, FailOver) and began >= quiet_until:
+                quiet_until = began + AGAIN_AFTER.total_seconds()
+                name = AUTOMATIC if decision.automatic else GATED
+                await begin(name, watcher.begun_with(outlook, decision))
+        except HoldfastError as error:
+            fail(error)
+        await asyncio.sleep(max(began + every.total_seconds() - clock.monotonic(), 0.0))
 
 
 def outlook_lines(outlook: Outlook) -> Sequence[str]:

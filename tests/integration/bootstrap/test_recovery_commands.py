@@ -1,12 +1,17 @@
 """`holdfast run` and `holdfast playbook` on a running Holdfast, as an operator types them."""
 
 import json
+import os
+import pty
+import re
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from installation import Installation, eventually, free_port, installed
+from installation import PROGRAM, Installation, eventually, free_port, installed
 
 ESTATE = """\
 version: 1
@@ -166,11 +171,64 @@ def test_a_wrong_playbook_is_found_before_it_is_needed(holdfast: Installation) -
     )
 
 
+def test_a_watch_outlives_the_database_that_it_asks(holdfast: Installation) -> None:
+    run = holdfast.run("run", "start", "gated", "eu", "--json").json["id"]
+    watching = holdfast.start("run", "watch", run)
+    eventually(lambda: "waits for people" in watching.said.out, "it is watched")
+    before = holdfast.postmaster
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: holdfast.postmaster not in {None, before}, "the database is back")
+    eventually(lambda: holdfast.run("run", "approve", run, code=None).code == 0, "it is approved")
+    assert watching.ended().code == 0
+    assert f"run {run} is done" in watching.said.out
+
+
+def test_on_a_terminal_a_picture_is_drawn_again_and_again(holdfast: Installation) -> None:
+    ours, theirs = pty.openpty()
+    environment = {**holdfast.environment, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    drawn = b""
+    with subprocess.Popen(
+        [*PROGRAM, "run", "start", "rehearsal", "eu", "--given", "seconds=0", "--watch"],
+        env=environment,
+        cwd=holdfast.folder,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        try:
+            while b"waits for people" not in drawn:
+                drawn += os.read(ours, 65536)
+            (run,) = re.findall(rb"started run ([a-z0-9]{12})", drawn)
+            holdfast.run("run", "cancel", run.decode())
+            while chunk := _read(ours):
+                drawn += chunk
+            assert process.wait(60) == 1
+        finally:
+            process.kill()
+            os.close(ours)
+    text = drawn.decode()
+    assert "\x1b[" in text, "it moves the cursor"
+    assert "Somebody else agrees" in text
+    assert "was not passed" in text
+
+
+def _read(terminal: int) -> bytes:
+    """Nothing once whoever drew has ended."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+
+
 def test_in_the_dark_the_runbook_is_printed_from_files_alone(tmp_path: Path) -> None:
     dark = Installation(tmp_path)
     dark.config.write_text(ESTATE.format(site=free_port(), console=free_port()))
     (tmp_path / "books").mkdir()
-    (tmp_path / "books" / "gated.yaml").write_text(GATED.replace("by_hand: Say it.", 'by_hand: "Say it to {secondary}."'))
+    gated = GATED.replace("by_hand: Say it.", 'by_hand: "Say it to {secondary}."')
+    (tmp_path / "books" / "gated.yaml").write_text(gated)
     said = dark.run("playbook", "show", "gated", "--offline", "--for", "eu")
     assert said.out.startswith("# One agrees: eu\n")
     assert "Say it to there.\n" in said.out

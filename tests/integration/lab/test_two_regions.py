@@ -36,20 +36,6 @@ def regions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRegions]:
         assert found.processes() == {}
 
 
-async def whole(regions: TwoRegions) -> str:
-    """Once both nodes run and one is the other's synchronous standby: the region that leads."""
-
-    async def ready() -> bool:
-        told = (await regions.cluster().told()).get("witness")
-        return bool(told and told.lock and told.waits_for and told.quorum)
-
-    await until(ready, "a leader with a synchronous standby")
-    lock = (await regions.cluster().told())["witness"].lock
-    assert lock is not None
-    assert lock.region is not None
-    return lock.region
-
-
 def other(region: str) -> str:
     return next(each for each in REGIONS if each != region)
 
@@ -57,7 +43,7 @@ def other(region: str) -> str:
 async def test_it_is_small_and_everything_runs(regions: TwoRegions) -> None:
     assert {status.state for status in await regions.lab.status()} == {PartState.RUNNING}
     assert regions.memory_bytes() < 1_500_000_000
-    assert await whole(regions) == "a"
+    assert await regions.paired() == "a"
     before = await regions.lab.status()
     assert await regions.again().up() == before, "up again touches nothing that runs"
 
@@ -93,7 +79,7 @@ async def test_the_name_is_answered_over_udp_and_tcp(regions: TwoRegions) -> Non
 
 
 async def test_a_killed_database_is_started_again_by_patroni(regions: TwoRegions) -> None:
-    leader = await whole(regions)
+    leader = await regions.paired()
     before = servers_of(regions.lab.layout.data(leader))
     await regions.lab.break_("database")
     assert await regions.lab.heal("database")
@@ -103,7 +89,7 @@ async def test_a_killed_database_is_started_again_by_patroni(regions: TwoRegions
 
     await until(back, "writes again")
     assert not set(before) & set(servers_of(regions.lab.layout.data(leader)))
-    await whole(regions)
+    await regions.paired()
 
 
 async def test_a_replica_that_dies_is_started_again(regions: TwoRegions) -> None:
@@ -148,7 +134,7 @@ async def test_replicas_are_scaled_and_late_orders_refused(regions: TwoRegions) 
 
 async def test_a_lost_region_costs_no_acknowledged_write(regions: TwoRegions) -> None:
     """Everything in the leading region is killed; the witness lets go of its lock; the other takes over."""
-    lost = await whole(regions)
+    lost = await regions.paired()
     kept = other(lost)
     acknowledged, number = set(), 0
     for edge in REGIONS:
@@ -177,17 +163,16 @@ async def test_a_lost_region_costs_no_acknowledged_write(regions: TwoRegions) ->
 
     await until(writes, "writes in the other region")
     assert acknowledged | {"after"} <= await regions.members(kept)
-    parted = await cluster.parted()
-    assert parted
-    assert all(lsn > 0 for lsn in parted.values())
+    await until(cluster.parted, "where the timelines parted")
+    assert all(lsn > 0 for lsn in (await cluster.parted()).values())
 
     await regions.lab.heal(f"region-{lost}")
-    assert await whole(regions) == kept, "nothing goes back by itself"
+    assert await regions.paired() == kept, "nothing goes back by itself"
     assert (regions.lab.layout.folder(lost) / "objects").is_dir()
 
 
 async def test_a_planned_switchover_is_fenced_and_named(regions: TwoRegions) -> None:
-    leader = await whole(regions)
+    leader = await regions.paired()
     cluster = regions.cluster()
     lock = (await cluster.told())["witness"].lock
     assert lock is not None
@@ -197,30 +182,30 @@ async def test_a_planned_switchover_is_fenced_and_named(regions: TwoRegions) -> 
         await cluster.switch_over(lock, other(leader), Fence("late", 7, 1))
     await cluster.switch_over(lock, other(leader), Fence("run", 8, 2))
     await cluster.switch_over(lock, other(leader), Fence("run", 8, 3))  # once more does nothing
-    assert await whole(regions) == other(leader)
+    assert await regions.paired() == other(leader)
 
 
 async def test_a_lost_disk_comes_back_as_a_copy(regions: TwoRegions) -> None:
-    leader = await whole(regions)
+    leader = await regions.paired()
     standby = other(leader)
     assert await regions.add("before-the-disk", leader)
     await regions.lab.break_(f"{standby}-disk")
     assert not regions.lab.layout.data(standby).exists()
     assert f"{standby}-disk" in [status.name for status in await regions.lab.status()]
     await regions.lab.heal("disk")
-    assert await whole(regions) == leader
+    assert await regions.paired() == leader
     assert f"{standby}-disk" not in [status.name for status in await regions.lab.status()]
     assert regions.lab.layout.data(standby).is_dir()
 
 
 async def test_a_frozen_region_answers_nobody_and_wakes(regions: TwoRegions) -> None:
-    standby = other(await whole(regions))
+    standby = other(await regions.paired())
     statuses = await regions.lab.break_(f"{standby}-node", Damage.HANG)
     assert [status.state for status in statuses] == [PartState.HANGING]
     assert standby not in await regions.cluster().told()
     await regions.lab.heal("node")
     await until(lambda: _told(regions, standby), "its node answers")
-    await whole(regions)
+    await regions.paired()
 
 
 async def _told(regions: TwoRegions, region: str) -> bool:
@@ -228,18 +213,18 @@ async def _told(regions: TwoRegions, region: str) -> bool:
 
 
 async def test_losing_the_witness_alone_changes_nothing_for_users(regions: TwoRegions) -> None:
-    leader = await whole(regions)
+    leader = await regions.paired()
     await regions.lab.break_("witness")
     for number in range(10):
         assert await regions.add(f"without-a-witness-{number}", leader)
     with pytest.raises(StepFailed):
         await regions.cluster().release((await regions.cluster().told())[leader].lock, Fence("r", 9, 1))  # type: ignore[arg-type]
     await regions.lab.heal("witness")
-    assert await whole(regions) == leader
+    assert await regions.paired() == leader
 
 
 async def test_the_clock_of_a_voter_jumps_and_comes_back(regions: TwoRegions) -> None:
-    await whole(regions)
+    await regions.paired()
     before = (await regions.view())["leader"]
     assert isinstance(before, dict)
     await regions.lab.break_("w-clock", Damage.BACK)
@@ -257,7 +242,7 @@ async def test_the_clock_of_a_voter_jumps_and_comes_back(regions: TwoRegions) ->
         return isinstance(leader, dict) and leader["expires_in_s"] < 60
 
     await until(is_right, "the witness's clock is right")
-    await whole(regions)
+    await regions.paired()
 
 
 async def test_links_cannot_be_cut_in_a_lab_without_links(regions: TwoRegions) -> None:
@@ -270,7 +255,7 @@ async def test_links_cannot_be_cut_in_a_lab_without_links(regions: TwoRegions) -
 
 async def test_data_is_damaged_as_it_happens(regions: TwoRegions) -> None:
     """Last of all: nothing here puts the jobs right again."""
-    leader = await whole(regions)
+    leader = await regions.paired()
     async with await regions.superuser() as connection:
         await connection.execute(
             "insert into job (id, owner, title, pages, via, submitted_at) "
@@ -299,7 +284,7 @@ async def test_data_is_damaged_as_it_happens(regions: TwoRegions) -> None:
     await regions.lab.break_("data", Damage.DROP)
     await regions.lab.heal("data")
     assert "data" not in [status.name for status in await regions.lab.status()]
-    assert await whole(regions) in {leader, other(leader)}
+    assert await regions.paired() in {leader, other(leader)}
 
 
 def test_to_look_at_a_lab_builds_none(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ PASSWORD = "of-an-owner"
 TABLES = """
 CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL);
 CREATE TABLE orders (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    customer int NOT NULL REFERENCES customers, total int NOT NULL, about json, twice int GENERATED ALWAYS AS (total * 2) STORED);
+    customer int NOT NULL REFERENCES customers, total int NOT NULL, about json,
+    twice int GENERATED ALWAYS AS (total * 2) STORED);
 CREATE TABLE notes (what text);
 CREATE TABLE seen (at int);
 INSERT INTO customers SELECT n, 'customer ' || n FROM generate_series(1, 20) n;

@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.installation import Installation, free_port, installed
+from tests.installation import Installation, eventually, free_port, installed
 from tests.kept_estates import TWO_FOLDERS
 from tests.protected import LOGIN_PASSWORD, Protected
 from tests.restorable import Restorable
@@ -159,3 +161,35 @@ def _what_an_owner_altered_is_found(holdfast: Installation) -> None:
     told = json.loads(said.out)
     assert told["holds"] is False
     assert any("leaf 0" in each for each in told["problems"])
+
+
+def test_a_process_that_is_killed_in_the_middle_leaves_nothing_and_the_drill_ends(whole: Whole) -> None:
+    """Once while the copy is laid out, and once while its server runs."""
+    holdfast = whole.holdfast
+    drills = holdfast.data_dir / "drills"
+    run = holdfast.run("drill", "restore", "shop", "--region", "eu", "--no-watch", "--json").json
+    for sign in ("copies/shop/warm-eu", "copies/shop/warm-eu/*/postmaster.pid"):
+        _killed_once_there_is(holdfast, drills, sign)
+
+    eventually(
+        lambda: holdfast.query("SELECT state FROM recovery.run WHERE id = %s", run["id"]) == [("done",)],
+        "another process has ended the drill",
+    )
+    [it] = holdfast.run("evidence", "list", "--json").json["evidence"]
+    assert (it["run"], it["passed"]) == (run["id"], True)
+    eventually(lambda: not (drills / "copies" / "shop").exists(), "the copy is gone")
+    assert [command for command in holdfast.processes().values() if str(drills) in command] == []
+    assert "it holds" in holdfast.run("evidence", "verify").out
+
+
+def _killed_once_there_is(holdfast: Installation, drills: Path, sign: str) -> None:
+    """The process of recovery, at that moment; `up` starts another one."""
+
+    def there() -> bool:
+        return any(drills.glob(sign))
+
+    eventually(there, f"the drill has come to {sign}")
+    killed = holdfast.role("recovery")
+    if killed is not None:  # it may be on its way back still
+        os.kill(killed, signal.SIGKILL)
+    eventually(lambda: holdfast.role("recovery") not in {None, killed}, "it is back")

@@ -202,3 +202,15 @@ async def test_what_is_due_begins_once_whoever_asks(drilling: Drilling) -> None:
     assert not after.is_due
     assert not after.is_expired
     assert after.passed_at == found.ended_at or after.passed_at is not None
+
+
+async def test_two_drills_of_one_database_take_turns_on_a_machine(drilling: Drilling) -> None:
+    asked = [{"region": "eu"}, {"region": "us"}, {"region": "eu", "point": "older"}]
+    start = drilling.working.recovery.start
+    runs = [await start("drill-restore", "shop", given, "ben", labels()) for given in asked]
+
+    for each in runs:
+        run, found = await drilling.ended(each.id)
+        assert run.state.value == "done", run.why
+        assert found.passed, found
+        assert [phase.attempts for phase in found.phases if phase.name == "restore"] == [1]

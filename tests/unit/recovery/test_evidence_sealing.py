@@ -14,7 +14,7 @@ from holdfast.bootstrap.recovery.sealing import (
     checkpoint_in,
     continues,
     exported,
-    proof_of,
+    prover,
     seal_with,
     shown_by,
 )
@@ -43,8 +43,9 @@ async def test_every_leaf_has_a_proof_that_holds(count: int) -> None:
     kept = await a_log(count)
     hashes = b"".join(leaf_hash(each.content) for each in kept)
 
+    prove = prover(hashes, kept[-1].note)
     for each in kept:
-        proof_of(hashes, each.leaf, kept[-1].note).verify(each.content, SIGNER.key, verifies)
+        prove(each.leaf).verify(each.content, SIGNER.key, verifies)
 
 
 async def test_a_whole_log_holds() -> None:

@@ -1,10 +1,12 @@
 """Playbooks from their files: what is read, and that all that is wrong is told with its line."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from holdfast.bootstrap.recovery.known import known_actions
 from holdfast.bootstrap.recovery.playbook_files import MOST_BYTES
 from holdfast.bootstrap.recovery.playbooks import (
     BUILT_IN,
@@ -14,12 +16,29 @@ from holdfast.bootstrap.recovery.playbooks import (
     read_playbook,
     read_shelf,
 )
+from holdfast.estate.model import Estate
+from holdfast.interfaces.cli.ports import Place
 from holdfast.recovery.checking import Signature
 from holdfast.recovery.errors import NotThere, PlaybookWrong
 from holdfast.recovery.model import Gate, Pause, Step, Together
 from holdfast.recovery.shelf import found_in, startable
 from rehearsed import MOVING, playbook_of
 
+ESTATE = Estate.model_validate(
+    {
+        "regions": {"here": {"name": "Here"}},
+        "clusters": {
+            "eu": {
+                "name": "Europe",
+                "region": "here",
+                "components": {
+                    "api": {"name": "API", "checks": {"up": {"type": "tcp", "host": "x", "port": 1}}}
+                },
+            }
+        },
+    }
+)
+"""Without a `recovery:` section: what actions there are does not depend on it."""
 TELL = {"practice.tell": Signature(frozenset({"text"}), frozenset({"text"}))}
 
 
@@ -191,6 +210,25 @@ def test_holdfasts_own_playbooks_are_right_as_far_as_they_can_be_judged_alone() 
         assert each.playbook is not None, (name, [problem.as_text() for problem in each.problems])
         assert each.where == BUILT_IN
         assert not each.warnings, (name, [problem.as_text() for problem in each.warnings])
+
+
+def test_every_playbook_of_holdfasts_own_names_actions_that_there_are() -> None:
+    actions = known_actions(ESTATE, Place(Path("holdfast.yaml"), Path(".holdfast")))
+    for name, each in read_shelf(None, actions).items():
+        assert each.playbook is not None, (name, [problem.as_text() for problem in each.problems])
+
+
+def test_the_playbook_of_the_documentation_can_be_run() -> None:
+    page = Path(__file__).parents[3] / "docs" / "recovery.md"
+    (sample,) = [
+        each
+        for each in re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+        if each.startswith("title:")
+    ]
+    actions = known_actions(ESTATE, Place(Path("holdfast.yaml"), Path(".holdfast")))
+    found = read_playbook("restart-print", sample.encode(), "/docs.yaml", actions)
+    assert not found.problems, [each.as_text() for each in found.problems]
+    assert not found.warnings, [each.as_text() for each in found.warnings]
 
 
 def test_a_folder_of_the_estates_goes_before_and_what_is_wrong_in_it_is_not_replaced(tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from virtual import run_virtually
 
 from holdfast.recovery.model import Did, RunState
 from holdfast.recovery.ports import Note
 from holdfast.recovery.region_ports import LedgerStands
 from holdfast.recovery.transitions import approved
-from moved import Moved, found
+from moved import Moved, found, run_virtually
 
 LOST = {"lost": "a", "to": "b"}
 

@@ -1,9 +1,11 @@
 """A run as people look at it, and what each of them may do with it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from holdfast.interfaces.cli.recovery.watching import Lines, picture
 from holdfast.interfaces.run_documents import run_document
@@ -115,7 +117,7 @@ async def test_a_run_that_stands_still_offers_the_ways_that_there_are(rehearsed:
     assert view.run.state is RunState.NEEDS_OPERATOR
     possible = possible_for(view, "ada", {"commander"})
     assert possible.resume == (How.RETRY, How.BY_HAND)
-    assert possible.cancel
+    assert possible.cancel is False, "it would only be noted"
     await rehearsed.recovery.resume(run.id, How.BY_HAND, "ada", {"commander"})
     view = await rehearsed.drive(run.id)
     assert view.run.state is RunState.DONE
@@ -156,9 +158,27 @@ async def test_lines_tell_each_change_once(rehearsed: Rehearsed) -> None:
     assert "waits for one of" in said[-1]
 
 
-async def test_the_picture_is_drawn_with_whatever_a_step_said(rehearsed: Rehearsed) -> None:
-    from rich.console import Console  # noqa: PLC0415
+async def test_a_database_that_is_away_is_told_once_and_when_it_is_back(rehearsed: Rehearsed) -> None:
+    said = list[str]()
+    lines = Lines(said.append)
+    run = await rehearsed.start()
+    view = await rehearsed.drive(run.id)
+    lines.show(view)
+    before = len(said)
+    for away in ("connection refused", "connection refused", "timed out"):
+        lines.show(replace(view, away=away))
+    lines.show(view)
+    assert [each.split(" ", 1)[1] for each in said[before:]] == [
+        "the database does not answer: connection refused",
+        "the database answers again",
+    ]
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(picture(replace(view, away="connection refused")))
+    assert "this is how it was: connection refused" in console.export_text()
+    assert run_document(replace(view, away="x"))["away"] == "x"
 
+
+async def test_the_picture_is_drawn_with_whatever_a_step_said(rehearsed: Rehearsed) -> None:
     run = await rehearsed.start()
     view = await rehearsed.through(run.id, fails={"left"})
     console = Console(width=120, record=True, file=StringIO())

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from holdfast.bootstrap.recovery.addresses import addresses_of, safe
+from holdfast.bootstrap.recovery.addresses import facts_of, safe
 from holdfast.bootstrap.recovery.playbooks import own_names, read_shelf
 from holdfast.estate.model import Estate
 from holdfast.interfaces.cli.recovery.runbook import plain_runbook, runbook_text
@@ -39,7 +39,7 @@ ESTATE = Estate.model_validate(
                     },
                     "edges": {
                         "a": {"health": "http://10.0.0.2/health", "socket": "/run/a.sock"},
-                        "b": {"health": "http://10.0.1.2/health", "socket": "/run/b.sock"},
+                        "b": {"health": "http://10.0.1.2/health", "address": "10.0.1.2:9999"},
                     },
                 }
             }
@@ -47,16 +47,18 @@ ESTATE = Estate.model_validate(
     }
 )
 
+KNOWN = {"addresses": facts_of(ESTATE, "eu").addresses, "also": facts_of(ESTATE, "eu").also}
+
 
 def text_of(name: str = "moving", text: str = MOVING, **facts: object) -> str:
     return runbook_text(runbook_of(playbook_of(name, text), Facts(**facts)), "/books/x.yaml", PRINTED)  # type: ignore[arg-type]
 
 
 def test_what_is_known_is_filled_in_and_what_a_step_would_find_is_a_blank_with_its_number() -> None:
-    text = text_of(subject="eu", addresses=addresses_of(ESTATE, "eu"), given={"why": "fire"})
+    text = text_of(subject="eu", **KNOWN, given={"why": "fire"})
 
     assert text.startswith("# Move <eu>: eu\n")
-    assert "Look at /run/b.sock" in text
+    assert "Look at TCP:10.0.1.2:9999" in text
     assert f"{BLANK} (nobody.knows)" in text
     assert "Find out, the estate does not tell: nobody.knows" in text
     assert f"Write down text: {BLANK}" in text
@@ -70,6 +72,14 @@ def test_without_a_subject_and_an_estate_it_is_still_a_runbook() -> None:
     assert text.startswith(f"# Move <eu>: {BLANK}\n")
     assert f"Look at {BLANK} (edges.secondary.socket)" in text
     assert f"- why, the reason: {BLANK}" in text
+
+
+def test_a_default_of_nothing_is_a_blank() -> None:
+    text = text_of(
+        text=MOVING.replace("default: there", 'default: ""').replace("Stop it.", "'Stop it at {to}.'")
+    )
+    assert f"- to, where to: {BLANK}" in text
+    assert f"Stop it at {BLANK} (to)." in text
 
 
 def test_gates_the_point_of_no_return_and_the_way_back_are_told() -> None:
@@ -102,16 +112,19 @@ def test_programs_get_the_same() -> None:
 
 
 def test_addresses_are_those_of_the_estate_by_the_names_of_its_keys_and_of_the_regions_roles() -> None:
-    found = addresses_of(ESTATE, "eu")
+    facts = facts_of(ESTATE, "eu")
+    found, also = facts.addresses, facts.also
 
     assert (found["primary"], found["secondary"]) == ("a", "b")
     assert found["postgres.patroni.b"] == "http://10.0.1.1:8008, http://10.0.1.2:8008"
-    assert found["postgres.patroni.secondary"] == found["postgres.patroni.b"]
-    assert found["edges.primary.socket"] == "/run/a.sock"
+    assert also["postgres.patroni.secondary"] == found["postgres.patroni.b"]
+    assert also["edges.primary.socket"] == "/run/a.sock"
+    assert also["edges.secondary.socket"] == "TCP:10.0.1.2:9999", "as socat takes it"
+    assert not set(found) & {"edges.primary.socket", "edges.b.socket"}, "what is listed is the estate's own"
     assert found["postgres.password"] == "env:PATRONI"
     assert found["check.api.up"] == "https://eu.example.com/"
     assert found["console"] == "https://console.example.com"
-    assert addresses_of(ESTATE, "nothing") == {}
+    assert facts_of(ESTATE, "nothing").addresses == {}
 
 
 def test_no_login_in_an_address_is_printed() -> None:
@@ -124,8 +137,6 @@ def test_everything_that_holdfast_has_can_be_printed() -> None:
     for name in own_names():
         playbook = shelf[name].playbook
         assert playbook is not None
-        text = runbook_text(
-            runbook_of(playbook, Facts("eu", {}, addresses_of(ESTATE, "eu"))), "built in", PRINTED
-        )
+        text = runbook_text(runbook_of(playbook, facts_of(ESTATE, "eu")), "built in", PRINTED)
         assert "Nobody has written down" not in text, name
         assert "nobody has written down how" not in text, name

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from written_wal import SEGMENT, START, Writer
 
 from holdfast.backup.lsn import Segment, Timeline
 from holdfast.bootstrap.recovery.tails import MANIFEST, FolderTails
 from holdfast.recovery.errors import StepFailed
 from holdfast.recovery.loss import found_after, loss_lines, lsn_text
+from written_wal import SEGMENT, START, Writer
 
 
 def laid(data: Path, log: bytes, timeline: int = 1, *, partial: bool = False) -> None:
@@ -46,9 +46,7 @@ async def test_a_tail_is_kept_and_its_transactions_are_listed(tmp_path: Path) ->
     assert [each.lsn for each in loss.transactions] == commits
     assert [each.xid for each in loss.transactions] == [500, 501, 502]
     assert [each.rows for each in loss.transactions] == [1, 1, 1]
-    assert {each.tables for each in loss.transactions} == {("file 20000",)} or [
-        list(each.tables) for each in loss.transactions
-    ] == [["file 20000"]] * 3
+    assert [list(each.tables) for each in loss.transactions] == [["file 20000"]] * 3
     assert (loss.count, loss.acknowledged, loss.complete, loss.timeline) == (3, 0, True, 1)
     assert (loss.from_lsn, list(loss.entries or ())) == (parted, [])
     kept = Path(loss.archived_at)
@@ -62,7 +60,7 @@ async def test_a_tail_is_kept_and_its_transactions_are_listed(tmp_path: Path) ->
 
 
 async def test_what_was_kept_stays_when_the_old_data_is_gone_or_other(tmp_path: Path) -> None:
-    log, parted, commits = written(before=2, after=2)
+    log, parted, _ = written(before=2, after=2)
     laid(tmp_path / "data", log)
     first = await tails(tmp_path).archive("a", {1: parted}, waited=None)
     again = await tails(tmp_path).archive("a", {1: parted}, waited=None)

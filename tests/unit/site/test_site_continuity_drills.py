@@ -95,4 +95,5 @@ async def test_an_expired_drill_says_so() -> None:
     async with running(FakeReader(overview(10)), drills=drills) as site:
         page = await ask(site, "/en/continuity")
     assert page.text.count("<strong>expired</strong>") == 2
+    assert "<td>none</td>" in page.text, "no target is not a target of nothing"
     assert "never" in page.text

@@ -1,6 +1,6 @@
 """The log of evidence in memory, for tests. Everything ends with the process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -67,3 +67,16 @@ class MemoryEvidence:
 
     def _evidence(self) -> list[tuple[Kept, Evidence]]:
         return [(kept, entry) for kept, entry in self._read() if isinstance(entry, Evidence)]
+
+
+@dataclass
+class MemoryTold:
+    """ToldOnce over a set."""
+
+    told: dict[str, str] = field(default_factory=dict)
+
+    async def first(self, key: str, event: str, facts: Mapping[str, object]) -> bool:
+        del facts
+        is_first = key not in self.told
+        self.told.setdefault(key, event)
+        return is_first

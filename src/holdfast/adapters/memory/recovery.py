@@ -118,6 +118,9 @@ class MemoryRuns:
     async def newest(self, most: int) -> Sequence[Run]:
         return [each.run for each in heapq.nlargest(most, self._rows.values(), key=lambda row: row.number)]
 
+    async def unfinished(self) -> Sequence[Run]:
+        return [run for run in await self.newest(len(self._rows)) if not run.state.is_over]
+
     async def woken(self, since: int, within_s: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s), self._changed:

@@ -76,8 +76,9 @@ class World:
     lock: Lock | None = None
     expires: float = 0.0
     index: int = 0
+    led_last: str = "a"
     waiting_for: str | None = "b"
-    """The standby that each commit waits for."""
+    """The standby that each commit waits for. It and `led_last` alone may lead: that is in the vote."""
     parted: dict[int, int] = field(default_factory=dict)
     pointing: dict[str, str] = field(default_factory=lambda: dict.fromkeys(REGIONS, "a"))
     name: str = "a"
@@ -123,7 +124,7 @@ class World:
                     self._choose_standby(node)
             elif node.leads and (not quorum or not holds):
                 node.leads = False
-            elif not node.leads and quorum and self.lock is None and self._may_lead(node):
+            elif not node.leads and quorum and self.lock is None and self.may_lead(node.region):
                 self.promote(node.region)
 
     def has_quorum(self, region: str) -> bool:
@@ -140,7 +141,7 @@ class World:
             old.diverged or old.rows != node.rows[: len(old.rows)] or len(old.rows) > len(node.rows)
         )
         node.timeline += 1
-        self.waiting_for = None
+        self.led_last, self.waiting_for = region, None
         self._take_lock(region)
 
     def write(self, row: str) -> bool:
@@ -158,9 +159,10 @@ class World:
         standby = None if waits is None else self.nodes[waits]
         other = next(each for each in self.nodes.values() if each is not leader)
         in_reach = other.alive and not other.diverged and self.reaches(leader.region, other.region)
-        if in_reach and other.rows == leader.rows[:-1]:
+        # By their lengths: who has not diverged has the beginning of the leader's log, and no other one.
+        if in_reach and len(other.rows) == len(leader.rows) - 1:
             other.rows.append(row)
-        if standby is not None and standby.rows != leader.rows:
+        if standby is not None and len(standby.rows) != len(leader.rows):
             return False
         self.acknowledged.append(row)
         return True
@@ -188,10 +190,12 @@ class World:
         elif self.waiting_for == other.region:
             self.waiting_for = None
 
-    def _may_lead(self, node: Node) -> bool:
+    def may_lead(self, region: str) -> bool:
+        """Whether it has all that was acknowledged, as the vote knows."""
+        node = self.nodes[region]
         if node.diverged:
             return False
-        return not self.synchronous or self.waiting_for in (None, node.region)
+        return not self.synchronous or node.region in (self.led_last, self.waiting_for)
 
     def _votes(self, place: str) -> bool:
         return self.witness_alive if place == WITNESS else place not in self.lost
@@ -240,7 +244,7 @@ class MemoryCluster:
         await asyncio.sleep(ANSWERS_IN_S)
         self._reach(to)
         self.world.fences.pass_("leader", fence)
-        if self.world.lock is None and self.world.has_quorum(to):
+        if self.world.lock is None and self.world.has_quorum(to) and self.world.may_lead(to):
             self.world.promote(to)
 
     async def switch_over(self, lock: Lock, to: str, fence: Fence) -> None:

@@ -83,15 +83,15 @@ class PatroniCluster:
 
     async def fail_over(self, to: str, fence: Fence) -> None:
         await self._pass(fence)
-        node, own = await self._running(to)
-        if not own.leads:
+        node, own, leads = await self._running(to)
+        if not leads:
             url = f"{node.url}/failover"
             await self._changed(url, {"candidate": own.name}, f"Patroni does not fail over to {own.name}")
 
     async def switch_over(self, lock: Lock, to: str, fence: Fence) -> None:
         await self._pass(fence)
-        node, own = await self._running(to)
-        if not own.leads:
+        node, own, leads = await self._running(to)
+        if not leads:
             names = {"leader": lock.holder, "candidate": own.name}
             url = f"{node.url}/switchover"
             await self._changed(url, names, f"Patroni does not switch over to {own.name}")
@@ -144,11 +144,13 @@ class PatroniCluster:
             return None
         return told_by_witness(self._clock.now(), answer.content, self._regions)
 
-    async def _running(self, region: str) -> tuple[Node, Member]:
-        """A node there that runs. Raises StepFailed."""
+    async def _running(self, region: str) -> tuple[Node, Member, bool]:
+        """A node there that runs, and whether it leads, or has the lock and will. Raises StepFailed."""
         for node in self._nodes:
-            if node.region == region and (own := _own(await self._node(node))) and own.running:
-                return node, own
+            told = await self._node(node) if node.region == region else None
+            if told is not None and (own := told.own()) is not None and own.running:
+                holds = told.lock is not None and told.lock.holder == own.name
+                return node, own, own.leads or holds
         raise StepFailed(
             f"no PostgreSQL in {region} answers and runs", hint=f"look at Patroni's log in {region}"
         )

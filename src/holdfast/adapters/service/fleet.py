@@ -4,10 +4,9 @@ GET  URL                                        {"wanted": 2, "ready": 2}, or wh
 PUT  URL  {"wanted": 4, "fence": [7, 31]}       200; 409 when the fence is older than the newest that was seen
 """
 
+import base64
 import json
 from collections.abc import Mapping
-
-import aiohttp
 
 from holdfast.adapters.service.asking import document, exchange
 from holdfast.recovery.errors import ComesLate, StepFailed
@@ -24,7 +23,8 @@ class HttpFleet:
         self._url = url
         self._headers: Mapping[str, str] = {}
         if password is not None:
-            self._headers = {"authorization": aiohttp.BasicAuth(login, password).encode()}
+            told = base64.b64encode(f"{login}:{password}".encode()).decode()
+            self._headers = {"authorization": f"Basic {told}"}
         self._within_s = within_s
 
     async def replicas(self) -> Replicas:

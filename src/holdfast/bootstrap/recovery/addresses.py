@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from holdfast.estate.model import Estate
+from holdfast.recovery.runbook import Facts
 
 MOST = 400
 LONGEST = 500
@@ -17,9 +18,9 @@ _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]*@")
 _PASSWORD = re.compile(r"(?i)(password|passwd|secret|token)=[^\s&]+")
 
 
-def addresses_of(estate: Estate, subject: str) -> Mapping[str, str]:
-    """Of a cluster or a database of that key, or of both; empty when the estate has neither."""
-    found = dict[str, str]()
+def facts_of(estate: Estate, subject: str, given: Mapping[str, str] | None = None) -> Facts:
+    """Of a cluster or a database of that key, or of both; without addresses when the estate has neither."""
+    found, also = dict[str, str](), dict[str, str]()
     cluster = estate.clusters.get(subject)
     if cluster is not None:
         regions = {"primary": cluster.region, "secondary": cluster.secondary}
@@ -27,15 +28,26 @@ def addresses_of(estate: Estate, subject: str) -> Mapping[str, str]:
         declared = None if estate.recovery is None else estate.recovery.clusters.get(subject)
         if declared is not None:
             document = declared.model_dump(mode="json", exclude_none=True, exclude={"watch", "automatic"})
-            found |= _flat(document, regions)
+            leaves = dict(_leaves((), document))
+            found |= _dotted(leaves)
+            for key, edge in declared.edges.items():
+                if edge.socket is None and edge.address is not None:
+                    # As socat takes it, so that one sentence does for both.
+                    leaves["edges", key, "socket"] = f"TCP:{edge.address}"
+            also |= _dotted(leaves) | _by_role(leaves, regions)
         found |= dict(_checked(estate, subject))
     database = estate.databases.get(subject)
     if database is not None:
-        found |= _flat(database.model_dump(mode="json", exclude_none=True, exclude_defaults=True), {})
+        document = database.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        found |= _dotted(dict(_leaves((), document)))
     if found and estate.console.url:
         found["console"] = estate.console.url
     if found and estate.site.url:
         found["status site"] = estate.site.url
+    return Facts(subject, given or {}, _bounded(found), _bounded(also))
+
+
+def _bounded(found: Mapping[str, str]) -> Mapping[str, str]:
     return {name: safe(text)[:LONGEST] for name, text in list(found.items())[:MOST]}
 
 
@@ -44,14 +56,17 @@ def safe(text: str) -> str:
     return _PASSWORD.sub(r"\1=...", _USER_IN_URL.sub("", text))
 
 
-def _flat(document: Mapping[str, Any], regions: Mapping[str, Any]) -> dict[str, str]:
-    plain = dict(_leaves((), document))
-    texts = {".".join(path): text for path, text in plain.items()}
-    for role, region in regions.items():
-        for path, text in plain.items():
-            if region in path:
-                texts[".".join(role if part == region else part for part in path)] = text
-    return texts
+def _dotted(leaves: Mapping[tuple[str, ...], str]) -> dict[str, str]:
+    return {".".join(path): text for path, text in leaves.items()}
+
+
+def _by_role(leaves: Mapping[tuple[str, ...], str], regions: Mapping[str, str | None]) -> dict[str, str]:
+    return {
+        ".".join(role if part == region else part for part in path): text
+        for role, region in regions.items()
+        for path, text in leaves.items()
+        if region in path
+    }
 
 
 def _leaves(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], str]]:

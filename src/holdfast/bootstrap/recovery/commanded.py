@@ -3,15 +3,16 @@
 import asyncio
 import json
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from tempfile import TemporaryFile
 from typing import Any
 
 from holdfast.recovery.errors import StepFailed
 
 MOST_TOLD = 4 * 1024 * 1024
-"""Bytes of what it says."""
+"""Bytes of what it says; more than that is no answer."""
 PATIENCE_S = 15.0
 """After it was asked to end."""
 
@@ -21,24 +22,26 @@ async def commanded(arguments: Sequence[str], *, also: Collection[int] = ()) -> 
 
     `also`: codes that it may end with beside 0. Raises StepFailed with what it said.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "holdfast.bootstrap.main",
-        *arguments,
-        "--json",
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=DEVNULL,
-        limit=MOST_TOLD,
-    )
+    # Into a file: a server that it leaves running would hold a pipe open, and nobody see its end.
+    with TemporaryFile() as said:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "holdfast.bootstrap.main",
+            *arguments,
+            "--json",
+            stdin=DEVNULL,
+            stdout=said,
+            stderr=DEVNULL,
+        )
+        try:
+            code = await process.wait()
+        finally:
+            await _ended(process)
+        said.seek(0)
+        text = said.read(MOST_TOLD)
     try:
-        said = await _read(process)
-        code = await process.wait()
-    finally:
-        await _ended(process)
-    try:
-        told = json.loads(said)
+        told = json.loads(text)
     except ValueError:
         told = None
     if (code != 0 and code not in also) or not isinstance(told, dict):
@@ -46,15 +49,6 @@ async def commanded(arguments: Sequence[str], *, also: Collection[int] = ()) -> 
         hint = told.get("hint") if isinstance(told, dict) else None
         raise StepFailed(reason or f"holdfast {arguments[0]} ended with code {code}", hint=hint or "")
     return told
-
-
-async def _read(process: Process) -> bytes:
-    said = b""
-    while process.stdout is not None and (more := await process.stdout.read(MOST_TOLD)):
-        said += more
-        if len(said) > MOST_TOLD:
-            raise StepFailed("it says more than anybody reads")
-    return said
 
 
 async def _ended(process: Process) -> None:

@@ -6,45 +6,24 @@
 Nothing that anybody uses is touched: a drill that is given up, or made twice, leaves nothing behind.
 """
 
-import asyncio
 import json
-import random
-import shutil
-import threading
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-import structlog
-
-from holdfast.backup.errors import BackupError
-from holdfast.backup.recoverable.chain import windows_of
-from holdfast.backup.recoverable.holdings import holdings_of
 from holdfast.backup.verify.counting import TableRows
 from holdfast.backup.verify.invariants import Outcome
 from holdfast.backup.verify.verification import Standing, Verification
-from holdfast.backup.verify.verified_points import NEWEST, Point, Which, older
-from holdfast.bootstrap.backup.memory import give_back
-from holdfast.bootstrap.backup.opening import regions_of
-from holdfast.bootstrap.backup.progress import Reported
-from holdfast.bootstrap.backup.taking import declared
-from holdfast.bootstrap.backup.verifying import COPIES, LocalVerifications, verifier_for
-from holdfast.bootstrap.backup.wanted import wanted_of
+from holdfast.bootstrap.recovery.apart import restored, wish_of
 from holdfast.bootstrap.recovery.surroundings import Surroundings
-from holdfast.interfaces.cli.ports import Place, Progress, Report
-from holdfast.interfaces.cli.verifying import VerifyRequest
-from holdfast.kernel.journal import JournalEntry
 from holdfast.recovery.errors import StepFailed
 from holdfast.recovery.evidence import UNKNOWN
 from holdfast.recovery.ports import Action, Fence, Found
 
-DRILLS = "drills"
-"""Below the data directory: apart from the copies that daily verification keeps warm."""
 MOST_TABLES = 200
 
-log = structlog.get_logger()
 _measured: ContextVar[Found] = ContextVar("measured")
 """What `act` came to, for the `verify` behind it in the same task."""
 
@@ -52,10 +31,6 @@ _measured: ContextVar[Found] = ContextVar("measured")
 def drill_actions(around: Surroundings) -> Mapping[str, Action]:
     """By name."""
     return {"drill.restore": Restoring(around), "drill.go-back": GoingBack(around)}
-
-
-class _GivenUpError(Exception):
-    """Nobody waits for it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +58,7 @@ class Restoring:
         point = given.get("point") or "newest"
         if point not in {"newest", "older"}:
             raise StepFailed(f"there is no point {point!r}", hint="newest or older")
-        record = await _restored(self.around, given, older_one=point == "older")
+        record = await restored(self.around, wish_of(given, older_one=point == "older"))
         found = dict(findings_of(record, is_newest=point == "newest"))
         found["rows"] = json.dumps({each.name: each.rows for each in record.tables[:MOST_TABLES]})
         _measured.set(found)
@@ -107,7 +82,7 @@ class GoingBack:
 
     async def act(self, given: Mapping[str, str], fence: Fence) -> None:
         del fence  # nothing outside is changed
-        record = await _restored(self.around, given, older_one=True)
+        record = await restored(self.around, wish_of(given, older_one=True))
         found = dict(findings_of(record, is_newest=False))
         found["loss"] = changed_since(
             record.tables, given.get("rows", ""), record.reached_at, given["reached"]
@@ -117,66 +92,6 @@ class GoingBack:
     async def verify(self, given: Mapping[str, str]) -> Found:
         del given
         return _measured.get()
-
-
-async def _restored(around: Surroundings, given: Mapping[str, str], *, older_one: bool) -> Verification:
-    """Restore and question, in a thread. Raises StepFailed where nothing came to be known."""
-    stop = threading.Event()
-
-    def go_on(_: Progress) -> None:
-        if stop.is_set():
-            raise _GivenUpError
-
-    work = asyncio.create_task(asyncio.to_thread(_restore, around, dict(given), go_on, older_one=older_one))
-    try:
-        record = await asyncio.shield(work)
-    except asyncio.CancelledError:
-        stop.set()  # the thread ends at its next step, and clears up behind itself
-        work.add_done_callback(lambda done: done.cancelled() or done.exception())
-        raise
-    if record.standing is Standing.UNPROVEN:
-        text = "; ".join(each.text for each in record.problems) or "it could not be tried to the end"
-        raise StepFailed(f"nothing is known of the copy in {record.region}: {text}")
-    return record
-
-
-def _restore(around: Surroundings, given: dict[str, str], go_on: Report, *, older_one: bool) -> Verification:
-    estate, key = around.estate, given["subject"]
-    database = declared(estate, key)
-    seed = int(given["seed"]) if given.get("seed", "").isdigit() else 0
-    region_key = given.get("region") or random.Random(seed).choice(sorted(database.copies))  # noqa: S311
-    if region_key not in database.copies:
-        raise StepFailed(
-            f"there is no copy of {key} in {region_key!r}", hint=f"in: {', '.join(database.copies)}"
-        )
-    apart = Place(around.place.config, around.place.data_dir / DRILLS)
-    if database.engine != "native":
-        request = VerifyRequest(
-            key, newest=not older_one, older=older_one, seed=seed, region=region_key, fresh=True
-        )
-        [record] = LocalVerifications(_tell, around.clock).verify(around.place, request, go_on)
-        return record
-    regions = regions_of(estate, key, around.place.config, around.place.data_dir)
-    region = next(each for each in regions if each.name == region_key)
-    point: Point | None = NEWEST
-    try:
-        if older_one:
-            point = older(windows_of(holdings_of(region, key, around.clock)), seed)
-        if point is None:
-            raise StepFailed(f"{key} in {region_key}: there is nothing to restore")
-        verifier = verifier_for(estate, key, region, regions, apart, _tell, around.clock, Reported(go_on))
-        # Not as the newest: what daily verification learns from its own points stays its own.
-        asked = Point(Which.ASKED, point.target, point.seed)
-        return verifier.verify(asked, wanted_of(database), fresh=True)
-    except BackupError as error:
-        raise StepFailed(str(error), hint=error.hint) from error
-    finally:
-        shutil.rmtree(apart.data_dir / COPIES / key, ignore_errors=True)
-        give_back()
-
-
-def _tell(entry: JournalEntry) -> None:
-    log.info(entry.event.replace(".", "_"), **entry.facts)
 
 
 def findings_of(record: Verification, *, is_newest: bool) -> Mapping[str, str]:

@@ -46,7 +46,7 @@ def region_drill_actions(around: Surroundings) -> Mapping[str, Action]:
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """In which region the cluster works. `allowed`: on what the playbook may run, `on`: what it does run on."""
+    """In which region the cluster works. `allowed`: on what a playbook may run; `on`: on what it does."""
 
     parts: PartsOf
     finds: ClassVar[Sequence[str]] = ("lost", "to")

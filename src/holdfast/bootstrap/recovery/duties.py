@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 
-from holdfast.bootstrap.recovery.forecasting import keep_forecasting
+from holdfast.bootstrap.recovery.calling import keep_calling
 from holdfast.bootstrap.recovery.recording import keep_recording
 from holdfast.bootstrap.recovery.region_watch import keep_watching
 from holdfast.bootstrap.recovery.scheduling import keep_drilling
+from holdfast.bootstrap.recovery.warning import keep_warning
 from holdfast.bootstrap.recovery.working import Duty
 
 DUTIES: Mapping[str, Duty] = {
+    "calls": keep_calling,
     "regions": keep_watching,
     "evidence": keep_recording,
     "drills": keep_drilling,
-    "forecast": keep_forecasting,
+    "drill warnings": keep_warning,
 }
-"""Watching the regions, drills that are due."""
+"""Each begins anew when the estate in force has another recovery."""

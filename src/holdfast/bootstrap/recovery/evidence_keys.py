@@ -4,6 +4,7 @@ Every process that records evidence must have the same key: with roles on severa
 """
 
 import os
+import secrets
 from pathlib import Path
 
 from holdfast.adapters.signing.ed25519 import Ed25519Signer, new_key, signer_of
@@ -46,7 +47,7 @@ def _own(path: Path, origin: str) -> str:
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = new_key(origin)
-        fresh = path.with_name(f"{path.name}.{os.getpid()}")
+        fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="ascii") as file:

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from holdfast.adapters.postgres.connect import Pool
-from holdfast.bootstrap.recovery.addresses import addresses_of
+from holdfast.bootstrap.recovery.addresses import facts_of
 from holdfast.bootstrap.recovery.people import check_start, recovery_for_people, shelf_of
 from holdfast.estate.model import Estate
 from holdfast.interfaces.cli.ports import Place
 from holdfast.interfaces.cli.recovery.runbook import runbook_text
 from holdfast.interfaces.recovery_desk import RecoveryDesk
-from holdfast.recovery.runbook import Facts, runbook_of
+from holdfast.recovery.runbook import runbook_of
 from holdfast.recovery.shelf import found_in
 
 
@@ -20,7 +20,7 @@ def recovery_desk(pool: Pool, estate: Callable[[], Estate], place: Place) -> Rec
     def runbook(name: str, subject: str) -> str:
         shelf = shelf_of(estate(), place)
         playbook = found_in(shelf, name)
-        made = runbook_of(playbook, Facts(subject, addresses=addresses_of(estate(), subject)))
+        made = runbook_of(playbook, facts_of(estate(), subject))
         return runbook_text(made, shelf[name].where, datetime.now(UTC))
 
     return RecoveryDesk(

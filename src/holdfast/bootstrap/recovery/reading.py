@@ -14,7 +14,7 @@ from holdfast.adapters.postgres.recovery.runs import PostgresRuns
 from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.at_work import run, with_database
 from holdfast.bootstrap.estates import read_estate
-from holdfast.bootstrap.recovery.addresses import addresses_of
+from holdfast.bootstrap.recovery.addresses import facts_of
 from holdfast.bootstrap.recovery.known import known_actions
 from holdfast.bootstrap.recovery.people import EARLIER_RUNS, shelf_of
 from holdfast.bootstrap.recovery.playbooks import SUFFIX, Signatures, read_file, read_shelf
@@ -55,16 +55,16 @@ class LocalPlaybooks:
         return run(_details(place, name, revision))
 
     def runbook(self, place: Place, name: str, subject: str, given: Mapping[str, str]) -> RunbookMade:
-        trouble, addresses = "", dict[str, str]()
+        trouble, facts = "", Facts(subject, given)
         try:
             estate = read_estate(place.config)
             shelf = shelf_of(estate, place)
-            addresses |= addresses_of(estate, subject)
+            facts = facts_of(estate, subject, given)
         except HoldfastError as error:
             # In the dark there may be nothing but the program: better without addresses than nothing.
             trouble, shelf = str(error), read_shelf(None)
         playbook = found_in(shelf, name)
-        runbook = runbook_of(playbook, Facts(subject, given, addresses))
+        runbook = runbook_of(playbook, facts)
         return RunbookMade(runbook, shelf[name].where, datetime.now(UTC), trouble)
 
 

@@ -1,7 +1,7 @@
 """The watch over the regions of every cluster that can be moved: a duty of recovery's process."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -14,14 +14,12 @@ from holdfast.estate.model import Estate
 from holdfast.estate.recovery import ClusterRecovery
 from holdfast.identity.model import Role
 from holdfast.kernel.errors import HoldfastError
-from holdfast.recovery.deciding import Decline, FailOver, Policy
+from holdfast.recovery.deciding import Decline, Policy
 from holdfast.recovery.errors import Refused
-from holdfast.recovery.watching import ACTOR, AUTOMATIC, GATED, Watcher
+from holdfast.recovery.watching import ACTOR, Outlook, Watcher, keep
 
 SCENARIO = "region-outage"
 ROLES = frozenset({Role.COMMANDER.label, Role.OPERATOR.label})
-AGAIN_AFTER_S = 60.0
-"""After a run was begun, or refused: no other one is begun so soon."""
 
 log = structlog.get_logger()
 
@@ -37,36 +35,42 @@ async def keep_watching(working: Working) -> None:
 
 
 async def _watched(working: Working, key: str, declared: ClusterRecovery) -> None:
+    telling = _Telling(key)
+
+    async def begin(name: str, given: Mapping[str, str]) -> None:
+        await _begun(working, key, name, given)
+
     watcher = watcher_of(working, key, declared)
-    every_s = declared.watch.every.total_seconds()
-    told: Sequence[str] = ()
-    quiet_until = 0.0
-    while True:
-        began = working.clock.monotonic()
-        try:
-            outlook = await watcher.look()
-        except HoldfastError as error:
-            log.warning("regions_not_watched", cluster=key, error=str(error))
-            await asyncio.sleep(every_s)
-            continue
+    await keep(watcher, declared.watch.every, begin, telling.tell, telling.fail)
+
+
+class _Telling:
+    """What is seen goes to the log when it is something else than before."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._seen: object = None
+        self._decided: object = None
+
+    def tell(self, outlook: Outlook) -> None:
         words = sorted(f"{each.region} {each.standing.value}" for each in outlook.regions.values())
         if outlook.witness_lost:
             words.append("witness away")
-        if words != told:
-            told = words
-            log.info("regions_seen", cluster=key, active=outlook.active, regions=", ".join(words))
+        if (outlook.active, words) != self._seen:
+            self._seen = (outlook.active, words)
+            log.info("regions_seen", cluster=self._key, active=outlook.active, regions=", ".join(words))
         decision = outlook.decision
-        if began >= quiet_until and isinstance(decision, Decline | FailOver):
-            quiet_until = began + AGAIN_AFTER_S
-            if isinstance(decision, Decline):
-                log.error("failover_declined", cluster=key, why=decision.why, instead=decision.instead)
-            else:
-                name = AUTOMATIC if decision.automatic else GATED
-                await _begun(working, key, name, dict(watcher.begun_with(outlook, decision)))
-        await asyncio.sleep(max(began + every_s - working.clock.monotonic(), 0.0))
+        if isinstance(decision, Decline) and decision != self._decided:
+            log.error("failover_declined", cluster=self._key, why=decision.why, instead=decision.instead)
+        self._decided = decision
+
+    def fail(self, error: HoldfastError) -> None:
+        if str(error) != self._seen:
+            self._seen = str(error)
+            log.warning("regions_not_watched", cluster=self._key, error=str(error), hint=error.hint)
 
 
-async def _begun(working: Working, key: str, name: str, given: dict[str, str]) -> None:
+async def _begun(working: Working, key: str, name: str, given: Mapping[str, str]) -> None:
     try:
         run = await working.recovery.start(name, key, given, ACTOR, ROLES)
     except Refused as error:  # another watcher was first, or people are at it already
@@ -102,7 +106,8 @@ def watcher_of(working: Working, key: str, declared: ClusterRecovery) -> Watcher
             if run.playbook.name == "corruption" and not run.state.is_over and run.subject in databases
         ]
 
-    return Watcher(parts_in(around)(key), policy_of(working.estate, key, declared), drilled, corrupt)
+    policy = policy_of(working.estate, key, declared)
+    return Watcher(parts_in(around)(key), policy, drilled, corrupt, declared.watch.every)
 
 
 def policy_of(estate: Estate, key: str, declared: ClusterRecovery) -> Policy:

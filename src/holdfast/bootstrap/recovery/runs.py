@@ -1,6 +1,8 @@
 """Runs as the command line starts, watches and steers them, on the database of a running Holdfast."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from holdfast.adapters.postgres.connect import Pool
@@ -18,6 +20,7 @@ from holdfast.bootstrap.recovery.people import (
 from holdfast.identity.roles import labels
 from holdfast.interfaces.cli.ports import Place
 from holdfast.interfaces.cli.recovery.runs import Show, StartRequest, Way
+from holdfast.kernel.errors import HoldfastError, Remedy
 from holdfast.recovery.errors import Refused
 from holdfast.recovery.model import Run
 from holdfast.recovery.ports import Held
@@ -26,6 +29,7 @@ from holdfast.recovery.shelf import found_in
 from holdfast.recovery.transitions import How
 from holdfast.recovery.views import RunView, view_of
 
+AGAIN_IN_S = 1.0
 T = TypeVar("T")
 HOWS = {Way.RETRY: How.RETRY, Way.BY_HAND: How.BY_HAND, Way.BACK: How.BACK}
 
@@ -67,12 +71,19 @@ class LocalRuns:
             held = await found_run(recovery, which, over=True)
             earlier = await recovery.newest(EARLIER_RUNS)
             view = view_of(held.run, held.now, earlier)
-            async for each in recovery.watch(held.run.id):
-                view = view_of(each.run, each.now, earlier)
-                show(view)
-                if not each.run.state.is_active:
-                    break
-            return view
+            while True:
+                try:
+                    async for each in recovery.watch(held.run.id):
+                        view = view_of(each.run, each.now, earlier)
+                        show(view)
+                        if not each.run.state.is_active:
+                            return view
+                except HoldfastError as error:
+                    # Holdfast's own database may be in what is lost: it comes back, or Ctrl-C ends this.
+                    if error.remedy is not Remedy.TRANSIENT:
+                        raise
+                    show(replace(view, away=str(error)))
+                    await asyncio.sleep(AGAIN_IN_S)
 
         return run(_with_runs(place, watch))
 

@@ -7,6 +7,7 @@ from datetime import datetime
 import structlog
 
 from holdfast.adapters.postgres.recovery.evidence import PostgresEvidence
+from holdfast.bootstrap.recovery.apart import clear_leftovers
 from holdfast.bootstrap.recovery.terms import drills_of
 from holdfast.bootstrap.recovery.working import Working
 from holdfast.estate.drills import Drill
@@ -32,7 +33,8 @@ log = structlog.get_logger()
 
 
 async def keep_drilling(working: Working) -> None:
-    """A duty: start what is due, until cancelled."""
+    """A duty: start what is due, until cancelled. Copies that a killed process has left go first."""
+    await asyncio.to_thread(clear_leftovers, working.place.data_dir)
     drills = drills_of(working.estate)
     if not any(each.every for each in drills.values()):
         return

@@ -4,8 +4,9 @@ It is of the ledger's kind (RFC 6962, C2SP tlog-checkpoint and tlog-proof) and h
 own. It is short: a leaf for each drill. So all its hashes are at hand, and nothing is kept of the tree.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 
 import msgspec
 
@@ -38,19 +39,22 @@ def checkpoint_over(hashes: bytes, origin: str) -> Checkpoint:
     return Checkpoint(origin, edge.size, edge.root)
 
 
-def proof_of(hashes: bytes, leaf: int, note: str) -> Proof:
-    """That the log with these leaves, whose checkpoint `note` is, holds the leaf."""
+def prover(hashes: bytes, note: str) -> Callable[[int], Proof]:
+    """Proofs that the log with these leaves, whose checkpoint `note` is, holds a leaf."""
 
-    def read(level: int, first: int, count: int) -> bytes:
+    @cache
+    def node(level: int, index: int) -> bytes:
         span = HASH_BYTES * TILE_WIDTH**level
+        return perfect_root(hashes[index * span : (index + 1) * span])
+
+    @lru_cache(maxsize=64)
+    def read(level: int, first: int, count: int) -> bytes:
         if level == 0:
-            return hashes[first * span : (first + count) * span]
-        return b"".join(
-            perfect_root(hashes[at * span : (at + 1) * span]) for at in range(first, first + count)
-        )
+            return hashes[first * HASH_BYTES : (first + count) * HASH_BYTES]
+        return b"".join(node(level, index) for index in range(first, first + count))
 
     tree = Tree(len(hashes) // HASH_BYTES, read)
-    return Proof(leaf, tuple(tree.inclusion(leaf)), note)
+    return lambda leaf: Proof(leaf, tuple(tree.inclusion(leaf)), note)
 
 
 @dataclass(slots=True)
@@ -162,16 +166,13 @@ def exported(kept: Sequence[Kept], chosen: Sequence[Kept], origin: str, key: str
     """
     if not chosen:
         raise EvidenceRefused("there is no evidence yet", hint="holdfast drill restore makes the first")
-    hashes, note = b"".join(leaf_hash(each.content) for each in kept), kept[-1].note
+    prove = prover(b"".join(leaf_hash(each.content) for each in kept), kept[-1].note)
     told = {
         "format": FORMAT,
         "log": origin,
         "key": key,
         "how": "holdfast evidence verify --offline FILE --key KEY, with the key from its operator",
-        "entries": [
-            {"entry": msgspec.Raw(each.content), "proof": proof_of(hashes, each.leaf, note).text}
-            for each in chosen
-        ],
+        "entries": [{"entry": msgspec.Raw(each.content), "proof": prove(each.leaf).text} for each in chosen],
     }
     return msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n"
 

@@ -186,8 +186,9 @@ def _read(kept: Path, tail: _Tail) -> tuple[list[Commit], int, bool]:
         skip = 0
         segment = segment.following
     reached = max(int(reader.reached), tail.parted_at)
-    # The log ends inside of what was copied. At the very end of it more may have been written elsewhere.
-    return commits, reached, reached < segment.start
+    # The log ends inside of what was copied. At the very end of it, or before a gap, more may have followed.
+    later = any(each.name > segment.name for each in kept.iterdir() if _SEGMENT.fullmatch(each.name))
+    return commits, reached, reached < segment.start and (bool(reader.problem) or not later)
 
 
 def _synced(folder: Path) -> None:

@@ -182,7 +182,7 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
     @app.command()
     def serve(
         role: Annotated[
-            str, typer.Argument(help="controller, site, console, sender, backup, ledger or agent")
+            str, typer.Argument(help="controller, site, console, sender, backup, ledger, recovery or agent")
         ],
         config: Config,
         data_dir: DataDir,

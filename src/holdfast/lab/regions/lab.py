@@ -54,6 +54,8 @@ class RegionsLab(AnyLab):
         regions = Regions(
             self.layout, self._place, self._sources, bin_dir, clock or SystemClock(), pace or Pace()
         )
+        self.network = regions.network
+        """The links between the sites; only a lab with namespaces has any."""
         self._topology = regions.topology()
         self._faults = regions.faults()
 

@@ -1,6 +1,6 @@
 """A small authoritative name server: `python -m holdfast.lab.regions.nameserver FILE`.
 
-It answers A and SOA over UDP and TCP for one zone, and takes updates of A records (RFC 2136) that are signed
+It answers A, TXT and SOA over UDP and TCP for one zone, and takes updates of those (RFC 2136) that are signed
 with its key (TSIG, RFC 8945): prerequisites are looked at and the change made in one go, so an update is a
 compare-and-set. What was changed is in its file before the answer is sent.
 """
@@ -34,8 +34,12 @@ MAX_NAMES, MAX_ADDRESSES = 100, 16
 IDLE_S = 10.0
 
 
+A, TXT = dns.rdatatype.A, dns.rdatatype.TXT
+Records = dict[tuple[dns.name.Name, dns.rdatatype.RdataType], list[str]]
+
+
 class Zone:
-    """The A records of one zone, kept in a file as JSON: {"serial": 1, "addresses": {name: [address]}}."""
+    """The records of one zone, kept in a file as JSON: {"serial": 1, "addresses": {name: []}, "texts"}."""
 
     def __init__(self, file: Path, origin: str, begin: Mapping[str, str]) -> None:
         self.origin = dns.name.from_text(origin)
@@ -45,20 +49,24 @@ class Zone:
         except FileNotFoundError:
             kept = {"serial": 1, "addresses": {name: [address] for name, address in begin.items()}}
         self.serial: int = kept["serial"]
-        self.addresses = {dns.name.from_text(name): list(found) for name, found in kept["addresses"].items()}
+        self.records: Records = {}
+        for kind, named in ((A, kept["addresses"]), (TXT, kept.get("texts", {}))):
+            for name, found in named.items():
+                self.records[dns.name.from_text(name), kind] = list(found)
 
-    def keep(self, addresses: dict[dns.name.Name, list[str]]) -> None:
+    def keep(self, records: Records) -> None:
         """Make these the zone's records, durably."""
         serial = self.serial + 1
-        text = json.dumps(
-            {"serial": serial, "addresses": {str(name): found for name, found in addresses.items()}}
+        addresses, texts = (
+            {str(name): found for (name, each), found in records.items() if each == kind} for kind in (A, TXT)
         )
+        text = json.dumps({"serial": serial, "addresses": addresses, "texts": texts})
         with tempfile.NamedTemporaryFile("w", dir=self._file.parent, delete=False) as fresh:
             fresh.write(text)
             fresh.flush()
             os.fsync(fresh.fileno())
         Path(fresh.name).replace(self._file)
-        self.serial, self.addresses = serial, addresses
+        self.serial, self.records = serial, records
 
     def soa(self) -> dns.rrset.RRset:
         return dns.rrset.from_text(
@@ -106,54 +114,58 @@ def _query(zone: Zone, message: dns.message.Message) -> dns.message.Message:
         return reply
     question = message.question[0]
     reply.flags |= dns.flags.AA
-    found = zone.addresses.get(question.name, [])
-    if question.rdtype == dns.rdatatype.A and found:
-        reply.answer.append(dns.rrset.from_text(question.name, TTL_S, "IN", "A", *found))
+    found = zone.records.get((question.name, question.rdtype), [])
+    if found:
+        kind = dns.rdatatype.to_text(question.rdtype)
+        reply.answer.append(dns.rrset.from_text(question.name, TTL_S, "IN", kind, *found))
     elif question.rdtype == dns.rdatatype.SOA and question.name == zone.origin:
         reply.answer.append(zone.soa())
     else:
-        if not found and question.name != zone.origin:
+        if question.name != zone.origin and not any(name == question.name for name, _ in zone.records):
             reply.set_rcode(dns.rcode.NXDOMAIN)
         reply.authority.append(zone.soa())
     return reply
 
 
 def _update(zone: Zone, message: dns.update.UpdateMessage) -> dns.rcode.Rcode:
-    """RFC 2136, 3.1 to 3.4, for A records."""
+    """RFC 2136, 3.1 to 3.4, for A and TXT records."""
     if len(message.zone) != 1 or message.zone[0].name != zone.origin:
         return dns.rcode.NOTAUTH
     if (unmet := _prerequisites(zone, message)) is not None:
         return unmet
-    changed = {name: list(found) for name, found in zone.addresses.items()}
+    changed = {place: list(found) for place, found in zone.records.items()}
     for rrset in message.update:
         if not rrset.name.is_subdomain(zone.origin):
             return dns.rcode.NOTZONE
-        if rrset.rdtype not in (dns.rdatatype.A, dns.rdatatype.ANY):
-            return dns.rcode.REFUSED
         texts = [rdata.to_text() for rdata in rrset]
+        place = (rrset.name, rrset.rdtype)
         if rrset.deleting == dns.rdataclass.ANY:
-            changed.pop(rrset.name, None)
+            for each in list(changed):
+                if each == place or (rrset.rdtype == dns.rdatatype.ANY and each[0] == rrset.name):
+                    del changed[each]
+        elif rrset.rdtype not in (A, TXT):
+            return dns.rcode.REFUSED
         elif rrset.deleting == dns.rdataclass.NONE:
-            changed[rrset.name] = [each for each in changed.get(rrset.name, []) if each not in texts]
+            changed[place] = [each for each in changed.get(place, []) if each not in texts]
         else:
-            kept = changed.setdefault(rrset.name, [])
+            kept = changed.setdefault(place, [])
             kept += [each for each in texts if each not in kept]
-    changed = {name: found for name, found in changed.items() if found}
+    changed = {place: found for place, found in changed.items() if found}
     if len(changed) > MAX_NAMES or any(len(found) > MAX_ADDRESSES for found in changed.values()):
         return dns.rcode.REFUSED
-    if changed != zone.addresses:
+    if changed != zone.records:
         zone.keep(changed)
     return dns.rcode.NOERROR
 
 
 def _prerequisites(zone: Zone, message: dns.update.UpdateMessage) -> dns.rcode.Rcode | None:
     """The first prerequisite that does not hold, as RFC 2136, 3.2 answers it; None when all do."""
-    wanted: dict[dns.name.Name, set[str]] = {}
+    wanted: dict[tuple[dns.name.Name, dns.rdatatype.RdataType], set[str]] = {}
     for rrset in message.prerequisite:
         if not rrset.name.is_subdomain(zone.origin):
             return dns.rcode.NOTZONE
-        there = bool(zone.addresses.get(rrset.name))
         by_name = rrset.rdtype == dns.rdatatype.ANY
+        there = any(name == rrset.name and (by_name or kind == rrset.rdtype) for name, kind in zone.records)
         if rrset.deleting == dns.rdataclass.ANY:
             if not there:
                 return dns.rcode.NXDOMAIN if by_name else dns.rcode.NXRRSET
@@ -161,8 +173,9 @@ def _prerequisites(zone: Zone, message: dns.update.UpdateMessage) -> dns.rcode.R
             if there:
                 return dns.rcode.YXDOMAIN if by_name else dns.rcode.YXRRSET
         else:
-            wanted.setdefault(rrset.name, set()).update(rdata.to_text() for rdata in rrset)
-    if any(set(zone.addresses.get(name, [])) != texts for name, texts in wanted.items()):
+            place = (rrset.name, rrset.rdtype)
+            wanted.setdefault(place, set()).update(rdata.to_text() for rdata in rrset)
+    if any(set(zone.records.get(place, [])) != texts for place, texts in wanted.items()):
         return dns.rcode.NXRRSET
     return None
 

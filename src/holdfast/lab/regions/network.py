@@ -36,7 +36,7 @@ class Network:
     name = "network"
 
     def __init__(self, layout: Layout, place: Place, clock: Clock) -> None:
-        self._layout = layout
+        self.layout = layout
         self._place = place
         self._clock = clock
 
@@ -74,7 +74,7 @@ class Network:
             await self._run(
                 site,
                 "link set lo up",
-                f"addr add {self._layout.inner(site)}/{PREFIX_LENGTH} dev out",
+                f"addr add {self.layout.inner(site)}/{PREFIX_LENGTH} dev out",
                 "link set out up",
             )
 
@@ -123,7 +123,7 @@ class Network:
         )
 
     def _address(self, site: str) -> str:
-        return HUB if site == OUTSIDE else self._layout.inner(site)
+        return HUB if site == OUTSIDE else self.layout.inner(site)
 
     def _pid(self, name: str) -> int:
         process = self._holder(name)

@@ -92,6 +92,8 @@ def patroni(
                 "replication": {"username": REPLICATION, "password": secrets["replication"]},
                 "rewind": {"username": REWINDER, "password": secrets["rewinder"]},
             },
+            # Else a copy waits until the primary's checkpoint has been spread over minutes.
+            "basebackup": [{"checkpoint": "fast"}],
             # No socket file: its path could be longer than a socket's may be, and nobody needs it.
             "parameters": {"unix_socket_directories": ""},
             "pg_hba": [
@@ -129,14 +131,17 @@ _PARAMETERS = {
 def edge(layout: Layout, region: str, route: str) -> str:
     """HAProxy's settings: one backend with a slot for every replica of both regions, open to `route` only.
 
-    A region is routed to when its slots are `ready` and the other's are in `maint`.
+    A region is routed to when its slots are `ready` and the other's are in `maint`. GET /region answers 200
+    while a replica of the edge's own region does, wherever users are sent.
     """
-    slots = [
-        f"    server {each}{slot + 1} {layout.inner(each)}:{layout.port(at.REPLICAS) + slot}"
-        + ("" if each == route else " disabled")
+    slots = {
+        each: [
+            f"    server {each}{slot + 1} {layout.inner(each)}:{layout.port(at.REPLICAS) + slot}"
+            for slot in range(SLOTS)
+        ]
         for each in REGIONS
-        for slot in range(SLOTS)
-    ]
+    }
+    both = [line + ("" if each == route else " disabled") for each in REGIONS for line in slots[each]]
     here = layout.inner(region)
     admin = layout.folder(region) / "edge" / "admin.sock"
     return "\n".join(
@@ -160,12 +165,19 @@ def edge(layout: Layout, region: str, route: str) -> str:
             "    retry-on conn-failure",
             "frontend edge",
             f"    bind {here}:{layout.port(at.EDGE)}",
+            # Whether this region could serve users, wherever they are sent now.
+            "    monitor-uri /region",
+            "    monitor fail if { nbsrv(own) lt 1 }",
             "    default_backend printcloud",
             "backend printcloud",
             "    balance roundrobin",
             "    option httpchk GET /alive",
             f"    default-server {_LOOKED_AT}",
-            *slots,
+            *both,
+            "backend own",
+            "    option httpchk GET /alive",
+            f"    default-server {_LOOKED_AT}",
+            *slots[region],
             "",
         ]
     )

@@ -58,7 +58,7 @@ class Regions:
         self._bin_dir = bin_dir
         self._clock = clock
         self._pace = pace
-        self._network = Network(layout, place, clock)
+        self.network = Network(layout, place, clock)
         self._nodes = {region: self._node(region) for region in REGIONS}
 
     def topology(self) -> Topology:
@@ -71,7 +71,7 @@ class Regions:
             tuple(self._supervisor(region) for region in REGIONS),
             tuple(each for region in REGIONS for each in (self._edge(region), self._objects(region))),
         )
-        network: tuple[tuple[Part, ...], ...] = ((self._network,), (self._entry(),))
+        network: tuple[tuple[Part, ...], ...] = ((self.network,), (self._entry(),))
         floors = (*network, *below) if self._layout.namespaces else below
         names = {region: tuple(f"{region}-{each}" for each in _OF_A_REGION) for region in REGIONS}
         return Topology(
@@ -84,7 +84,7 @@ class Regions:
 
     def faults(self) -> Mapping[str, Fault]:
         data = DataFault(self._layout, Known(self._place, self._clock))
-        return faults(self._layout, self._place, self._clock, self._network, self._nodes, data)
+        return faults(self._layout, self._place, self._clock, self.network, self._nodes, data)
 
     def _service(
         self,
@@ -113,7 +113,7 @@ class Regions:
         )
 
     def _at(self, site: str, arguments: list[str], environment: Mapping[str, str] | None = None) -> Command:
-        enter = self._network.enter(site) if self._layout.namespaces else ()
+        enter = self.network.enter(site) if self._layout.namespaces else ()
         return Command([*enter, *arguments], dict(environment or {}))
 
     def _program(self, name: str, settings: Mapping[str, object], part: str) -> list[str]:
@@ -255,7 +255,7 @@ class Regions:
     def _entry(self) -> Part:
         def command() -> Command:
             layout = self._layout
-            hub = self._network.enter(OUTSIDE)[1].split("/")[2]
+            hub = self.network.enter(OUTSIDE)[1].split("/")[2]
             dns = ([layout.outer(WITNESS), layout.port(at.DNS)], [layout.inner(WITNESS), layout.port(at.DNS)])
             program = self._program(
                 "entry",

@@ -53,6 +53,12 @@ CREATE VIEW recovery.drilled AS
      CROSS JOIN LATERAL (SELECT convert_from(e.content, 'UTF8')::jsonb AS it) AS told
      WHERE e.run IS NOT NULL;
 
+CREATE TABLE recovery.told (
+    key text PRIMARY KEY,
+    at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE recovery.told IS 'What people were told of drills: of several processes one tells it, once.';
+
 DO $$
 DECLARE
     reader text;
@@ -61,6 +67,7 @@ BEGIN
         -- When it was kept, the database's clock says.
         GRANT SELECT, INSERT (leaf, id, about, run, subject, scenario, drill, passed, ended_at, content, note)
             ON recovery.evidence TO holdfast_recovery;
+        GRANT SELECT, INSERT (key) ON recovery.told TO holdfast_recovery;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'holdfast_console') THEN
         GRANT SELECT ON recovery.evidence, recovery.drilled TO holdfast_console;

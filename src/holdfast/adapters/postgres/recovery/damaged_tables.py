@@ -84,10 +84,8 @@ def compared(
         return Compared(table=name, good=_number(then, count), is_there=False)
     good = _number(now, sql.SQL("SELECT count(*) FROM {}").format(GOOD))
     if not table.key:
-        count = 0 if _holds_the_same(now, table) else None
-        return Compared(
-            table=name, good=good, has_key=False, damaged=count, later=count, gone=count, new=count
-        )
+        rows = 0 if _holds_the_same(now, table) else None
+        return Compared(table=name, good=good, has_key=False, damaged=rows, later=rows, gone=rows, new=rows)
     row = now.execute(
         sql.SQL(
             "SELECT count(*) FILTER (WHERE t.ctid IS NULL),"
@@ -121,9 +119,9 @@ def put_back(now: Connection, table: Table, way: Way, bad: Sequence[int], *, aga
         return _inserted(now, table, sql.SQL("true"))
     changed = 0
     if way is Way.REPLACE and not again:
-        statement = sql.SQL("DELETE FROM {} AS t WHERE NOT EXISTS (SELECT FROM {} AS g WHERE {})")
-        changed += now.execute(statement.format(table.whole, GOOD, _same(table))).rowcount
-    only = _BAD if way is Way.ROWS else sql.SQL("true")
+        drop_new = sql.SQL("DELETE FROM {} AS t WHERE NOT EXISTS (SELECT FROM {} AS g WHERE {})")
+        changed += now.execute(drop_new.format(table.whole, GOOD, _same(table))).rowcount
+    only: sql.Composable = _BAD if way is Way.ROWS else sql.SQL("true")
     settable = [each for each in table.columns if each not in table.key and each not in table.only_by_server]
     if settable:
         fields = sql.SQL(", ").join(

@@ -1,6 +1,6 @@
 """The log of evidence on PostgreSQL. The statements stand in `evidence.sql`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ class EvidenceQueries(Queries):
     last_drilled: Query
     unrecorded: Query
     drilled: Query
+    tell: Query
     journal: Query
 
 
@@ -98,6 +99,21 @@ class PostgresDrilled:
             Drilled(subject, scenario, at, data_bytes, _measure(*figures[:3]), _measure(*figures[3:]))
             for subject, scenario, at, data_bytes, *figures in rows
         ]
+
+
+class PostgresTold:
+    """ToldOnce over a pool of the recovery's login."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def first(self, key: str, event: str, facts: Mapping[str, object]) -> bool:
+        async with borrowed(self._pool) as connection, connection.transaction():
+            if not await _rows(connection, SQL.tell, key=key):
+                return False
+            values = {"actor": "recovery", "event": event, "facts": Jsonb(dict(facts))}
+            await connection.execute(SQL.journal, values)
+            return True
 
 
 def _measure(target: int | None, contract: int | None, measured: int | None) -> Measure:

@@ -43,5 +43,9 @@ SELECT subject, scenario, ended_at, data_bytes, rpo_target_ms, rpo_contract_ms, 
        rto_target_ms, rto_contract_ms, rto_measured_ms
 FROM recovery.drilled WHERE passed ORDER BY leaf DESC LIMIT %(most)s;
 
+-- name: tell
+-- Two who would tell the same at once wait for each other, and one of them has no row.
+INSERT INTO recovery.told (key) VALUES (%(key)s) ON CONFLICT DO NOTHING RETURNING key;
+
 -- name: journal
 INSERT INTO holdfast.journal (actor, event, facts) VALUES (%(actor)s, %(event)s, %(facts)s);

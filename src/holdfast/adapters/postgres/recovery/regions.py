@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from holdfast.adapters.postgres.connect import Pool, borrowed
 from holdfast.adapters.postgres.queries import Queries
 from holdfast.adapters.postgres.recovery.fencing import pass_fence
+from holdfast.adapters.postgres.tenancy import EVERY_TENANT, as_tenant
 from holdfast.recovery.ports import Fence
 from holdfast.recovery.region_ports import LedgerStands
 
@@ -31,7 +32,7 @@ class PostgresLedgers:
 
     async def stands(self, cluster: str) -> Mapping[str, LedgerStands]:
         del cluster  # a log is of a tenant, wherever they are served
-        async with borrowed(self._pool) as connection:
+        async with as_tenant(self._pool, EVERY_TENANT) as connection:
             rows = await (await connection.execute(SQL["ledgers"])).fetchall()
         # A log that has handed nothing out yet has acknowledged nothing that could be missing.
         return {origin: LedgerStands(acknowledged or 0, there) for origin, acknowledged, there in rows}

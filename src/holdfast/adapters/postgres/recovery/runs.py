@@ -4,7 +4,7 @@ A change, its journal entry and the word of it are one transaction, on disk befo
 server that forgot what it had answered, two replicas would act in one epoch.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -139,13 +139,12 @@ class PostgresRuns:
     async def newest(self, most: int) -> Sequence[Run]:
         async with borrowed(self._pool) as connection:
             rows = await (await connection.execute(SQL.newest, {"most": most})).fetchall()
-        found = list[Run]()
-        for run_id, text in rows:
-            try:
-                found.append(_read(run_id, text))
-            except RunUnreadable as error:
-                log.warning("run_unreadable", run=run_id, error=str(error))
-        return found
+        return list(_readable(rows))
+
+    async def unfinished(self) -> Sequence[Run]:
+        async with borrowed(self._pool) as connection:
+            rows = await (await connection.execute(SQL.unfinished)).fetchall()
+        return list(_readable(rows))
 
     @property
     def heard(self) -> int:
@@ -174,6 +173,14 @@ def _note(event: str, run: Run, epoch: int, owner: str) -> Note:
 
 def _columns(run: Run) -> Mapping[str, object]:
     return {"id": run.id, "state": run.state.value, "run": _encode(run).decode()}
+
+
+def _readable(rows: Iterable[tuple[str, str]]) -> Iterator[Run]:
+    for run_id, text in rows:
+        try:
+            yield _read(run_id, text)
+        except RunUnreadable as error:
+            log.warning("run_unreadable", run=run_id, error=str(error))
 
 
 def _read(run_id: str, text: str) -> Run:

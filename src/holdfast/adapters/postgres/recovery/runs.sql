@@ -78,3 +78,6 @@ SELECT epoch, run::text, clock_timestamp() FROM recovery.run WHERE id = %(id)s;
 
 -- name: newest
 SELECT id, run::text FROM recovery.run ORDER BY number DESC LIMIT %(most)s;
+
+-- name: unfinished
+SELECT id, run::text FROM recovery.run WHERE state NOT IN ('done', 'cancelled') ORDER BY number DESC;

@@ -31,11 +31,15 @@ def _lines(runbook: Runbook, where: str, printed_at: datetime) -> Iterator[str]:
         yield ""
         for name, taken in playbook.takes.items():
             value = runbook.facts.given.get(name, taken.default)
-            yield f"- {name}, {taken.title}: {BLANK if value is None else value}"
+            yield f"- {name}, {taken.title}: {value or BLANK}"
         yield ""
     if runbook.facts.addresses:
         yield "## Addresses"
         yield ""
+        if "secondary" in runbook.facts.addresses:
+            yield "Primary and secondary are as the estate has them. Where the cluster was moved before,"
+            yield "they are the other way round: then read each for the other."
+            yield ""
         for name, text in runbook.facts.addresses.items():
             yield f"- {name}: {text}"
         yield ""

@@ -245,9 +245,9 @@ class _JsonLines:
         self._last: object = None
 
     def show(self, view: RunView) -> None:
-        if view.run == self._last:
+        if (view.run, bool(view.away)) == self._last:
             return
-        self._last = view.run
+        self._last = (view.run, bool(view.away))
         typer.echo(json.dumps(plain_run(view), default=_text, ensure_ascii=False))
 
 

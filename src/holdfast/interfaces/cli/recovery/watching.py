@@ -78,7 +78,8 @@ _TOO_LATE = ": it is past its point of no return, and goes forward"
 
 def _footing(view: RunView) -> list[str]:
     left = left_text(view)
-    lines = ["", f"left: {left}"] if left else []
+    lines = ["", f"the database does not answer, this is how it was: {view.away}"] if view.away else []
+    lines += ["", f"left: {left}"] if left else []
     if view.left is not None and view.left.over:
         lines.append(f"longer than ever before: {', '.join(view.left.over)}")
     if view.waits_at is not None:
@@ -95,10 +96,15 @@ class Lines:
         self._say = say
         self._marks = dict[str, tuple[Mark, int, int]]()
         self._standing = ""
+        self._away = False
 
     def show(self, view: RunView) -> None:
         """Say what is new in it."""
         at = f"{view.now.astimezone(UTC):%H:%M:%S}"
+        if bool(view.away) != self._away:
+            self._away = bool(view.away)
+            said = f"the database does not answer: {view.away}" if view.away else "the database answers again"
+            self._say(f"{at} {said}")
         for row in view.rows:
             now = (row.mark, 0 if row.record is None else row.record.attempts, len(row.approvals))
             if self._marks.get(row.name, (Mark.LATER, 0, 0)) == now or row.mark is Mark.NEVER:
