@@ -12,8 +12,9 @@ from typing import Any, Self
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from holdfast.lab.regions.layout import REGIONS_OFFSET
 from tests.installation import REPOSITORY, Installation, Started, eventually, free_base_port, free_port
+
+from holdfast.lab.regions.layout import REGIONS_OFFSET
 
 SAMPLE = REPOSITORY / "examples" / "printcloud" / "regions.yaml"
 DEFAULT_BASE = 18_400

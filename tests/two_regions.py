@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -78,10 +78,20 @@ class TwoRegions:
             return False
         return answer.status == 201
 
+    async def answered(self, site: str, path: str) -> Mapping[str, object]:
+        """What the service answers there, as soon as it does: it may have no database yet."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S
+        while True:
+            with suppress(Away):
+                answer = await self.get(site, path, within_s=10)
+                if answer.status == 200:
+                    return answer.content
+            assert asyncio.get_running_loop().time() < deadline, f"{site} does not answer {path}"
+            await asyncio.sleep(0.2)
+
     async def members(self, site: str) -> set[str]:
-        answer = await self.get(site, "/set", within_s=10)
-        members = answer.content.get("members")
-        assert isinstance(members, list), answer
+        members = (await self.answered(site, "/set"))["members"]
+        assert isinstance(members, list)
         return set(members)
 
     async def route(self, edge: str, to: str) -> None:

@@ -157,7 +157,7 @@ def test_a_replica_that_stood_still_longer_than_its_lease_changes_nothing_any_mo
     migrated_database: "Database",
 ) -> None:
     """It is stopped between its decision to act and the act, and wakes when another one has acted."""
-    run = new_run(0, seconds=3.0)
+    run = new_run(0, seconds=10.0)
 
     async def begin() -> None:
         async with open_pool(migrated_database.conninfo(Role.RECOVERY), "people") as pool:

@@ -160,6 +160,7 @@ async def no_witness(lab: TwoRegions, leader: str) -> None:
     await lab.lab.heal("witness")
 
 
+THAT_MOVE_THE_LEADER = (cut_off_leader, frozen_leader)
 FAULTS: tuple[Fault, ...] = (cut_off_leader, frozen_leader, one_way, jumping_clocks, no_witness)
 
 
@@ -178,13 +179,15 @@ async def test_one_true_story_explains_what_all_clients_saw(tmp_path: Path) -> N
 
 async def one_round(lab: TwoRegions, fault: Fault, seed: int) -> None:
     leader = await lab.paired(rebuild=True)
-    first = (await lab.get(leader, "/register")).content["value"]
+    first = (await lab.answered(leader, "/register"))["value"]
     before = await lab.members(leader)
     async with at_work(lab, seed) as clients:
         await asyncio.sleep(2)
         await fault(lab, leader)
         now = await lab.paired(rebuild=True)
         await asyncio.sleep(2)
+    if fault in THAT_MOVE_THE_LEADER:
+        assert now != leader, fault.__name__
     there = await lab.members(now)
     assert judge_set(clients.asked | before, clients.acknowledged | before, there) == SetJudged(
         frozenset(), frozenset()

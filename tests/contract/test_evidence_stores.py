@@ -178,6 +178,9 @@ async def test_the_database_lets_nobody_change_or_leave_out_a_leaf(migrated_data
         with pytest.raises(pg.InsufficientPrivilege):
             recovery.execute("UPDATE recovery.evidence SET note = ''")
         told = recovery.execute("SELECT hash, content FROM recovery.evidence").fetchall()
+    for role in (Role.CONSOLE, Role.CONTROLLER, Role.SITE, Role.BACKUP):
+        with migrated_database.connect(role) as other, pytest.raises(pg.InsufficientPrivilege):
+            other.execute(f"{row} VALUES (1, 'x', 'r7', 's', 's', true, true, '', '')")
     assert [(bytes(hash_), bytes(content)) for hash_, content in told] == [
         (leaf_hash(kept.content), canonical(an_evidence("r1")))
     ]

@@ -73,6 +73,14 @@ def test_an_edge_is_open_to_one_region_only(tmp_path: Path, route: str) -> None:
     assert {words[1][0] for words in servers if "disabled" not in words} == {route}
 
 
+def test_an_admin_socket_whose_path_is_too_long_is_left_out(tmp_path: Path) -> None:
+    short, long = Layout(Path("/tmp/lab"), 18_400), Layout(Path("/tmp") / ("x" * 80), 18_400)
+    assert "admin.sock" in settings.edge(short, "a", "a")
+    assert "admin.sock" not in settings.edge(long, "a", "a")
+    for where in (short, long):
+        assert f"ipv4@127.0.1.1:{where.port(at.EDGE_ADMIN)}" in settings.edge(where, "a", "a")
+
+
 def test_the_estate_file_describes_the_two_regions() -> None:
     lab = RegionsLab()
     estate = load_estate(lab.estate_file, validate)

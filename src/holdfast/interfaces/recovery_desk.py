@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from holdfast.identity.errors import NotAllowed
 from holdfast.identity.model import NEEDS, Actor, Right
 from holdfast.recovery.model import Playbook, Run
+from holdfast.recovery.runbook import Facts, hands_for
 from holdfast.recovery.service import Recovery
 from holdfast.recovery.shelf import Shelf
 from holdfast.recovery.views import RunView, view_of
@@ -35,7 +36,7 @@ class RecoveryDesk:
     """Runs and playbooks. `shelf` and `subjects` (names by key) are asked anew each time.
 
     `check_start` raises what keeps a playbook from being started on a subject; `runbook` writes a playbook
-    for people, filled in for a subject.
+    for people, filled in for a subject, with the `facts` that are known of it.
     """
 
     recovery: Recovery
@@ -43,12 +44,14 @@ class RecoveryDesk:
     subjects: Callable[[], Mapping[str, str]]
     check_start: Callable[[Playbook, str], None]
     runbook: Callable[[str, str], str]
+    facts: Callable[[str], Facts] = Facts
     earlier: EarlierRuns = field(default_factory=EarlierRuns)
 
     async def view(self, run_id: str) -> RunView:
         """A run as it stands. Raises NotThere."""
         held = await self.recovery.get(run_id)
-        return view_of(held.run, held.now, await self.earlier.of(self.recovery))
+        view = view_of(held.run, held.now, await self.earlier.of(self.recovery))
+        return replace(view, by_hand=hands_for(held.run, self.facts(held.run.subject)))
 
     async def newest(self, most: int) -> list[RunView]:
         """The newest first."""

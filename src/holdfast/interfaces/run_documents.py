@@ -35,11 +35,11 @@ def run_document(view: RunView) -> dict[str, Any]:
             "unknown": list(left.unknown),
             "over": list(left.over),
         },
-        "stages": [_row(each) for each in view.rows],
+        "stages": [_row(each, view.by_hand.get(each.name)) for each in view.rows],
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: Row, by_hand: str | None) -> dict[str, Any]:
     record, usual, step = row.record, row.usual, row.step
     return {
         "number": row.number,
@@ -57,6 +57,7 @@ def _row(row: Row) -> dict[str, Any]:
         "earlier_runs": 0 if usual is None else usual.runs,
         "attempts": 0 if record is None else record.attempts,
         "told": "" if record is None else record.told,
+        "by_hand": by_hand,
         "found": {} if record is None else dict(record.found),
         "approvals": [{"who": each.who, "at": each.at} for each in row.approvals],
         "approvals_wanted": None if row.gate is None else row.gate.approvals,

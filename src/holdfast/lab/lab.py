@@ -46,12 +46,16 @@ class AnyLab:
         self._sources()
         self._place.prepare()
         async with self._locked(progress):
-            for fault in self._faults.values():
-                if fault.status() is not None:
+            there = [fault for fault in self._faults.values() if fault.status() is not None]
+            for fault in there:
+                if not fault.needs_parts:
                     await fault.heal()
             count = _Count(progress, len(self._topology.parts), Stage.STARTING, Stage.STARTED)
             for floor in self._topology.floors:
                 await _side_by_side([count.around(part.name, part.start) for part in floor])
+            for fault in there:
+                if fault.needs_parts:
+                    await fault.heal()
         return await self.status()
 
     async def down(self, progress: Progress = silent) -> tuple[PartStatus, ...]:

@@ -92,6 +92,11 @@ class Fault(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def needs_parts(self) -> bool:
+        """Whether it can be healed only when the parts run; else it is healed before they are started."""
+        ...
+
     async def break_(self, how: Damage | None) -> None:
         """Return when the damage is done; None is the usual way. Raises WrongDamageError, NotRunningError."""
         ...

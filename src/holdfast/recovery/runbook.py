@@ -11,7 +11,7 @@ from enum import StrEnum
 from string import Formatter
 
 from holdfast.recovery.checking import SUBJECT, names_in
-from holdfast.recovery.model import Gate, Pause, Playbook, Stage, Step, Together
+from holdfast.recovery.model import Did, Gate, Pause, Playbook, Run, Stage, Step, Together
 from holdfast.recovery.views import letter
 
 BLANK = "______________"
@@ -156,6 +156,21 @@ def _numbers(playbook: Playbook) -> Mapping[str, str]:
         elif isinstance(stage, Together):
             numbers |= {step.name: f"{number}{letter(index)}" for index, step in enumerate(stage.steps)}
     return numbers
+
+
+def hands_for(run: Run, facts: Facts) -> Mapping[str, str]:
+    """How people do what has failed in a run, or take it back: by step, with what the run knows by now."""
+    found = {
+        f"{name}.{key}": text for name, record in run.records.items() for key, text in record.found.items()
+    }
+    known = Facts(run.subject, run.given, facts.addresses, {**facts.also, **found})
+    filling, hands = _Filling(run.playbook, known), dict[str, str]()
+    for step in run.playbook.steps():
+        did = run.did(step.name)
+        text = step.undo_by_hand if did is Did.NOT_UNDONE else step.by_hand if did is Did.FAILED else ""
+        if text:
+            hands[step.name] = filling.filled(text)
+    return hands
 
 
 class _Filling:

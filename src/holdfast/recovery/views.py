@@ -75,6 +75,8 @@ class RunView:
     left: Remainder | None
     """None when the run does not go forward."""
     took: Mapping[str, Took] = field(default_factory=dict)
+    by_hand: Mapping[str, str] = field(default_factory=dict)
+    """By step that has failed: how people do it."""
     away: str = ""
     """Why this is how it was last known: the database does not answer now."""
 

@@ -117,6 +117,9 @@ def test_a_run_that_stands_still_goes_on_by_hand(holdfast: Installation) -> None
     run = holdfast.run("run", "start", "stands", "eu", "--json").json["id"]
     watched = holdfast.run("run", "watch", run, code=1)
     assert "needs operator" in watched.out
+    shown = holdfast.run("run", "show", run).out
+    assert "It fails, by hand:" in shown
+    assert "Move it." in shown
     second = holdfast.run("run", "start", "stands", "eu", code=1)
     assert "moves the traffic of 'eu' already" in second.err
     assert "say how it goes on" in holdfast.run("run", "resume", run, code=1).err

@@ -24,6 +24,8 @@ from holdfast.lab.regions.network import Network
 from holdfast.recovery.outage import Seen
 from holdfast.recovery.ports import Fence
 
+pytestmark = pytest.mark.timeout(900)  # a busy machine starts a region in minutes
+
 
 @pytest.fixture(scope="module")
 def linked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRegions]:

@@ -17,6 +17,8 @@ from holdfast.lab import PartState
 from holdfast.lab.errors import NotRunningError, PortTakenError
 from holdfast.lab.regions import layout as at
 
+pytestmark = pytest.mark.timeout(900)  # a busy machine starts a region in minutes
+
 # Comes up as far as the given part, and dies the hard way.
 DYING_UP = """
 import asyncio, os, signal, sys
@@ -113,7 +115,7 @@ def interfaces() -> set[str]:
 def command(data_dir: Path, base_port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "HOLDFAST_LAB_BASE_PORT": str(base_port)}
     line = [sys.executable, "-m", "holdfast.bootstrap.main", "lab", *arguments, "--data-dir", str(data_dir)]
-    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_by_the_command_line(tmp_path: Path) -> None:

@@ -141,6 +141,9 @@ def _drills_tell_how_they_stand(holdfast: Installation) -> None:
     assert "shop-back" in holdfast.run("drill", "list").out
     picked = holdfast.run("drill", "game-day", "--dry-run", "--seed", "9", "--json").json
     assert picked == {"drill": "shop-restore", "seed": 9, "run": None}
+    holdfast.run("drill", "game-day", "--seed", "9")
+    [newest, *_] = holdfast.run("evidence", "list", "--json").json["evidence"]
+    assert (newest["seed"], newest["scenario"], newest["passed"]) == (9, "restore", True)
     said = holdfast.run("drill", "restore", "shopp", code=1)
     assert "shop" in said.err
     said = holdfast.run("drill", "region-outage", "--cluster", "print", code=1)

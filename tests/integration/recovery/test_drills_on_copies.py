@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -195,6 +196,9 @@ async def test_what_is_due_begins_once_whoever_asks(drilling: Drilling) -> None:
     runs = await drilling.working.recovery.newest()
     assert len(runs) == 1
     assert any(began)
+    later = replace(due, now=due.now + timedelta(days=7))
+    if not runs[0].state.is_over:
+        assert not await start_due(drilling.working, later), "it does not overtake itself"
     run, found = await drilling.ended(runs[0].id)
     assert run.state.value == "done", run.why
     assert (found.started_by, found.passed) == ("schedule", True)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import threading
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -11,6 +13,7 @@ from tests.kept_runs import LEASE, begins, new, note, playbook
 
 from holdfast.adapters.postgres.connect import borrowed, open_pool
 from holdfast.adapters.postgres.conninfo import Role
+from holdfast.adapters.postgres.errors import DatabaseError
 from holdfast.adapters.postgres.recovery.fencing import pass_fence
 from holdfast.adapters.postgres.recovery.marks import PostgresMarks
 from holdfast.adapters.postgres.recovery.news import heard_on
@@ -19,7 +22,7 @@ from holdfast.adapters.postgres.recovery.runs import PostgresRuns
 from holdfast.adapters.postgres.recovery.standing import Standing, standing_of
 from holdfast.recovery import transitions
 from holdfast.recovery.errors import ComesLate
-from holdfast.recovery.model import RunState
+from holdfast.recovery.model import Run, RunState
 from holdfast.recovery.ports import Fence
 
 if TYPE_CHECKING:
@@ -175,3 +178,33 @@ async def test_it_is_known_how_runs_stand(migrated_database: "Database") -> None
         assert 3600 <= found.unattended_s < 3700
         await store.claim("r1", LEASE)
         assert (await standing_of(pool)).unattended_s == 0
+
+
+async def test_a_replica_that_stands_still_in_the_middle_of_a_change_holds_nobody_up(
+    migrated_database: "Database",
+) -> None:
+    """It holds the row of the run; the server ends its transaction, and nothing of it is left."""
+    conninfo = migrated_database.conninfo(Role.RECOVERY)
+    locked, woken = threading.Event(), threading.Event()
+
+    def stands_still(run: Run, at: datetime) -> Run:
+        locked.set()
+        assert woken.wait(60)
+        return transitions.stood_still(run, f"too late: {at}")
+
+    async def stopped() -> None:
+        async with open_pool(conninfo, "stopped") as pool:
+            await PostgresRuns(pool).change("a", stands_still, note("run.x"))
+
+    async with open_pool(conninfo, "test") as pool:
+        store = PostgresRuns(pool)
+        await store.start(new("a"), note("run.started"))
+        stopping = asyncio.create_task(asyncio.to_thread(asyncio.run, stopped()))
+        assert await asyncio.to_thread(locked.wait, 60)
+        # Sooner than a statement is given up, and than a lease ends.
+        async with asyncio.timeout(10):
+            changed = await store.change("a", begins, note("run.step_begun"))
+        woken.set()
+        with pytest.raises(DatabaseError):
+            await stopping
+        assert (await store.get("a")).run == changed.run

@@ -103,7 +103,8 @@ async def test_a_run_is_shown_and_what_steps_said_is_text(console: RecoveryConso
     assert "<i>broke" not in shown.text
     assert not re.search(r"\son\w+=|style=", shown.text)
     assert 'value="cancel"' not in shown.text
-    assert (await viewer.get("/recovery/runs/nobodyknows1")).status_code == 404
+    for nobody in ("nobodyknows1", "%00", "x%0ay", "%22%3E"):
+        assert (await viewer.get(f"/recovery/runs/{nobody}")).status_code == 404, nobody
 
 
 async def test_only_pages_that_change_have_the_script_and_only_that_one(console: RecoveryConsole) -> None:

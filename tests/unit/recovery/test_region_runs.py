@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from holdfast.recovery.model import Did, RunState
+from holdfast.recovery.planning import planned, waited_in
 from holdfast.recovery.ports import Note
 from holdfast.recovery.region_ports import LedgerStands
 from holdfast.recovery.transitions import approved
@@ -242,6 +243,64 @@ def test_a_replica_that_wakes_late_changes_nothing_any_more() -> None:
         del moved.world.fences.newest["edge b"]
         run = await moved.ended("run1", within_s=timedelta(minutes=10).total_seconds())
         assert run.state is RunState.DONE, run.why
+        await stopped(tasks)
+
+    run_virtually(work())
+
+
+@pytest.mark.parametrize(
+    ("harm", "move", "playbook", "against"),
+    [
+        ("", "switchover", "switchover", ""),
+        ("", "failover", "region-outage", "a is up"),
+        ("", "failover --force", "failover-forced", "the database leads in a, and answers"),
+        ("", "failback", "failback", ""),
+        ("a", "switchover", "switchover", "a is lost"),
+        ("a", "failover", "region-outage", ""),
+        ("a", "failover --force", "failover-forced", ""),
+        ("a", "failback", "failback", "nothing of the database answers in a"),
+        ("b", "failover --force", "failover-forced", "no PostgreSQL answers and runs in b"),
+    ],
+)
+def test_what_speaks_against_a_move_is_told_before(harm: str, move: str, playbook: str, against: str) -> None:
+    async def work() -> None:
+        moved = Moved()
+        moved.world.ttl = 3600
+        tasks = [moved.live()]
+        await asyncio.sleep(6)
+        if harm:
+            moved.world.lost.add(harm)
+        if move == "failback":  # the cluster works in b since it was failed over
+            moved.world.name = "b"
+            moved.world.lock = None
+            moved.world.nodes["a"].leads = False
+            moved.world.promote("b")
+        await asyncio.sleep(1)
+        plan = await planned(moved.parts, move)
+        assert plan.playbook == playbook
+        assert {plan.lost, plan.to} == {"a", "b"}
+        assert plan.lost == ("b" if move == "failback" else "a")
+        if against:
+            assert any(against in each for each in plan.against), plan.against
+        else:
+            assert plan.against == []
+        assert bool(plan.loss) == move.startswith("failover")
+        assert moved.world.fences.newest == {}
+        await stopped(tasks)
+
+    run_virtually(work())
+
+
+def test_whether_commits_waited_is_known_of_the_failover_before() -> None:
+    async def work() -> None:
+        moved = Moved(release_lock=True)
+        tasks = await begun(moved)
+        assert waited_in(await moved.runs.newest(10), "print") == "unknown"
+        moved.world.lost.add("a")
+        await moved.start("region-outage-automatic", "run1", **LOST)
+        assert (await moved.ended("run1")).state is RunState.DONE
+        assert waited_in(await moved.runs.newest(10), "print") == "yes"
+        assert waited_in(await moved.runs.newest(10), "other") == "unknown"
         await stopped(tasks)
 
     run_virtually(work())

@@ -1,13 +1,20 @@
 """A playbook on paper: filled in with what is known, and blanks for the rest."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from io import StringIO
+from typing import Any
+
+from rich.console import Console
 
 from holdfast.bootstrap.recovery.addresses import facts_of, safe
 from holdfast.bootstrap.recovery.playbooks import own_names, read_shelf
 from holdfast.estate.model import Estate
 from holdfast.interfaces.cli.recovery.runbook import plain_runbook, runbook_text
-from holdfast.recovery.runbook import BLANK, Facts, Kind, runbook_of
-from rehearsed import HARMLESS, MOVING, playbook_of
+from holdfast.interfaces.cli.recovery.watching import picture
+from holdfast.interfaces.run_documents import run_document
+from holdfast.recovery.runbook import BLANK, Facts, Kind, hands_for, runbook_of
+from rehearsed import HARMLESS, MOVING, Rehearsed, playbook_of
 
 PRINTED = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 ESTATE = Estate.model_validate(
@@ -47,7 +54,7 @@ ESTATE = Estate.model_validate(
     }
 )
 
-KNOWN = {"addresses": facts_of(ESTATE, "eu").addresses, "also": facts_of(ESTATE, "eu").also}
+KNOWN: dict[str, Any] = {"addresses": facts_of(ESTATE, "eu").addresses, "also": facts_of(ESTATE, "eu").also}
 
 
 def text_of(name: str = "moving", text: str = MOVING, **facts: object) -> str:
@@ -140,3 +147,26 @@ def test_everything_that_holdfast_has_can_be_printed() -> None:
         text = runbook_text(runbook_of(playbook, facts_of(ESTATE, "eu")), "built in", PRINTED)
         assert "Nobody has written down" not in text, name
         assert "nobody has written down how" not in text, name
+
+
+async def test_what_has_failed_is_told_as_it_is_done_by_hand_with_what_the_run_knows() -> None:
+    rehearsed = Rehearsed()
+    run = await rehearsed.start()
+    view = await rehearsed.through(run.id, fails={"promote"})
+    assert hands_for(view.run, facts_of(ESTATE, "eu")) == {"promote": "Promote at <look>."}
+    view = replace(view, by_hand=hands_for(view.run, Facts()))
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(picture(view))
+    assert "Promote, by hand:\n    Promote at <look>." in console.export_text()
+    assert run_document(view)["stages"][-1]["by_hand"] == "Promote at <look>."
+    assert run_document(view)["stages"][0]["by_hand"] is None
+
+
+async def test_what_could_not_be_undone_is_told_as_it_is_taken_back() -> None:
+    rehearsed = Rehearsed()
+    run = await rehearsed.start()
+    await rehearsed.through(run.id, fails={"left", "undo fence"})
+    for _ in range(2):
+        rehearsed.clock.advance(60)
+        view = await rehearsed.drive(run.id, fails={"left", "undo fence"})
+    assert hands_for(view.run, Facts())["fence"] == "Start it."

@@ -24,11 +24,26 @@ MAKERS: Sequence[Maker] = (
 """Each subject's own: region.*, data.*, drill.*."""
 
 
-def actions_for(around: Surroundings) -> Mapping[str, Action]:
-    """By name. Raises ValueError when two subjects have the same one."""
+Troubled = Callable[[str, Exception], None]
+"""Hears of a subject whose actions could not be made, and why."""
+
+
+def actions_for(
+    around: Surroundings, troubled: Troubled | None = None, makers: Sequence[Maker] = MAKERS
+) -> Mapping[str, Action]:
+    """By name. With `troubled` a subject that cannot be made is left out, and the others are there.
+
+    Raises ValueError when two subjects have the same name; else, without `troubled`, what a maker raises.
+    """
     actions = dict[str, Action]()
-    for make in MAKERS:
-        made = make(around)
+    for make in makers:
+        try:
+            made = make(around)
+        except Exception as error:
+            if troubled is None:
+                raise
+            troubled(make.__name__, error)
+            continue
         if twice := sorted(set(actions) & set(made)):
             raise ValueError(f"two actions are called {', '.join(twice)}")
         actions |= made

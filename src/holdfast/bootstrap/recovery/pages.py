@@ -29,6 +29,7 @@ def recovery_desk(pool: Pool, estate: Callable[[], Estate], place: Place) -> Rec
         lambda: subjects_of(estate()),
         lambda playbook, subject: check_start(estate(), playbook, subject),
         runbook,
+        lambda subject: facts_of(estate(), subject),
     )
 
 

@@ -168,9 +168,14 @@ class RecoveryProcess:
         around = Surroundings(
             self._followed.estate, self._place, self._conninfo, self._pool, self._runs, self._clock
         )
-        made = actions_for(around)
+        made = actions_for(around, _troubled)
         self._actions.clear()
         self._actions.update(made)
+
+
+def _troubled(subject: str, error: Exception) -> None:
+    """Steps that name one of its actions fail and say so; runs about other things go on."""
+    log.error("actions_not_made", subject=subject, error=f"{type(error).__name__}: {error}")
 
 
 def replica_name() -> str:

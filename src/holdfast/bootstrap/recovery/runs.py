@@ -10,6 +10,7 @@ from holdfast.adapters.postgres.conninfo import Role
 from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.actors import command_line
 from holdfast.bootstrap.at_work import run, with_database
+from holdfast.bootstrap.recovery.addresses import facts_of
 from holdfast.bootstrap.recovery.people import (
     EARLIER_RUNS,
     check_start,
@@ -24,6 +25,7 @@ from holdfast.kernel.errors import HoldfastError, Remedy
 from holdfast.recovery.errors import Refused
 from holdfast.recovery.model import Run
 from holdfast.recovery.ports import Held
+from holdfast.recovery.runbook import hands_for
 from holdfast.recovery.service import Recovery
 from holdfast.recovery.shelf import found_in
 from holdfast.recovery.transitions import How
@@ -45,7 +47,7 @@ class LocalRuns:
             started = await recovery.start(
                 request.playbook, request.subject, request.given, command_line(), labels()
             )
-            return await _view(recovery, await recovery.get(started.id))
+            return await _view(recovery, inventory, await recovery.get(started.id))
 
         return run(_with_runs(place, start))
 
@@ -61,20 +63,20 @@ class LocalRuns:
         return run(_with_runs(place, read))
 
     def get(self, place: Place, which: str | None) -> RunView:
-        async def read(recovery: Recovery, _: Inventory) -> RunView:
-            return await _view(recovery, await found_run(recovery, which, over=True))
+        async def read(recovery: Recovery, inventory: Inventory) -> RunView:
+            return await _view(recovery, inventory, await found_run(recovery, which, over=True))
 
         return run(_with_runs(place, read))
 
     def watch(self, place: Place, which: str | None, show: Show) -> RunView:
-        async def watch(recovery: Recovery, _: Inventory) -> RunView:
+        async def watch(recovery: Recovery, inventory: Inventory) -> RunView:
             held = await found_run(recovery, which, over=True)
             earlier = await recovery.newest(EARLIER_RUNS)
             view = view_of(held.run, held.now, earlier)
             while True:
                 try:
                     async for each in recovery.watch(held.run.id):
-                        view = view_of(each.run, each.now, earlier)
+                        view = _with_hands(view_of(each.run, each.now, earlier), inventory)
                         show(view)
                         if not each.run.state.is_active:
                             return view
@@ -88,14 +90,14 @@ class LocalRuns:
         return run(_with_runs(place, watch))
 
     def approve(self, place: Place, which: str | None, gate: str | None) -> RunView:
-        async def approve(recovery: Recovery, _: Inventory) -> RunView:
+        async def approve(recovery: Recovery, inventory: Inventory) -> RunView:
             held = await found_run(recovery, which)
             waits_at = view_of(held.run, held.now).waits_at
             name = gate or (waits_at.name if waits_at is not None else None)
             if name is None:
                 raise Refused(f"run {held.run.id} waits at no gate", hint=f"it is {held.run.state.value}")
             await recovery.approve(held.run.id, name, command_line(), labels())
-            return await _view(recovery, await recovery.get(held.run.id))
+            return await _view(recovery, inventory, await recovery.get(held.run.id))
 
         return run(_with_runs(place, approve))
 
@@ -110,10 +112,10 @@ class LocalRuns:
     def _steered(
         self, place: Place, which: str | None, do: Callable[[Recovery, str], Awaitable[Run]]
     ) -> RunView:
-        async def steer(recovery: Recovery, _: Inventory) -> RunView:
+        async def steer(recovery: Recovery, inventory: Inventory) -> RunView:
             held = await found_run(recovery, which)
             await do(recovery, held.run.id)
-            return await _view(recovery, await recovery.get(held.run.id))
+            return await _view(recovery, inventory, await recovery.get(held.run.id))
 
         return run(_with_runs(place, steer))
 
@@ -125,5 +127,10 @@ async def _with_runs(place: Place, work: Callable[[Recovery, Inventory], Awaitab
     return await with_database(place, Role.CONSOLE, do)
 
 
-async def _view(recovery: Recovery, held: Held) -> RunView:
-    return view_of(held.run, held.now, await recovery.newest(EARLIER_RUNS))
+async def _view(recovery: Recovery, inventory: Inventory, held: Held) -> RunView:
+    return _with_hands(view_of(held.run, held.now, await recovery.newest(EARLIER_RUNS)), inventory)
+
+
+def _with_hands(view: RunView, inventory: Inventory) -> RunView:
+    """With how people do what has failed, filled in with the estate's addresses."""
+    return replace(view, by_hand=hands_for(view.run, facts_of(inventory.estate, view.run.subject)))

@@ -1,5 +1,6 @@
 """Recovery: the runs of playbooks, one of them live, and the playbooks that can be started."""
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,12 +24,13 @@ from holdfast.interfaces.run_words import (
 )
 from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.ids import id_from
-from holdfast.recovery.errors import Refused
+from holdfast.recovery.errors import NotThere, Refused
 from holdfast.recovery.shelf import found_in
 from holdfast.recovery.transitions import How
 from holdfast.recovery.views import possible_for
 
 SHOWN = 50
+_RUN_ID = re.compile(r"[a-z0-9-]{1,64}")
 WAYS = {"retry": How.RETRY, "by-hand": How.BY_HAND, "back": How.BACK}
 _WORDS: dict[str, Any] = {
     "signs": SIGNS,
@@ -83,7 +85,7 @@ class RecoveryPages:
 
     async def step(self, request: Request) -> Response:
         """One button of a run's page: approve, cancel, retry, by-hand, back."""
-        run_id, fields = request.path_params["run_id"], form(request)
+        run_id, fields = _run_id(request), form(request)
         try:
             said = await self._done(request, run_id, fields)
         except Refused as error:
@@ -165,7 +167,7 @@ class RecoveryPages:
         )
 
     async def _page(self, request: Request, trouble: HoldfastError | None = None) -> Response:
-        view = await self._desk.view(request.path_params["run_id"])
+        view = await self._desk.view(_run_id(request))
         actor = actor_of(request)
         possible = possible_for(view, actor.name, roles_of(actor))
         may_work = may_work_with(actor, view.run.playbook)
@@ -183,3 +185,11 @@ class RecoveryPages:
             trouble=trouble,
             **_WORDS,
         )
+
+
+def _run_id(request: Request) -> str:
+    """Raises NotThere for what no database would take as one."""
+    run_id: str = request.path_params["run_id"]
+    if not _RUN_ID.fullmatch(run_id):
+        raise NotThere("there is no such run")
+    return run_id

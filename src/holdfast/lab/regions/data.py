@@ -24,6 +24,7 @@ class DataFault:
     """The service's jobs on the primary. What was done is undone by recovery, not here: `heal` forgets it."""
 
     name = "data"
+    needs_parts = False
     ways = (Damage.UPDATE, Damage.DROP, Damage.FLIP)
 
     def __init__(self, layout: Layout, known: Known) -> None:

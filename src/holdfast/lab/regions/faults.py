@@ -93,6 +93,7 @@ class Known:
 class DatabaseFault:
     """A region's PostgreSQL alone: Patroni lives, and starts it again when it was killed."""
 
+    needs_parts = False
     ways = (Damage.KILL, Damage.HANG)
 
     def __init__(self, name: str, layout: Layout, region: str, known: Known) -> None:
@@ -127,6 +128,7 @@ class DatabaseFault:
 class DiskFault:
     """The disk of a region's database: the node dies, and its data directory is gone for good."""
 
+    needs_parts = True
     ways = (Damage.LOSE,)
 
     def __init__(self, name: str, layout: Layout, region: str, node: Part, known: Known) -> None:
@@ -161,6 +163,7 @@ class DiskFault:
 class ClockFault:
     """The wall clock of a site's voter: Patroni's, or the witness's."""
 
+    needs_parts = False
     ways = (Damage.FORWARD, Damage.BACK)
 
     def __init__(self, name: str, layout: Layout, site: str, known: Known) -> None:
@@ -187,6 +190,7 @@ class ClockFault:
 class LinkFault:
     """One link, or all of a site. Cut, or what the first side sends is lost while the other's arrives."""
 
+    needs_parts = False
     ways = (Damage.CUT, Damage.ONE_WAY)
 
     def __init__(
@@ -235,6 +239,8 @@ class LinkFault:
 class PartFault:
     """A part under a shorter name: it tells of itself, so this one does not."""
 
+    needs_parts = False
+
     def __init__(self, part: Part, known: Known) -> None:
         self.name = part.name
         self._part = part
@@ -252,6 +258,8 @@ class PartFault:
 
 class ShortName:
     """The fault of whichever region is the primary when it is broken. Healed, all of that kind are."""
+
+    needs_parts = False
 
     def __init__(self, name: str, meant: Mapping[str, Fault], view: Callable[[], str]) -> None:
         self.name = name

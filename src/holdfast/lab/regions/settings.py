@@ -148,7 +148,8 @@ def edge(layout: Layout, region: str, route: str) -> str:
         [
             "# Written by the lab whenever the edge is started.",
             "global",
-            f'    stats socket "{admin}" mode 600 level admin',
+            # A socket's path cannot be long (unix(7)), and HAProxy adds to it while it starts.
+            *([f'    stats socket "{admin}" mode 600 level admin'] if len(str(admin).encode()) <= 88 else []),
             f"    stats socket ipv4@{here}:{layout.port(at.EDGE_ADMIN)} level admin",
             "    maxconn 2000",
             "    nbthread 1",

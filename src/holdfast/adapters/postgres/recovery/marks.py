@@ -1,6 +1,7 @@
 """The marks of practice runs."""
 
 from holdfast.adapters.postgres.connect import Pool, borrowed
+from holdfast.adapters.postgres.recovery.changing import changing
 from holdfast.adapters.postgres.recovery.fencing import SQL, pass_fence
 from holdfast.recovery.ports import Fence
 
@@ -19,7 +20,6 @@ class PostgresMarks:
 
     async def put(self, name: str, value: str, fence: Fence) -> None:
         """On disk when it returns. Raises ComesLate."""
-        async with borrowed(self._pool) as connection, connection.transaction():
-            await connection.execute("SET LOCAL synchronous_commit = on")
+        async with changing(self._pool) as connection:
             await pass_fence(connection, f"mark {name}", fence)
             await connection.execute(SQL.put_mark, {"name": name, "value": value})

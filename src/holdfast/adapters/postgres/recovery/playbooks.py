@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from holdfast.adapters.postgres.connect import Pool, borrowed
 from holdfast.adapters.postgres.queries import Queries
+from holdfast.adapters.postgres.recovery.changing import changing
 from holdfast.recovery.model import Playbook
 
 SQL = Queries.beside(__file__)
@@ -24,7 +25,7 @@ class PostgresPlaybooks:
 
     async def revised(self, playbook: Playbook) -> Playbook:
         digest = hashlib.sha256(_bare(playbook)).digest()
-        async with borrowed(self._pool) as connection, connection.transaction():
+        async with changing(self._pool) as connection:
             await connection.execute(SQL.in_turn, {"name": playbook.name})
             row = await (await connection.execute(SQL.newest, {"name": playbook.name})).fetchone()
             known, sha256 = row or (0, None)

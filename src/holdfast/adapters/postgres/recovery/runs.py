@@ -4,8 +4,7 @@ A change, its journal entry and the word of it are one transaction, on disk befo
 server that forgot what it had answered, two replicas would act in one epoch.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -16,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from holdfast.adapters.postgres.connect import Connection, Pool, borrowed
 from holdfast.adapters.postgres.queries import Queries
+from holdfast.adapters.postgres.recovery.changing import changing
 from holdfast.adapters.postgres.recovery.news import News, Unheard
 from holdfast.recovery.errors import Fenced, NotThere, Refused, RunUnreadable
 from holdfast.recovery.model import Run
@@ -39,7 +39,7 @@ class PostgresRuns:
         self._told_unreadable = set[str]()
 
     async def start(self, run: Run, note: Note) -> Run:
-        async with self._changing() as connection:
+        async with changing(self._pool) as connection:
             ((now,),) = await (await connection.execute(SQL.now)).fetchall()
             started = replace(run, started_at=now)
             columns = {
@@ -70,7 +70,7 @@ class PostgresRuns:
     async def claim(self, replica: str, lease: timedelta) -> Held | None:
         after = 0
         while True:
-            async with self._changing() as connection:
+            async with changing(self._pool) as connection:
                 row = await (await connection.execute(SQL.free, {"after": after})).fetchone()
                 if row is None:
                     return None
@@ -108,13 +108,13 @@ class PostgresRuns:
                 raise Fenced(f"run {run_id} is no longer held in epoch {epoch}")
 
     async def release(self, run_id: str, epoch: int) -> None:
-        async with self._changing() as connection:
+        async with changing(self._pool) as connection:
             released = await connection.execute(SQL.release, {"id": run_id, "epoch": epoch})
             if await released.fetchone() is not None:
                 await connection.execute(SQL.tell, {"id": run_id})
 
     async def change(self, run_id: str, transition: Transition, note: Note, epoch: int | None = None) -> Held:
-        async with self._changing() as connection:
+        async with changing(self._pool) as connection:
             row = await (await connection.execute(SQL.locked, {"id": run_id})).fetchone()
             if row is None:
                 raise NotThere(f"there is no run {run_id}")
@@ -152,12 +152,6 @@ class PostgresRuns:
 
     async def woken(self, since: int, within_s: float) -> None:
         await self._news.woken(since, within_s)
-
-    @asynccontextmanager
-    async def _changing(self) -> AsyncIterator[Connection]:
-        async with borrowed(self._pool) as connection, connection.transaction():
-            await connection.execute("SET LOCAL synchronous_commit = on")
-            yield connection
 
 
 async def _tell(connection: Connection, run_id: str, note: Note) -> None:

@@ -38,6 +38,7 @@ class StageTold(BaseModel):
     earlier_runs: int
     attempts: int
     told: str
+    by_hand: str | None = Field(description="of a step that has failed: how people do it")
     found: dict[str, str] = Field(description="what later steps are given")
     approvals: list[ApprovalTold]
     approvals_wanted: int | None

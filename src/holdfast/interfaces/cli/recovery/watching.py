@@ -84,6 +84,9 @@ def _footing(view: RunView) -> list[str]:
         lines.append(f"longer than ever before: {', '.join(view.left.over)}")
     if view.waits_at is not None:
         lines.append(f"approve it: holdfast run approve {view.run.id}")
+    titles = {row.name: row.title for row in view.rows}
+    for name, text in view.by_hand.items():
+        lines += ["", f"{titles[name]}, by hand:", *(f"    {line}" for line in text.splitlines()), ""]
     if view.run.state.value in {"needs operator", "parked"}:
         lines.append(f"go on: holdfast run resume {view.run.id} --retry (or --by-hand, or --back)")
     return lines
