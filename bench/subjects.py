@@ -56,5 +56,8 @@ SUBJECTS = (
     Subject("ledger_regions", "the ledger's intake with a second region at 60 ms"),
     Subject("ledger_reports", "reports over 10 million records, from roll-ups and from raw rows"),
     Subject("ledger_proofs", "inclusion proofs out of 10 million leaves, nothing in memory"),
+    Subject("lab", "the two-region lab: until it is ready, what it weighs"),
+    Subject("recovery_region", "a lost region, until a user's write is acknowledged in the other one"),
+    Subject("recovery_runs", "how long until a dead replica's run goes on in another one"),
     Subject("mailing", "an incident to 10,000 subscribers by mail, the sender killed twice"),
 )

@@ -65,8 +65,13 @@ def parse_arguments() -> argparse.Namespace:
 def conninfo_source() -> Callable[[], str]:
     """Where each new connection gets its conninfo from."""
     if file := os.environ.get("PRINTCLOUD_DATABASE_FILE"):
-        return lambda: Path(file).read_text(encoding="utf-8").strip()
+        return file_source(file)
     return lambda: os.environ["PRINTCLOUD_DATABASE"]
+
+
+def file_source(file: str) -> Callable[[], str]:
+    """A conninfo that is read again for each new connection."""
+    return lambda: Path(file).read_text(encoding="utf-8").strip()
 
 
 def serve_http(arguments: argparse.Namespace) -> None:
@@ -80,9 +85,11 @@ def serve_http(arguments: argparse.Namespace) -> None:
         from printcloud.api import create_api  # noqa: PLC0415
         from printcloud.store import Store  # noqa: PLC0415
 
-        application = create_api(
-            Store(conninfo_source(), name=f"printcloud-{arguments.cluster}-api"), arguments.cluster
-        )
+        name = f"printcloud-{arguments.cluster}-api"
+        reading = None
+        if file := os.environ.get("PRINTCLOUD_READING_FILE"):
+            reading = Store(file_source(file), name=f"{name}-reading", makes_schema=False)
+        application = create_api(Store(conninfo_source(), name=name), arguments.cluster, reading)
     # uvicorn raises the signal that ended it once more when it is done; that must not kill an orderly exit.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from printcloud.bodies import read_bounded
+from printcloud.history import history_routes
 from printcloud.jobs import InvalidJobError, decoded, parse_job
 from printcloud.store import DatabaseAwayError, Store
 
@@ -22,8 +23,12 @@ PRINTING_TAKES = timedelta(seconds=1)
 MAX_LISTED = 200
 
 
-def create_api(store: Store, cluster: str) -> Starlette:
-    """The application. It owns `store` from now on and closes it."""
+def create_api(store: Store, cluster: str, reading: Store | None = None) -> Starlette:
+    """The application. It owns the stores from now on and closes them.
+
+    Jobs are read from `reading` where there is one: a store on any server, also on a standby.
+    """
+    reader = reading or store
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -34,6 +39,7 @@ def create_api(store: Store, cluster: str) -> Starlette:
             printer.cancel()
             await asyncio.wait({printer})
             await store.close()
+            await reader.close()
 
     async def health(_: Request) -> Response:
         try:
@@ -42,6 +48,10 @@ def create_api(store: Store, cluster: str) -> Starlette:
             health = {"ok": False, "cluster": cluster, "database": "away", "queue": {"depth": None}}
             return JSONResponse(health, 503)
         return JSONResponse({"ok": True, "cluster": cluster, "database": "ok", "queue": {"depth": depth}})
+
+    async def alive(_: Request) -> Response:
+        """That this process answers, whatever its database does."""
+        return JSONResponse({"ok": True, "cluster": cluster})
 
     async def submit(request: Request) -> Response:
         body = await read_bounded(request)
@@ -56,11 +66,11 @@ def create_api(store: Store, cluster: str) -> Starlette:
         text = request.query_params.get("limit", "50")
         if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LISTED):
             return JSONResponse({"error": f"limit is a whole number from 1 to {MAX_LISTED}"}, 400)
-        return JSONResponse({"jobs": [job.as_json() for job in await store.newest(int(text))]})
+        return JSONResponse({"jobs": [job.as_json() for job in await reader.newest(int(text))]})
 
     async def one(request: Request) -> Response:
         try:
-            job = await store.find(uuid.UUID(request.path_params["job_id"]))
+            job = await reader.find(uuid.UUID(request.path_params["job_id"]))
         except ValueError:
             job = None
         return JSONResponse(job.as_json()) if job else JSONResponse({"error": "no such job"}, 404)
@@ -77,9 +87,11 @@ def create_api(store: Store, cluster: str) -> Starlette:
     return Starlette(
         routes=[
             Route("/health", health),
+            Route("/alive", alive),
             Route("/jobs", submit, methods=["POST"]),
             Route("/jobs", listing),
             Route("/jobs/{job_id}", one),
+            *history_routes(store),
         ],
         exception_handlers={DatabaseAwayError: database_away, HTTPException: refused},
         lifespan=lifespan,

@@ -7,7 +7,7 @@ DatabaseAwayError. Each operation may be repeated safely, which is what lets a s
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -35,6 +35,16 @@ create table if not exists job (
 );
 create index if not exists job_newest on job (submitted_at desc);
 create index if not exists job_queued on job (submitted_at) where status = 'queued';
+create table if not exists register (
+    sole  boolean primary key default true check (sole),
+    value text,
+    seen  bigint not null default 0
+);
+insert into register default values on conflict do nothing;
+create table if not exists member (
+    name     text primary key,
+    added_at timestamptz not null default clock_timestamp()
+);
 """
 SUBMIT = """
 insert into job (id, owner, title, pages, via, submitted_at)
@@ -65,15 +75,23 @@ class Store:
     """The jobs. `conninfo` is asked for each new connection: a changed secret or host takes effect."""
 
     def __init__(
-        self, conninfo: Callable[[], str], *, name: str, connections: int = 4, timeout_s: float = 2.0
+        self,
+        conninfo: Callable[[], str],
+        *,
+        name: str,
+        connections: int = 4,
+        timeout_s: float = 2.0,
+        makes_schema: bool = True,
     ) -> None:
+        """One that reads from a standby makes no schema: it could not."""
         self._conninfo = conninfo
         self._name = name
         self._timeout_s = timeout_s
         self._slots = asyncio.Semaphore(connections)
         self._idle: list[Connection] = []
         self._abandoned: set[asyncio.Task[object]] = set()
-        self._has_schema = False
+        self._makes_schema = makes_schema
+        self._has_schema = not makes_schema
 
     async def submit(self, job: NewJob, via: str) -> Job:
         """Durably queue `job` and return it as stored. The same job twice is stored once."""
@@ -132,6 +150,32 @@ class Store:
 
         return await self._run(write)
 
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do `work` on a connection, once more on a fresh one if the first was stale; within the time-out.
+
+        For what may be done twice. Raises DatabaseAwayError.
+        """
+        return await self._run(work)
+
+    async def once(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """As `run`, but what is begun is never begun again: a connection is tried out first.
+
+        DatabaseAwayError means that it may have happened, or not.
+        """
+
+        async def tried() -> T:
+            async with self._slots:
+                while self._idle:
+                    connection = self._idle.pop()
+                    try:
+                        await self._guarded(connection, lambda opened: opened.execute("select"))
+                    except DatabaseAwayError:
+                        continue
+                    return await self._work(connection, work)
+                return await self._work(await self._connect(), work)
+
+        return await self._within(tried())
+
     async def close(self) -> None:
         """Close every connection. Operations under way are cancelled."""
         for task in tuple(self._abandoned):
@@ -140,7 +184,10 @@ class Store:
             await self._idle.pop().close()
 
     async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        task = asyncio.create_task(self._attempt(work))
+        return await self._within(self._attempt(work))
+
+    async def _within(self, attempt: Coroutine[object, object, T]) -> T:
+        task = asyncio.create_task(attempt)
         try:
             done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
         except asyncio.CancelledError:
@@ -195,7 +242,9 @@ class Store:
         try:
             return await work(connection)
         except psycopg.Error as error:
-            self._has_schema = False  # the database may be another one next time: restored, or failed over to
+            self._has_schema = (
+                not self._makes_schema
+            )  # the database may be another one next time: restored, or failed over to
             await connection.close()
             raise DatabaseAwayError(_one_line(error)) from error
         except BaseException:

@@ -21,6 +21,7 @@ from holdfast.identity.desk import IdentityDesk
 from holdfast.interfaces.api.app import create_api
 from holdfast.interfaces.api.callers import Gate
 from holdfast.interfaces.api.services import Services
+from holdfast.interfaces.recovery_desk import RecoveryDesk
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.journal import JournalEntry
 
@@ -43,8 +44,12 @@ def rest_api(
     identity: IdentityDesk,
     *,
     gate: Gate | None = None,
+    runs: RecoveryDesk | None = None,
 ) -> FastAPI:
-    """The application for `/api/v1`, for the estate that `inventory` has in force at each call."""
+    """The application for `/api/v1`, for the estate that `inventory` has in force at each call.
+
+    Without `runs` it says that there are none.
+    """
 
     def directory() -> Directory:
         return directory_in(inventory())
@@ -65,5 +70,6 @@ def rest_api(
         jobs_desk(pool),
         tracer(pool, lambda: inventory().estate),
         PostgresReports(pool),
+        runs,
     )
     return create_api(services, gate=gate)

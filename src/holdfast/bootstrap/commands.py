@@ -29,6 +29,8 @@ from holdfast.bootstrap.connections import try_connections, warnings_of
 from holdfast.bootstrap.estates import read_estate
 from holdfast.bootstrap.ledger.commands import LedgerCommands
 from holdfast.bootstrap.logs import configure_logs
+from holdfast.bootstrap.recovery.checked import playbooks_checked
+from holdfast.bootstrap.recovery.commands import RecoveryCommands
 from holdfast.bootstrap.statements import statement_of
 from holdfast.bootstrap.telling_commands import TellingCommands
 from holdfast.estate.model import Estate, VantagePoint
@@ -63,7 +65,7 @@ STATUS_DAYS = 30
 NEWEST_ALERTS = 100
 
 
-class LocalCommands(TellingCommands, DatabaseCommands, LedgerCommands):
+class LocalCommands(TellingCommands, DatabaseCommands, LedgerCommands, RecoveryCommands):
     """Commands on this machine."""
 
     def write_template(self, path: Path, *, overwrite: bool) -> None:
@@ -79,10 +81,11 @@ class LocalCommands(TellingCommands, DatabaseCommands, LedgerCommands):
 
     def check(self, place: Place, *, connect: bool, report: Report) -> Checked:
         estate = read_estate(place.config)
+        read = [*warnings_of(estate), *playbooks_checked(estate, place)]
         if not connect:
-            return Checked(estate, warnings_of(estate))
+            return Checked(estate, read)
         tried = run(try_connections(estate, place, report))
-        return Checked(estate, [*warnings_of(estate), *tried])
+        return Checked(estate, [*read, *tried])
 
     def up(
         self, place: Place, *, sample_history: bool, report: Report, running: Callable[[Running], None]
@@ -173,13 +176,15 @@ class LocalCommands(TellingCommands, DatabaseCommands, LedgerCommands):
 
         run(with_database(place, Role.SITE, follow))
 
-    def lab_up(self, place: Place, report: Report) -> Sequence[LabPart]:
-        return run(lab.up(place, report))
+    def lab_up(
+        self, place: Place, what: str, report: Report, *, namespaces: bool | None, fast: bool
+    ) -> Sequence[LabPart]:
+        return run(lab.up(place, what, report, namespaces=namespaces, fast=fast))
 
     def lab_down(self, place: Place, report: Report) -> Sequence[LabPart]:
         return run(lab.down(place, report))
 
-    def lab_break(self, place: Place, name: str, how: str, report: Report) -> Sequence[LabPart]:
+    def lab_break(self, place: Place, name: str, how: str | None, report: Report) -> Sequence[LabPart]:
         return run(lab.break_(place, name, how, report))
 
     def lab_heal(self, place: Place, name: str, report: Report) -> Sequence[LabPart]:
@@ -278,11 +283,11 @@ async def _demo(
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, interrupt)
     config = await lab.prepare_demo(place, listen)
     try:
-        await lab.up(place, report)
+        await lab.up_clusters(place, report)
         await _up(Place(config, place.data_dir), sample_history=sample_history, report=report, told=told)
     finally:
         report(Progress("stopping the print service"))
-        await lab.down(place, lambda _: None)
+        await lab.down_clusters(place, lambda _: None)
 
 
 def _no_agreement(key: str, known: Collection[str]) -> UsageError:

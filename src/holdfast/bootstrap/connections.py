@@ -61,6 +61,10 @@ async def try_connections(estate: Estate, place: Place, report: Report) -> Seque
         from holdfast.bootstrap.ledger.trying import ledger_findings  # noqa: PLC0415  its adapters
 
         findings += await ledger_findings(estate, place)
+    if estate.recovery is not None:
+        from holdfast.bootstrap.recovery.trying import evidence_findings  # noqa: PLC0415
+
+        findings += evidence_findings(estate, place)
     probes = Probes(resolve_secret=partial(secret_of, config))
     gate = asyncio.Semaphore(AT_ONCE)
     checks = [

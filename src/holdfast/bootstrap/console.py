@@ -22,6 +22,8 @@ from holdfast.bootstrap.desks import desk_pages
 from holdfast.bootstrap.estates import secret_of
 from holdfast.bootstrap.following import FollowedEstate
 from holdfast.bootstrap.ledger.completeness import completeness_figures
+from holdfast.bootstrap.recovery.evidence_console import evidence_pages
+from holdfast.bootstrap.recovery.pages import recovery_desk
 from holdfast.bootstrap.serving import bound, serve_until_stopped
 from holdfast.bootstrap.signals import Signals
 from holdfast.bootstrap.vault import vault_for
@@ -30,9 +32,12 @@ from holdfast.estate.model import Estate
 from holdfast.identity.desk import IdentityDesk
 from holdfast.identity.model import Role, RoleByClaim, Terms
 from holdfast.interfaces.api.problems import ROOT as API
+from holdfast.interfaces.cli.ports import Place
 from holdfast.interfaces.console.app import create_console
 from holdfast.interfaces.console.login_pages import Gateway
 from holdfast.interfaces.console.metrics import create_metrics
+from holdfast.interfaces.console.recovery_pages import RecoveryPages
+from holdfast.interfaces.recovery_desk import RecoveryDesk
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import HoldfastError
 
@@ -54,6 +59,8 @@ async def run_console(
     async with open_pool(conninfo, "console", max_size=8) as pool:
         store = PostgresIdentity(pool)
         identity = IdentityDesk(store, vault, Argon2(), clock, lambda: terms_of(inventory.estate.console))
+        runs = recovery_desk(pool, lambda: inventory.estate, Place(config, data_dir))
+        evidence = evidence_pages(pool, clock, lambda: inventory.estate)
         app = create_console(
             identity,
             PostgresTrail(pool),
@@ -63,8 +70,8 @@ async def run_console(
             site=lambda: inventory.estate.site,
             gateway=Gateways(lambda: inventory.estate.console.openid, config, clock),
             customers=lambda: {key: each.name for key, each in inventory.estate.customers.items()},
-            pages=desk_pages(pool, clock, inventory),
-            mounts=_mounts(pool, clock, inventory, identity),
+            pages=[*desk_pages(pool, clock, inventory), *RecoveryPages(runs).pages(), *evidence.pages()],
+            mounts=_mounts(pool, clock, inventory, identity, runs),
             ready=lambda: _is_ready(pool),
             metrics=create_metrics(
                 PostgresBackupStatus(pool).statuses,
@@ -89,9 +96,11 @@ async def run_console(
             await asyncio.gather(*beside, return_exceptions=True)
 
 
-def _mounts(pool: Pool, clock: Clock, inventory: FollowedEstate, identity: IdentityDesk) -> Mapping[str, Any]:
+def _mounts(
+    pool: Pool, clock: Clock, inventory: FollowedEstate, identity: IdentityDesk, runs: RecoveryDesk
+) -> Mapping[str, Any]:
     """What answers beside the pages, by path."""
-    return {API: rest_api(pool, clock, inventory, identity)}
+    return {API: rest_api(pool, clock, inventory, identity, runs=runs)}
 
 
 def terms_of(declared: Console) -> Terms:

@@ -7,18 +7,24 @@ from pathlib import Path
 
 from holdfast.interfaces.cli.ports import LabPart, Place, Progress, Report
 from holdfast.kernel.errors import HoldfastError
-from holdfast.lab import Damage, Lab, LabEvent, PartStatus, Stage
+from holdfast.lab import AnyLab, Damage, Lab, LabEvent, PartStatus, RegionsLab, Stage
+from holdfast.lab.regions.settings import FAST, Pace
 from holdfast.lab.topology import CLUSTERS, DEFAULT_BASE_PORT, ROLES, port_of
 
 BASE_PORT = "HOLDFAST_LAB_BASE_PORT"
 """The variable that moves the whole lab to other ports. Every command on one lab needs the same value."""
-HIGHEST_BASE_PORT = 65_500
+HIGHEST_BASE_PORT = 65_100
+REGIONS_LAB, CLUSTERS_LAB = "regions", "clusters"
 
 _WORDS = {Stage.WAITING: "waiting for another command on the lab"}
 
 
 class UnknownDamage(HoldfastError):  # noqa: N818
     """Not a way to break something."""
+
+
+class UnknownLab(HoldfastError):  # noqa: N818
+    """Not one of the labs."""
 
 
 class WrongPort(HoldfastError):  # noqa: N818
@@ -28,6 +34,13 @@ class WrongPort(HoldfastError):  # noqa: N818
 def lab_at(place: Place) -> Lab:
     """The lab in Holdfast's data directory. Raises WrongPort."""
     return Lab(place.data_dir / "lab", base_port=base_port())
+
+
+def regions_at(place: Place, *, namespaces: bool | None = None, pace: Pace | None = None) -> RegionsLab:
+    """The two-region lab in Holdfast's data directory. Raises WrongPort."""
+    return RegionsLab(
+        place.data_dir / "lab" / "regions", base_port=base_port(), namespaces=namespaces, pace=pace
+    )
 
 
 def base_port() -> int:
@@ -70,29 +83,59 @@ def on_other_ports(text: str, base: int, listen: str | None) -> str:
     return text
 
 
-async def up(place: Place, report: Report) -> Sequence[LabPart]:
+async def up_clusters(place: Place, report: Report) -> Sequence[LabPart]:
     return _parts(await lab_at(place).up(_told(report)))
 
 
-async def down(place: Place, report: Report) -> Sequence[LabPart]:
+async def down_clusters(place: Place, report: Report) -> Sequence[LabPart]:
     return _parts(await lab_at(place).down(_told(report)))
 
 
-async def break_(place: Place, name: str, how: str, report: Report) -> Sequence[LabPart]:
+async def up(
+    place: Place, what: str, report: Report, *, namespaces: bool | None, fast: bool
+) -> Sequence[LabPart]:
+    """Start the two regions, or the demo's three clusters. Raises UnknownLab."""
+    if what == CLUSTERS_LAB:
+        return await up_clusters(place, report)
+    if what != REGIONS_LAB:
+        raise UnknownLab(f"there is no lab {what!r}", hint=f"there are: {REGIONS_LAB}, {CLUSTERS_LAB}")
+    lab = regions_at(place, namespaces=namespaces, pace=FAST if fast else None)
+    return _parts(await lab.up(_told(report)))
+
+
+async def down(place: Place, report: Report) -> Sequence[LabPart]:
+    """End whatever there is of both labs."""
+    return [part for lab in _there(place) for part in _parts(await lab.down(_told(report)))]
+
+
+async def break_(place: Place, name: str, how: str | None, report: Report) -> Sequence[LabPart]:
     try:
-        damage = Damage(how)
+        damage = Damage(how) if how is not None else None
     except ValueError as error:
         known = ", ".join(each.value for each in Damage)
         raise UnknownDamage(f"there is no damage {how!r}", hint=f"there are: {known}") from error
-    return _parts(await lab_at(place).break_(name, damage, _told(report)))
+    return _parts(await _with_part(place, name).break_(name, damage, _told(report)))
 
 
 async def heal(place: Place, name: str, report: Report) -> Sequence[LabPart]:
-    return _parts(await lab_at(place).heal(name, _told(report)))
+    return _parts(await _with_part(place, name).heal(name, _told(report)))
 
 
 async def status(place: Place) -> Sequence[LabPart]:
-    return _parts(await lab_at(place).status())
+    return [part for lab in _there(place) for part in _parts(await lab.status())]
+
+
+def _there(place: Place) -> list[AnyLab]:
+    """The labs that have been started here at some time; the regions when none has."""
+    clusters, regions = lab_at(place), regions_at(place)
+    there: list[AnyLab] = [lab for lab in (clusters, regions) if (lab.directory / "state").is_dir()]
+    return there or [regions]
+
+
+def _with_part(place: Place, name: str) -> AnyLab:
+    """The lab that knows the name; the one that is there, to say that it does not, when neither does."""
+    labs: list[AnyLab] = [lab_at(place), regions_at(place)]
+    return next((lab for lab in labs if name in lab.names), _there(place)[0])
 
 
 def _told(report: Report) -> Callable[[LabEvent], None]:

@@ -33,6 +33,7 @@ LOGINS = {
     "sender": Role.SENDER,
     "backup": Role.BACKUP,
     "ledger": Role.LEDGER,
+    "recovery": Role.RECOVERY,
 }
 CONSOLE_WITHIN_S = 20.0
 
@@ -127,6 +128,12 @@ async def _run_role(
         from holdfast.bootstrap.ledger.role import run_ledger  # noqa: PLC0415
 
         await run_ledger(estate, Place(place.config.absolute(), place.data_dir.absolute()), conninfo, signals)
+    elif role == "recovery":
+        from holdfast.bootstrap.recovery.role import run_recovery  # noqa: PLC0415
+
+        await run_recovery(
+            estate, Place(place.config.absolute(), place.data_dir.absolute()), conninfo, signals
+        )
     else:
         from holdfast.bootstrap.controller import run_controller  # noqa: PLC0415
 
@@ -146,7 +153,8 @@ async def serve_agent(request: AgentRequest) -> None:
 def role_processes(server: Server, place: Place, estate: Estate) -> Sequence[RoleProcess]:
     """The roles that `up` runs, each with the login that it needs and no more.
 
-    Who declares no database has no process that keeps them, and who declares no ledger none that serves it.
+    Who declares no database has no process that keeps them, who declares no ledger none that serves it, and who
+    declares no recovery none that works on its runs.
     What is declared first while `up` runs waits for the next one.
     """
     arguments = (
@@ -156,6 +164,8 @@ def role_processes(server: Server, place: Place, estate: Estate) -> Sequence[Rol
     unwanted = {"backup"} if not estate.databases else set[str]()
     if estate.ledger is None:
         unwanted.add("ledger")
+    if getattr(estate, "recovery", None) is None:
+        unwanted.add("recovery")
     return [
         RoleProcess(name, server.conninfo(login), arguments)
         for name, login in LOGINS.items()

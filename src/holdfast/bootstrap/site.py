@@ -17,6 +17,7 @@ from holdfast.adapters.postgres.maintenance import PostgresMaintenances
 from holdfast.adapters.postgres.metrics import PostgresMetrics
 from holdfast.adapters.postgres.months import PostgresMonths
 from holdfast.adapters.postgres.reading import PostgresReadingStore
+from holdfast.adapters.postgres.recovery.evidence import PostgresDrilled
 from holdfast.adapters.postgres.subscriptions import PostgresSubscriptions
 from holdfast.availability.inventory import Inventory
 from holdfast.availability.reading import Reader
@@ -34,13 +35,16 @@ from holdfast.communication.news import NewsReader
 from holdfast.communication.subscribing import SubscriptionDesk
 from holdfast.estate.model import Estate, Site
 from holdfast.interfaces.site.app import create_site
-from holdfast.interfaces.site.continuity import Promises
+from holdfast.interfaces.site.continuity import Drills, Promises
 from holdfast.interfaces.site.form_pages import Subscribing
 from holdfast.interfaces.site.readership import Readership, readership_of
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import HoldfastError
+from holdfast.recovery.continuity import ClusterDrills, is_anything_public, public_drills
 
 RETRY_EVERY_S = 1.0
+MOST_DRILLED = 1000
+"""Of the newest: enough for many subjects, and for the worst of many tries."""
 CALM_COLLECTOR = (10_000, 20, 50)
 """A snapshot of a large estate is half a million objects that live until the next one. Looking through them
 as often as Python does by itself takes as long as making them."""
@@ -117,6 +121,7 @@ async def run_site(
             logo_folder=config.parent,
             subscribing=subscribing_on(pool, estate, config, data_dir, inventory),
             promises=promises_on(pool, clock, inventory),
+            drills=drills_on(pool, clock, inventory),
         )
         beside = [
             asyncio.create_task(inventory.reread_on_signal(signals)),
@@ -141,6 +146,19 @@ def promises_on(pool: Pool, clock: Clock, inventory: SiteInventory) -> Promises:
         return public_promises(estate, await status.statuses(), clock.now())
 
     return promises
+
+
+def drills_on(pool: Pool, clock: Clock, inventory: SiteInventory) -> Drills:
+    """What the continuity page shows of drills, of the estate in force then."""
+    evidence = PostgresDrilled(pool)
+
+    async def drills() -> Sequence[ClusterDrills]:
+        estate = inventory.estate
+        if not is_anything_public(estate):
+            return ()
+        return public_drills(estate, await evidence.drilled(MOST_DRILLED), clock.now())
+
+    return drills
 
 
 def subscribing_on(

@@ -18,6 +18,7 @@ from holdfast.estate.backup import Backup, Database, Keep
 from holdfast.estate.checks import Check, _default_check_type
 from holdfast.estate.communication import Communication, Console, Mail, Publish
 from holdfast.estate.ledger import Ledger
+from holdfast.estate.recovery import Recovery
 from holdfast.estate.values import (
     PATTERN_PATTERN,
     Colour,
@@ -243,6 +244,7 @@ class Estate(Declared):
     backup: Backup = Backup()
     databases: dict[Key, Database] = Field(default_factory=dict)
     ledger: Ledger | None = None
+    recovery: Recovery | None = None
 
 
 def zone(name: TimeZone) -> ZoneInfo:

@@ -12,9 +12,11 @@ from holdfast.estate.check_rules import ConditionCheck, check_rules, metric_rule
 from holdfast.estate.checks import Check, HeartbeatCheck
 from holdfast.estate.communication_rules import communication_rules
 from holdfast.estate.dependency_rules import dependency_rules
+from holdfast.estate.drill_rules import drill_rules
 from holdfast.estate.findings import Finding
 from holdfast.estate.ledger_rules import ledger_rules
 from holdfast.estate.model import Agreement, Cluster, Component, Estate, Metric
+from holdfast.estate.recovery_rules import recovery_rules
 from holdfast.estate.scope import declared, matching
 from holdfast.estate.source import Path
 from holdfast.estate.suggest import closest, did_you_mean
@@ -82,6 +84,8 @@ def _rules(estate: Estate, check_condition: ConditionCheck) -> Iterator[Iterator
     yield from dependency_rules(estate, _nearest_pattern)
     yield from backup_rules(estate)
     yield from ledger_rules(estate)
+    yield from recovery_rules(estate)
+    yield from drill_rules(estate)
 
 
 def _component_rules(

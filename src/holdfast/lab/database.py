@@ -17,7 +17,7 @@ from holdfast.adapters.postgres.server.process import FileLock, processes_of, re
 from holdfast.kernel.clock import Clock
 from holdfast.lab import processes
 from holdfast.lab.errors import LabError, NotRunningError, PartFailedError
-from holdfast.lab.model import Damage, PartState, PartStatus
+from holdfast.lab.model import WAYS, Damage, PartState, PartStatus, refuse_unless
 from holdfast.lab.place import Place, Record
 from holdfast.lab.processes import Phase, Process
 
@@ -63,7 +63,10 @@ class DatabasePart:
         if main is None:
             if (record := self._place.record(self._name)) and record.damage:
                 return
-            raise NotRunningError(f"{self._name} does not run", hint="start what is missing: holdfast lab up")
+            raise NotRunningError(
+                f"{self._name} does not run", hint="start what is missing by holdfast lab up"
+            )
+        refuse_unless(how, WAYS, self._name)
         if how is Damage.HANG:
             await self._freeze(main)
         elif how is Damage.KILL:
@@ -142,12 +145,12 @@ class DatabasePart:
             await asyncio.sleep(0.05)
 
     async def _provide(self, owner: Conninfo) -> None:
-        with _told(self._name):
+        with told(self._name):
             connection = await psycopg.AsyncConnection.connect(owner.dsn, autocommit=True, connect_timeout=10)
             async with connection:
                 for database in self._databases:
                     login = self._place.secret(database)
-                    await _provide_database(connection, database, login)
+                    await provide_database(connection, database, login)
                     conninfo = make_conninfo(
                         **{**owner.settings, "dbname": database, "user": database, "password": login}
                     )
@@ -163,7 +166,7 @@ def _is_held(path: Path) -> bool:
         lock.close()
 
 
-async def _provide_database(
+async def provide_database(
     connection: psycopg.AsyncConnection[tuple[object, ...]], database: str, password: str
 ) -> None:
     """A database, and a login of the same name that owns it and nothing else. Idempotent."""
@@ -181,7 +184,7 @@ async def _provide_database(
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def told(name: str) -> Iterator[None]:
     """Inside this block the driver's errors come out as LabErrors; statement text and passwords stay out."""
     try:
         yield

@@ -5,6 +5,8 @@ LabError
 ├── NotRunningError        what does not run cannot be broken
 ├── PortTakenError         somebody else listens where a part should
 ├── PartFailedError        a part did not start, or did not end
+├── WrongDamageError       that cannot be broken in that way
+├── UnsupportedError       this machine, or this lab as it was started, cannot do that
 ├── LabBusyError           another command is at work on the same lab
 └── SourcesMissingError    the sample service is not on this machine
 """
@@ -21,6 +23,14 @@ class UnknownPartError(LabError):
 
 
 class NotRunningError(LabError):
+    pass
+
+
+class WrongDamageError(LabError):
+    remedy = Remedy.PERMANENT
+
+
+class UnsupportedError(LabError):
     pass
 
 

@@ -1,10 +1,12 @@
 """The words of the lab: parts, what state they are in, how they are damaged, and what is told meanwhile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
+
+from holdfast.lab.errors import WrongDamageError
 
 
 class PartState(Enum):
@@ -22,6 +24,30 @@ class Damage(Enum):
     KILL = "kill"  # at once, as by a crash
     STOP = "stop"  # in order, as by an administrator
     HANG = "hang"  # frozen: it keeps its ports and connections and answers nobody
+    # Of a link:
+    CUT = "cut"  # nothing passes, and nobody is told: packets are lost
+    ONE_WAY = "one-way"  # what the first side sends is lost; what the other sends arrives
+    # Of a disk and of what is on it:
+    LOSE = "lose"  # the data directory is gone
+    UPDATE = "update"  # a wrong UPDATE of every row, committed
+    DROP = "drop"  # a table is dropped
+    FLIP = "flip"  # bytes of a table's file are changed behind the server's back
+    # Of a clock:
+    FORWARD = "forward"  # five minutes ahead from one moment to the next
+    BACK = "back"  # five minutes behind
+
+
+WAYS = (Damage.KILL, Damage.STOP, Damage.HANG)
+"""How whatever is made of processes is broken; the first is meant when nothing is said."""
+
+
+def refuse_unless(how: Damage, ways: Sequence[Damage], name: str) -> None:
+    """Raises WrongDamageError when `name` cannot be broken that way."""
+    if how not in ways:
+        raise WrongDamageError(
+            f"{name} cannot be broken by {how.value}",
+            hint=f"how it can be broken: {', '.join(each.value for each in ways)}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +84,30 @@ class Part(Protocol):
         ...
 
     async def status(self) -> PartStatus: ...
+
+
+class Fault(Protocol):
+    """Damage to what is no part: a disk, a link, a clock, data. It converges, as a part does."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def needs_parts(self) -> bool:
+        """Whether it can be healed only when the parts run; else it is healed before they are started."""
+        ...
+
+    async def break_(self, how: Damage | None) -> None:
+        """Return when the damage is done; None is the usual way. Raises WrongDamageError, NotRunningError."""
+        ...
+
+    async def heal(self) -> None:
+        """Return when it is undone as far as the lab undoes it; harmless when there is none."""
+        ...
+
+    def status(self) -> PartStatus | None:
+        """What is broken now; None when nothing is."""
+        ...
 
 
 class Stage(Enum):

@@ -1,4 +1,4 @@
-"""TCP ports on the loopback interface: does one answer, is it free, and whose is it."""
+"""TCP ports of this machine: does one answer, is it free, and whose is it."""
 
 import asyncio
 import contextlib
@@ -9,11 +9,11 @@ LOOPBACK = "127.0.0.1"
 _LISTEN = "0A"
 
 
-async def answers(port: int, timeout_s: float = 1.0) -> bool:
+async def answers(port: int, timeout_s: float = 1.0, host: str = LOOPBACK) -> bool:
     """Whether somebody accepts a connection."""
     try:
         async with asyncio.timeout(timeout_s):
-            _, writer = await asyncio.open_connection(LOOPBACK, port)
+            _, writer = await asyncio.open_connection(host, port)
     except OSError:  # refused, or no answer in time
         return False
     writer.close()
@@ -22,14 +22,14 @@ async def answers(port: int, timeout_s: float = 1.0) -> bool:
     return True
 
 
-def is_free(port: int) -> bool:
+def is_free(port: int, host: str = LOOPBACK) -> bool:
     """Whether a server could listen there now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
         trial.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
         )  # as servers do: old connections do not count
         try:
-            trial.bind((LOOPBACK, port))
+            trial.bind((host, port))
             trial.listen(1)
         except OSError:
             return False

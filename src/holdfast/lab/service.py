@@ -4,13 +4,13 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from holdfast.kernel.clock import Clock
 from holdfast.lab import ports, processes
 from holdfast.lab.errors import NotRunningError, PartFailedError, PortTakenError
-from holdfast.lab.model import Damage, PartState, PartStatus
+from holdfast.lab.model import WAYS, Damage, PartState, PartStatus, refuse_unless
 from holdfast.lab.place import Place, Record
 from holdfast.lab.processes import Phase, Process
 
@@ -36,10 +36,28 @@ class ServicePart:
     """
 
     def __init__(
-        self, name: str, port: int, command: Callable[[], Command], place: Place, clock: Clock
+        self,
+        name: str,
+        port: int,
+        command: Callable[[], Command],
+        place: Place,
+        clock: Clock,
+        *,
+        host: str = ports.LOOPBACK,
+        ready_within_s: float = READY_TIMEOUT_S,
+        owned: bool = True,
+        answers: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
+        """It is reached at `host`, and ready when it `answers`: when it accepts a connection, if left out.
+
+        Where somebody else listens for it, it does not own the port: nobody looks whether that is free.
+        """
         self._name = name
         self._port = port
+        self._host = host
+        self._ready_within_s = ready_within_s
+        self._owned = owned
+        self._answers = answers
         self._command = command
         self._place = place
         self._clock = clock
@@ -76,7 +94,10 @@ class ServicePart:
         if process is None:
             if (record := self._place.record(self._name)) and record.damage:
                 return
-            raise NotRunningError(f"{self._name} does not run", hint="start what is missing: holdfast lab up")
+            raise NotRunningError(
+                f"{self._name} does not run", hint="start what is missing by holdfast lab up"
+            )
+        refuse_unless(how, WAYS, self._name)
         if how is Damage.HANG:
             processes.send_signal(process, signal.SIGSTOP)
             if not await processes.wait_until(process, Phase.FROZEN, 5):
@@ -129,9 +150,13 @@ class ServicePart:
                 )
             processes.reap(process)
 
+    async def answers(self) -> bool:
+        """Whether somebody can use it now."""
+        return await (self._answers() if self._answers else ports.answers(self._port, host=self._host))
+
     async def _until_answering(self, process: Process, log_length: int) -> None:
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while not await ports.answers(self._port):
+        deadline = time.monotonic() + self._ready_within_s
+        while not await self.answers():
             if processes.phase_of(process) is Phase.GONE:
                 processes.reap(process)
                 raise PartFailedError(
@@ -140,7 +165,7 @@ class ServicePart:
                 )
             if time.monotonic() >= deadline:
                 raise PartFailedError(
-                    f"{self._name} does not answer on port {self._port} after {READY_TIMEOUT_S:.0f} s",
+                    f"{self._name} does not answer on port {self._port} after {self._ready_within_s:.0f} s",
                     hint=f"its log: {self._place.log(self._name)}",
                 )
             await asyncio.sleep(0.05)
@@ -151,7 +176,7 @@ class ServicePart:
         return f": {lines[-1]}" if lines else ""
 
     def _require_free_port(self) -> None:
-        if ports.is_free(self._port):
+        if not self._owned or ports.is_free(self._port, self._host):
             return
         pid = ports.owner_of(self._port)
         whom = f"process {pid} ({processes.command_of(pid)})" if pid else "somebody else"

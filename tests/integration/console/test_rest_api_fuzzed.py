@@ -23,8 +23,11 @@ from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.bootstrap.api import rest_api
 from holdfast.bootstrap.following import FollowedEstate
+from holdfast.bootstrap.recovery.pages import recovery_desk
+from holdfast.estate.recovery import Recovery
 from holdfast.identity.tokens import TokenDesk
 from holdfast.interfaces.api.callers import Gate
+from holdfast.interfaces.cli.ports import Place
 from holdfast.kernel.clock import SystemClock
 
 EXAMPLES = 8
@@ -64,7 +67,9 @@ class Serving:
         _, self.token = await identity.desk.create("fuzz", ALL, ADMIN)
         async with open_pool(self._database.conninfo(Role.CONSOLE), "console", max_size=4) as pool:
             gate = Gate(clock, per_second=1e6, burst=10**9, guesses=10**9)
-            api = rest_api(pool, clock, inventory, identity, gate=gate)  # type: ignore[arg-type]
+            declared = ESTATE.model_copy(update={"recovery": Recovery()})
+            runs = recovery_desk(pool, lambda: declared, Place(self._folder / "holdfast.yaml", self._folder))
+            api = rest_api(pool, clock, inventory, identity, gate=gate, runs=runs)  # type: ignore[arg-type]
             app = Starlette(routes=[Mount("/api/v1", app=api)])
             self._server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
             serving = asyncio.create_task(self._server._serve())
@@ -97,11 +102,16 @@ def test_the_database_is_never_given_what_it_will_not_take(serving: Serving) -> 
         incidents = [api.post("/incidents", json=DECLARED).json() for _ in range(2)]
         work = {**PLANNED, "starts_at": "2031-01-11T02:00:00Z", "ends_at": "2031-01-11T04:00:00Z"}
         planned = [api.post("/maintenances", json=work).json() for _ in range(2)]
+        runs = [
+            api.post("/runs", json={"playbook": "rehearsal", "subject": each}).json()
+            for each in ("eu", "usa")
+        ]
         document = api.get("/openapi.json").json()
     known = {
         "incident_id": [each["id"] for each in incidents],
         "update_id": [each["updates"][0]["id"] for each in incidents],
         "maintenance_id": [each["id"] for each in planned],
+        "run_id": [each["id"] for each in runs],
         "cluster": ["eu", "usa", "gov"],
         "key": ["api", "premium", "secret", "outage"],
     }

@@ -49,6 +49,7 @@ agreements:
     name: Premium
     components: ["eu/*"]
     objective: 99.9
+recovery: {{}}
 """
 SCOPES = ("read", "incidents:write", "maintenance:write", "subscribers:read", "operate", "audit:read")
 _EXAMPLES = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -129,6 +129,7 @@ async def test_one_login_takes_on_each_role(database: Database) -> None:
         "holdfast_sender",
         "holdfast_backup",
         "holdfast_ledger",
+        "holdfast_recovery",
     ]
     await external.stop()
     assert await who_is(external, Role.OWNER) == "holdfast"

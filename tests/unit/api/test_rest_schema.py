@@ -30,6 +30,9 @@ STABLE = {
     ("GET", "/maintenance-series/{series_id}", "getMaintenanceSeries", "read"),
     ("GET", "/maintenances", "listMaintenances", "read"),
     ("GET", "/maintenances/{maintenance_id}", "getMaintenance", "read"),
+    ("GET", "/playbooks", "listPlaybooks", "read"),
+    ("GET", "/runs", "listRuns", "read"),
+    ("GET", "/runs/{run_id}", "getRun", "read"),
     ("GET", "/status", "getStatus", "read"),
     ("GET", "/subscribers", "listSubscribers", "subscribers:read"),
     ("GET", "/subscribers/counts", "countSubscribers", "subscribers:read"),
@@ -79,6 +82,9 @@ STABLE = {
         "previewMaintenanceUpdate",
         "maintenance:write",
     ),
+    ("POST", "/runs", "startRun", "operate"),
+    ("POST", "/runs/{run_id}/cancel", "cancelRun", "operate"),
+    ("POST", "/runs/{run_id}/resume", "resumeRun", "operate"),
     ("POST", "/templates/{key}/fill", "fillTemplate", "read"),
 }
 """Add to it; whoever changes or removes a line breaks somebody's program."""

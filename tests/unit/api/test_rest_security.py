@@ -24,7 +24,7 @@ def operations(served: Served) -> list[tuple[str, str, str]]:
     found = []
     names = {
         "incident_id": SOME_ID, "update_id": SOME_ID, "maintenance_id": SOME_ID, "series_id": SOME_ID,
-        "cluster": "eu", "key": "api", "subscriber_id": SOME_UUID,
+        "cluster": "eu", "key": "api", "subscriber_id": SOME_UUID, "run_id": SOME_ID,
     }  # fmt: skip
     for path, methods in described(served.app)["paths"].items():
         for method, operation in methods.items():

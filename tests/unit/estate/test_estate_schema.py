@@ -10,7 +10,7 @@ from estate_files import VALID, edited, load, problems
 from pydantic import BaseModel
 
 from holdfast.availability.conditions import validate
-from holdfast.estate import backup, checks, communication, ledger, model, values
+from holdfast.estate import backup, checks, communication, drills, ledger, model, recovery, values
 from holdfast.estate.loader import parse_estate
 from holdfast.estate.schema import estate_schema
 from holdfast.estate.source import plain, read_tree
@@ -245,6 +245,19 @@ SECTIONS: dict[str, tuple[type[BaseModel], type[BaseModel] | None]] = {
     "The second region": (ledger.LedgerRegion, None),
     "The witness": (ledger.LedgerWitness, None),
     "What is unusual": (ledger.Unusual, None),
+    "`recovery`": (recovery.Recovery, None),
+    "A drill": (drills.Drill, None),
+    "What is aimed at": (drills.DrillTarget, None),
+    "The log of evidence": (drills.EvidenceKeeping, None),
+    "A database that can be put back": (recovery.RecoveryDatabase, None),
+    "Recovery of a cluster": (recovery.ClusterRecovery, None),
+    "Its PostgreSQL": (recovery.RecoveryPostgres, None),
+    "An edge": (recovery.RecoveryEdge, None),
+    "The name that users know": (recovery.RecoveryDns, None),
+    "Replicas of a region": (recovery.RecoveryScale, None),
+    "A user's write": (recovery.RecoveryWrite, None),
+    "How regions are watched": (recovery.Watch, None),
+    "A failover that begins by itself": (recovery.Automatic, None),
 }
 
 

@@ -14,11 +14,11 @@ from holdfast.backup.retention.approvals import (
     NotApproved,
     Settled,
     approving,
-    person_of,
     settling,
 )
 from holdfast.estate.backup import Keep
 from holdfast.kernel.clock import Clock
+from holdfast.kernel.people import person_of
 
 
 @dataclass(slots=True)

@@ -18,10 +18,10 @@ from holdfast.backup.retention.approvals import (
     NotApproved,
     Settled,
     approving,
-    person_of,
     settling,
 )
 from holdfast.backup.retention.keeping import keep_document, keep_of
+from holdfast.kernel.people import person_of
 
 
 class BackupQueries(Queries):

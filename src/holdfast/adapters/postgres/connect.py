@@ -24,6 +24,7 @@ STATEMENT_TIMEOUT: Mapping[Role, timedelta] = {
     Role.SENDER: timedelta(seconds=60),
     Role.BACKUP: timedelta(seconds=60),
     Role.LEDGER: timedelta(seconds=60),
+    Role.RECOVERY: timedelta(seconds=20),
 }
 IDLE_IN_TRANSACTION = timedelta(seconds=60)
 SEARCH_PATH = "holdfast"

@@ -19,6 +19,7 @@ class Role(Enum):
     SENDER = "holdfast_sender"
     BACKUP = "holdfast_backup"
     LEDGER = "holdfast_ledger"
+    RECOVERY = "holdfast_recovery"
 
 
 @dataclass(frozen=True, slots=True)

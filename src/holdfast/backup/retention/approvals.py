@@ -6,7 +6,6 @@ withdrawn when the estate asks for it no longer, or for something else. A region
 name, begins with the widest Keep of the database's others. Pure, but for the desk at the end.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,10 +16,10 @@ from holdfast.backup.errors import BackupError
 from holdfast.backup.retention.keeping import keep_document, keep_of, narrows, widest
 from holdfast.estate.backup import Keep
 from holdfast.kernel.errors import Remedy
+from holdfast.kernel.people import person_of
 
 PEOPLE = 2
 DELAY = timedelta(hours=24)
-_COMMAND_LINE = re.compile(r"command line \((.+)\)")
 
 
 class NotApproved(BackupError):  # noqa: N818  a state of affairs more than an error
@@ -79,12 +78,6 @@ class Settled:
     withdrawn: int | None = None
     asked: Keep | None = None
     """A change to open."""
-
-
-def person_of(actor: str) -> str:
-    """Who is behind an actor: `ada` is one person in the console and on the command line."""
-    match = _COMMAND_LINE.fullmatch(actor)
-    return (match[1] if match else actor).strip().casefold()
 
 
 def settled(known: InForce, declared: Keep, elsewhere: Sequence[Keep] = ()) -> Settled:

@@ -94,6 +94,8 @@ class Commit:
     prepared: bool = False
     databases_changed: bool = False
     """It made or dropped a database, or moved a catalog."""
+    subxids: tuple[int, ...] = ()
+    """Subtransactions that it kept: rows that these wrote bear their numbers, and not its own."""
 
 
 class _Open:
@@ -214,6 +216,7 @@ class CommitReader:
             truncated=tuple(each for part in parts for each in part.truncated),
             prepared=operation == XACT_COMMIT_PREPARED,
             databases_changed=any(part.moved for part in parts),
+            subxids=end.subxids,
         )
 
 

@@ -22,6 +22,7 @@ from holdfast.interfaces.api import (
     ledger_jobs,
     ledger_reports,
     maintenances,
+    runs,
     series,
     status,
     subscribers,
@@ -45,7 +46,7 @@ from holdfast.interfaces.api.services import Services
 from holdfast.kernel.errors import HoldfastError
 
 _DESCRIPTION = (
-    "Incidents, maintenance, subscribers, status, agreements and the ledger, for programs.\n\n"
+    "Incidents, maintenance, subscribers, status, agreements, the ledger and recovery, for programs.\n\n"
     "Every call carries a token with the scopes that the operation names: "
     "`Authorization: Bearer hf_...`. Tokens are made with `holdfast token create` or in the console.\n\n"
     "Times are RFC 3339 with an offset in requests, and in UTC in answers. Texts are Markdown. Components "
@@ -64,6 +65,7 @@ ROUTERS = (
     subscribers.router,
     ledger_jobs.router,
     ledger_reports.router,
+    runs.router,
 )
 
 

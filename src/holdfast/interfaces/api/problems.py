@@ -21,6 +21,7 @@ from holdfast.communication import errors as communication
 from holdfast.identity import errors as identity
 from holdfast.kernel.errors import HoldfastError, Remedy
 from holdfast.ledger import errors as ledger
+from holdfast.recovery import errors as recovery
 
 ROOT = "/api/v1"
 MEDIA_TYPE = "application/problem+json"
@@ -197,6 +198,12 @@ def problem_of(error: HoldfastError) -> Problem:
     match error:
         case communication.NotThere() | identity.NotThere() | ledger.NotThere() | ledger.EntriesPruned():
             return Problem(NOT_FOUND, text, hint=hint)
+        case recovery.NotThere():
+            return Problem(NOT_FOUND, text, hint=hint)
+        case recovery.PlaybookWrong():
+            return Problem(INVALID, text, hint=hint)
+        case recovery.Refused():
+            return Problem(CONFLICT, text, hint=hint)
         case ledger.Unsuitable():
             return Problem(INVALID, text, hint=hint)
         case communication.ChangedMeanwhile():

@@ -26,6 +26,7 @@ from holdfast.interfaces.cli.ledger import group as ledger
 from holdfast.interfaces.cli.options import AsJson, Config, DataDir, place
 from holdfast.interfaces.cli.output import fail, print_json, print_table, progress_shown, told
 from holdfast.interfaces.cli.ports import AgentRequest, Commands, RoleName, Running
+from holdfast.interfaces.cli.recovery.group import add_recovery
 from holdfast.interfaces.cli.restoring import add_restore
 from holdfast.interfaces.cli.searching import add_find_good
 from holdfast.interfaces.cli.status import add_status
@@ -63,6 +64,7 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     app.add_typer(backup.build(commands), name="backup")
     app.add_typer(wal.build(commands), name="wal")
     app.add_typer(ledger.build(commands), name="ledger")
+    add_recovery(app, commands)
     app.add_typer(interchange.build_import(commands), name="import")
     app.add_typer(interchange.build_export(commands), name="export")
     app.callback()(_version_option)
@@ -180,7 +182,7 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
     @app.command()
     def serve(
         role: Annotated[
-            str, typer.Argument(help="controller, site, console, sender, backup, ledger or agent")
+            str, typer.Argument(help="controller, site, console, sender, backup, ledger, recovery or agent")
         ],
         config: Config,
         data_dir: DataDir,
@@ -204,6 +206,7 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
             "sender": "sender",
             "backup": "backup",
             "ledger": "ledger",
+            "recovery": "recovery",
         }
         if role == "agent":
             _serve_agent(commands, controller, token_file, ca_file, data_dir)
@@ -211,7 +214,7 @@ def _add_running(app: typer.Typer, commands: Callable[[], Commands]) -> None:
         if role not in known:
             fail(
                 f"there is no role {role!r}",
-                "there are: controller, site, console, sender, backup, ledger, agent",
+                "there are: controller, site, console, sender, backup, ledger, recovery, agent",
             )
         with told(as_json=False):
             commands().serve(known[role], place(config, data_dir), supervised=supervised)

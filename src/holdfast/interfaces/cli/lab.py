@@ -1,4 +1,4 @@
-"""`holdfast lab`: a real service on this machine that can be broken."""
+"""`holdfast lab`: real services on this machine that can be broken."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,11 +10,16 @@ from holdfast.interfaces.cli.options import AsJson, DataDir, place
 from holdfast.interfaces.cli.output import print_json, print_table, progress_shown, told
 from holdfast.interfaces.cli.ports import Commands, LabPart, Place, Report
 
-Part = Annotated[str, typer.Argument(help="A part such as eu-api, or a whole cluster such as eu.")]
+Part = Annotated[
+    str,
+    typer.Argument(
+        help="A part such as a-node or eu-api, a group such as region-a, or a fault such as disk."
+    ),
+]
 
 
 def build(commands: Callable[[], Commands]) -> typer.Typer:
-    app = typer.Typer(help="A real service on this machine, to break and to heal.", no_args_is_help=True)
+    app = typer.Typer(help="Real services on this machine, to break and to heal.", no_args_is_help=True)
 
     def run(act: Callable[[Place, Report], Sequence[LabPart]], data_dir: Path, *, as_json: bool) -> None:
         with told(as_json=as_json), progress_shown(quiet=as_json) as report:
@@ -22,13 +27,32 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
         _show(parts, as_json=as_json)
 
     @app.command()
-    def up(data_dir: DataDir, as_json: AsJson = False) -> None:
+    def up(
+        data_dir: DataDir,
+        what: Annotated[
+            str, typer.Argument(help="regions (two regions and a witness) or clusters (the demo's)")
+        ] = "regions",
+        namespaces: Annotated[
+            bool | None,
+            typer.Option(
+                "--namespaces/--no-namespaces",
+                help="Regions only, as root: real links between the sites, which can be cut.",
+                show_default="as it was started first",
+            ),
+        ] = None,
+        fast: Annotated[bool, typer.Option("--fast", help="Regions only: Patroni looks more often.")] = False,
+        as_json: AsJson = False,
+    ) -> None:
         """Start whatever does not run, and heal whatever is broken."""
-        run(commands().lab_up, data_dir, as_json=as_json)
+        run(
+            lambda where, report: commands().lab_up(where, what, report, namespaces=namespaces, fast=fast),
+            data_dir,
+            as_json=as_json,
+        )
 
     @app.command()
     def down(data_dir: DataDir, as_json: AsJson = False) -> None:
-        """End every process of the lab. Its content stays."""
+        """End every process of the labs. Their content stays."""
         run(commands().lab_down, data_dir, as_json=as_json)
 
     @app.command()
@@ -40,10 +64,18 @@ def build(commands: Callable[[], Commands]) -> typer.Typer:
     def break_(
         name: Part,
         data_dir: DataDir,
-        how: Annotated[str, typer.Option("--how", help="kill, stop or hang")] = "kill",
+        how: Annotated[
+            str | None,
+            typer.Option(
+                "--how",
+                help="Processes: kill, stop, hang. A link: cut, one-way. Data: update, drop, flip. "
+                "A clock: forward, back.",
+                show_default="the first of these",
+            ),
+        ] = None,
         as_json: AsJson = False,
     ) -> None:
-        """Do real damage: the process is killed, stopped or frozen."""
+        """Do real damage: to processes, links, disks, clocks or data."""
         run(lambda where, report: commands().lab_break(where, name, how, report), data_dir, as_json=as_json)
 
     @app.command()

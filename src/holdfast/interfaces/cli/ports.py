@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from holdfast.interfaces.cli.ledger.ports import LedgerCommands
+from holdfast.interfaces.cli.recovery.ports import RecoveryCommands
 
 if TYPE_CHECKING:
     from holdfast.availability.alerting.model import Alert, Outcome, Silence, Waiting
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from holdfast.interfaces.staticsite.exporting import Exported as SiteExported
 
 
-RoleName = Literal["controller", "site", "console", "sender", "backup", "ledger"]
+RoleName = Literal["controller", "site", "console", "sender", "backup", "ledger", "recovery"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,7 @@ class Exported:
     remarks: Sequence[Remark] = ()
 
 
-class Commands(LedgerCommands, Protocol):
+class Commands(LedgerCommands, RecoveryCommands, Protocol):
     """Every method raises HoldfastError for what a user can put right."""
 
     def write_template(self, path: Path, *, overwrite: bool) -> None: ...
@@ -249,11 +250,15 @@ class Commands(LedgerCommands, Protocol):
         """Hand `show` the estate's status: once, or again and again until interrupted."""
         ...
 
-    def lab_up(self, place: Place, report: Report) -> Sequence[LabPart]: ...
+    def lab_up(
+        self, place: Place, what: str, report: Report, *, namespaces: bool | None, fast: bool
+    ) -> Sequence[LabPart]:
+        """Start the lab that `what` names: regions, or clusters. The rest is for regions."""
+        ...
 
     def lab_down(self, place: Place, report: Report) -> Sequence[LabPart]: ...
 
-    def lab_break(self, place: Place, name: str, how: str, report: Report) -> Sequence[LabPart]: ...
+    def lab_break(self, place: Place, name: str, how: str | None, report: Report) -> Sequence[LabPart]: ...
 
     def lab_heal(self, place: Place, name: str, report: Report) -> Sequence[LabPart]: ...
 

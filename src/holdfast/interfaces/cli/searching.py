@@ -279,6 +279,7 @@ def _found_json(found: Found | None) -> Mapping[str, Any] | None:
         "lsn": format_lsn(found.commit.lsn),
         "end_lsn": format_lsn(found.commit.end),
         "xid": found.commit.xid,
+        "subxids": found.commit.subxids,
         "statement": found.kind,
         "prepared": found.commit.prepared,
         "tables": [

@@ -1,4 +1,7 @@
-"""The console's stylesheets: the site's own, the operator's colours, and what only the console needs."""
+"""The console's stylesheets: the site's own, the operator's colours, and what only the console needs.
+
+And its one script, for pages that keep themselves current.
+"""
 
 import hashlib
 from functools import lru_cache
@@ -24,6 +27,11 @@ def stylesheets(accent: str) -> tuple[str, ...]:
     return tuple(f"/static/{name}.{_digest(text)}.css" for name, text in _texts(accent).items())
 
 
+def script() -> str:
+    """Where a page that keeps itself current finds the script that does it."""
+    return f"/static/live.{_digest(_script())}.js"
+
+
 def routes() -> list[Route]:
     return [Route("/static/{name}", _static), Route("/favicon.svg", _icon)]
 
@@ -38,6 +46,8 @@ async def _static(request: Request) -> Response:
     for address, text in zip(stylesheets(shell.site().colours.accent), texts.values(), strict=True):
         if address == request.url.path:
             return Response(text, media_type="text/css", headers=_FOREVER)
+    if request.url.path == script():
+        return Response(_script(), media_type="text/javascript", headers=_FOREVER)
     return Response("there is no such file\n", 404, media_type="text/plain")
 
 
@@ -50,6 +60,11 @@ def _texts(accent: str) -> dict[str, str]:
         "theme": theme(accent),
         "console": console.read_text(encoding="utf-8"),
     }
+
+
+@lru_cache(maxsize=1)
+def _script() -> str:
+    return (files(__package__) / "static" / "live.js").read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

@@ -30,6 +30,7 @@ from holdfast.interfaces.console.shell import (
 )
 from holdfast.kernel.errors import HoldfastError, Remedy
 from holdfast.ledger import errors as ledger
+from holdfast.recovery import errors as recovery
 
 _NEVER_SHOWN_AGAIN = ("password", "code", "sealed", CSRF)
 
@@ -123,6 +124,8 @@ def status_of(error: HoldfastError) -> int:
         ledger.NotThere: 404,
         ledger.EntriesPruned: 404,
         communication.ChangedMeanwhile: 409,
+        recovery.NotThere: 404,
+        recovery.Refused: 409,
     }
     for kind, status in kinds.items():
         if isinstance(error, kind):

@@ -29,7 +29,11 @@ class TypesettingFailed(HoldfastError):  # noqa: N818  a state of affairs more t
 
 async def as_pdf(report: Report, language: str) -> bytes:
     """The file. Raises TypesettingFailed when it cannot be made, or not in time."""
-    payload = await asyncio.to_thread(_payload, report, language)
+    return await typeset(await asyncio.to_thread(_payload, report, language))
+
+
+async def typeset(payload: bytes) -> bytes:
+    """A document, as JSON of what `plain` returns and when it was made. Raises TypesettingFailed."""
     process = await asyncio.create_subprocess_exec(
         *_PROGRAM,
         stdin=asyncio.subprocess.PIPE,

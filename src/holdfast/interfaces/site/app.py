@@ -20,7 +20,7 @@ from holdfast.estate.model import Site
 from holdfast.interfaces.reports.desk import NoReports, ReportSource
 from holdfast.interfaces.reports.pages import ReportRoutes
 from holdfast.interfaces.site.cache import PageCache
-from holdfast.interfaces.site.continuity import ContinuityPages, Promises, no_promises
+from holdfast.interfaces.site.continuity import ContinuityPages, Drills, Promises, no_drills, no_promises
 from holdfast.interfaces.site.events import Streams
 from holdfast.interfaces.site.form_pages import Subscribing, without_secrets
 from holdfast.interfaces.site.i18n import negotiated
@@ -157,13 +157,14 @@ def create_site(
     rhythm: Rhythm | None = None,
     subscribing: Subscribing | None = None,
     promises: Promises = no_promises,
+    drills: Drills = no_drills,
 ) -> StatusSite:
     """The site over `reader`.
 
     `settings`, `readership`, `report_links` (agreement key to secret token) and `page_links` (customer key to
     secret token) are asked anew each time, so that a reload takes effect. `logo_folder` is where `site.logo`
-    is looked up: the estate file's folder. Without `subscribing` nobody subscribes here. `promises` are what
-    the continuity page shows.
+    is looked up: the estate file's folder. Without `subscribing` nobody subscribes here. `promises` and
+    `drills` are what the continuity page shows.
     """
     news = news or NoNews()
     cache = PageCache(clock)
@@ -198,7 +199,7 @@ def create_site(
     reporting = ReportRoutes(
         reports or NoReports(), publisher, pages, clock, report_links=report_links, page_links=page_links
     )
-    continuity = ContinuityPages(promises, publisher, pages, cache, clock)
+    continuity = ContinuityPages(promises, drills, publisher, pages, cache, clock)
     routes = [
         *continuity.routes(),
         *machines.routes(),

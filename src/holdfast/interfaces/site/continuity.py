@@ -1,4 +1,4 @@
-"""The public continuity page: what is promised of backups beside what was measured of them."""
+"""The public continuity page: what is promised of backups and recovery beside what was measured."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,8 +14,10 @@ from holdfast.interfaces.site.reading import AwayError, reading
 from holdfast.interfaces.site.rendering import Renderer
 from holdfast.interfaces.site.responses import Answer
 from holdfast.kernel.clock import Clock
+from holdfast.recovery.continuity import ClusterDrills
 
 Promises = Callable[[], Awaitable[Sequence[ClusterPromise]]]
+Drills = Callable[[], Awaitable[Sequence[ClusterDrills]]]
 
 
 async def no_promises() -> Sequence[ClusterPromise]:
@@ -23,13 +25,25 @@ async def no_promises() -> Sequence[ClusterPromise]:
     return ()
 
 
+async def no_drills() -> Sequence[ClusterDrills]:
+    """None is published."""
+    return ()
+
+
 class ContinuityPages:
     """The router's endpoint for continuity."""
 
     def __init__(
-        self, promises: Promises, publisher: Publisher, pages: Pages, cache: PageCache, clock: Clock
+        self,
+        promises: Promises,
+        drills: Drills,
+        publisher: Publisher,
+        pages: Pages,
+        cache: PageCache,
+        clock: Clock,
     ) -> None:
         self._promises = promises
+        self._drills = drills
         self._publisher = publisher
         self._pages = pages
         self._cache = cache
@@ -47,8 +61,8 @@ class ContinuityPages:
 
         async def made() -> Answer:
             async with reading(away=stale is not None):
-                promises = await self._promises()
-            return html_answer(await asyncio.to_thread(_rendered, renderer, promises), renderer)
+                promises, drills = await self._promises(), await self._drills()
+            return html_answer(await asyncio.to_thread(_rendered, renderer, promises, drills), renderer)
 
         try:
             return await self._cache.get(("continuity", renderer), made)
@@ -58,6 +72,10 @@ class ContinuityPages:
             return self._pages.problem(request, 503, stale=stale)
 
 
-def _rendered(renderer: Renderer, promises: Sequence[ClusterPromise]) -> str:
-    at = max((each.at for each in promises), default=None)
-    return renderer.page("continuity.html", "continuity", section="formula", promises=promises, at=at)
+def _rendered(
+    renderer: Renderer, promises: Sequence[ClusterPromise], drills: Sequence[ClusterDrills]
+) -> str:
+    at = max([*(each.at for each in promises), *(each.at for each in drills)], default=None)
+    return renderer.page(
+        "continuity.html", "continuity", section="formula", promises=promises, drills=drills, at=at
+    )

@@ -43,11 +43,18 @@ def emptied(into: Connection, schema: str, table: str) -> Iterator[None]:
     """
     whole = sql.Identifier(schema, table)
     into.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(whole))
-    _see_that_it_stands_alone(into, schema, table)
+    see_that_it_stands_alone(into, schema, table)
+    with asleep(into, schema, table):
+        into.execute(sql.SQL("DELETE FROM {}").format(whole))
+        yield
+
+
+@contextmanager
+def asleep(into: Connection, schema: str, table: str) -> Iterator[None]:
+    """The triggers of a table and of all below it do nothing meanwhile; afterwards they are as they were."""
     triggers = _of_the_tree(into, schema, table, _TRIGGERS)
     for above, relation, trigger, _ in triggers:
         _switched(into, sql.Identifier(above, relation), "DISABLE", trigger)
-    into.execute(sql.SQL("DELETE FROM {}").format(whole))
     yield
     # Checks that wait for the end would keep the triggers asleep.
     into.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -55,7 +62,8 @@ def emptied(into: Connection, schema: str, table: str) -> Iterator[None]:
         _switched(into, sql.Identifier(above, relation), _ENABLED[how], trigger)
 
 
-def _see_that_it_stands_alone(into: Connection, schema: str, table: str) -> None:
+def see_that_it_stands_alone(into: Connection, schema: str, table: str) -> None:
+    """Raises NotFit when others' rows would end up in it, or go or change with its own."""
     hint = "load it under another name with --as, and take over from there"
     if _of_the_tree(into, schema, table, _INHERITORS)[0][0]:
         raise NotFit(f"other tables inherit from {table}, and their rows would end up in it", hint=hint)

@@ -1,0 +1,1 @@
+"""Names in the DNS, changed by RFC 2136."""

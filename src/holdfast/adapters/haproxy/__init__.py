@@ -1,0 +1,1 @@
+"""HAProxy, by its admin socket."""

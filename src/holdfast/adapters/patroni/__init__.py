@@ -1,0 +1,1 @@
+"""Patroni, which elects the leader of a PostgreSQL cluster."""

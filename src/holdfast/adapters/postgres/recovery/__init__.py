@@ -1,0 +1,1 @@
+"""Runs, playbooks and fences on PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Recovery, wired: its commands, its process, and the actions of its playbooks."""

@@ -1,0 +1,1 @@
+"""The commands of recovery: runs and playbooks, and the scenarios that people start."""

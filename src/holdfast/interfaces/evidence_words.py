@@ -1,0 +1,71 @@
+"""Evidence in words and figures for people, and as plain values for programs."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from holdfast.interfaces.cli.sizes import size_text
+from holdfast.recovery.evidence import Evidence, Measure, Outcome
+
+UNKNOWN = "unknown"
+
+
+def plain_evidence(evidence: Evidence, leaf: int) -> dict[str, Any]:
+    """For programs: as it is kept, its leaf, and whether it passed."""
+    import msgspec  # noqa: PLC0415
+
+    told: dict[str, Any] = msgspec.to_builtins(evidence)
+    return {"leaf": leaf, "passed": evidence.passed, **told}
+
+
+def lasted(millis: int | None) -> str:
+    """`12.5 s`, `3 min 20 s`, `2 h 5 min`; `unknown` where nobody knows."""
+    if millis is None:
+        return UNKNOWN
+    if millis < 60_000:
+        return f"{millis / 1000:.3f}".rstrip("0").rstrip(".") + " s"
+    minutes, seconds = divmod(round(millis / 1000), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
+    return " ".join(f"{count} {unit}" for count, unit in parts if count)
+
+
+def verdict(evidence: Evidence) -> str:
+    """`passed`, `failed` or `cancelled`."""
+    if evidence.outcome is Outcome.CANCELLED:
+        return "cancelled"
+    return "passed" if evidence.passed else "failed"
+
+
+def kind(evidence: Evidence) -> str:
+    """`drill of restore (isolated)`, `restore (production)`."""
+    what = f"drill of {evidence.scenario}" if evidence.drill else evidence.scenario
+    return f"{what} ({evidence.where.value})"
+
+
+def measure_words(measure: Measure) -> Sequence[str]:
+    """Target, contract, measured and whether it is met, one behind the other."""
+    met: Mapping[bool | None, str] = {True: "met", False: "missed", None: "not known"}
+    limit = measure.contract_ms if measure.contract_ms is not None else measure.target_ms
+    return [
+        "none" if measure.target_ms is None else lasted(measure.target_ms),
+        "none" if measure.contract_ms is None else lasted(measure.contract_ms),
+        lasted(measure.measured_ms),
+        "no limit" if limit is None else met[measure.is_met],
+    ]
+
+
+def counted(count: int | None) -> str:
+    """A number of what was lost; `unknown` is never 0."""
+    return UNKNOWN if count is None else f"{count:,}"
+
+
+def size_words(count: int | None) -> str:
+    return UNKNOWN if count is None else size_text(count)
+
+
+def seconds(duration: timedelta | None) -> str:
+    return UNKNOWN if duration is None else lasted(round(duration.total_seconds() * 1000))
