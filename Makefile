@@ -12,7 +12,9 @@ help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 # A stamp is named after the lock's checksum: a changed lock is another stamp, and is installed.
-HEAVY := tests/integration/backup tests/chaos/test_wal_kills.py tests/chaos/test_ledger_loss.py
+HEAVY := tests/integration/backup tests/integration/recovery tests/chaos/test_wal_kills.py tests/chaos/test_ledger_loss.py
+LAB := tests/integration/lab/test_two_regions.py tests/integration/lab/test_cut_links.py tests/e2e/test_region_drill.py \
+	tests/e2e/test_region_in_console.py tests/e2e/test_region_outage.py tests/chaos/test_region_histories.py
 RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml 2>/dev/null | sha256sum | cut -c1-16)
 DEV_STAMP := $(VENV)/.developing-$(shell cat requirements-dev.lock pyproject.toml 2>/dev/null | sha256sum | cut -c1-16)
 
@@ -31,8 +33,10 @@ test: $(DEV_STAMP)  ## run the tests, after installing what they need where that
 	@scripts/test-needs
 	@# Most of them wait for real processes, so that two files at once take half the time. TESTS="-n 0 ..." is one by one.
 	@# Those that restore databases keep both cores busy: what measures by the clock must not run beside them.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(or $(TESTS),$(addprefix --ignore=,$(HEAVY)))
+	@# A lab of two regions takes both cores for itself: leases of seconds run out beside another one.
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(or $(TESTS),$(addprefix --ignore=,$(HEAVY) $(LAB)))
 	@$(if $(TESTS),,$(BIN)/python -m pytest -n 2 --dist loadfile $(HEAVY))
+	@$(if $(TESTS),,$(BIN)/python -m pytest -n 0 $(LAB))
 
 check: $(DEV_STAMP)  ## format, lint, types, and the rules of the house
 	@$(BIN)/ruff format --check .
