@@ -1,9 +1,9 @@
 """A region is lost by kill -9 of all that is in it: how long until a user can write in the other one.
 
-Users write and read at the edges of both regions all the time. The clock is theirs: from before the region
-is broken to the first acknowledged write in the other one. Each round heals it and goes back by a planned
-switchover, whose longest time without an acknowledged write is measured too. What was acknowledged is looked
-for afterwards: all of it must be there.
+Users write and read at the edges of both regions all the time. The clock is theirs: from the last write that
+was acknowledged before the region went, to the first one in the other region. Each round heals it and goes
+back by a planned switchover, whose longest time without an acknowledged write is measured too. What was
+acknowledged is looked for afterwards: all of it must be there.
 """
 
 import shutil
@@ -43,11 +43,11 @@ def _rounds(regions: TwoRegions, rounds: int, profile: str, target: float) -> Se
         regions.whole()
         known = {each["id"] for each in regions.runs()}
         with _users(regions, "a") as in_a, _users(regions, "b") as in_b:
-            in_a.first_write_after(time.monotonic())
-            broken = time.monotonic()
+            in_b.first_write_after(time.monotonic())
             regions.lab("break", "region-a")
-            lost_s.append(in_b.first_write_after(broken).ended - broken)
             _done(regions, regions.begun_behind(known)["id"])
+            in_b.first_write_after(time.monotonic())
+        lost_s.append(in_b.longest_without_write)
         acknowledged |= in_a.acknowledged | in_b.acknowledged
         _told(profile, number, f"first write after {lost_s[-1]:.1f} s")
         regions.lab("heal", "region-a")

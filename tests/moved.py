@@ -9,7 +9,6 @@ from pathlib import Path
 
 from holdfast.adapters.memory.recovery import MemoryRuns
 from holdfast.adapters.memory.region import (
-    REGIONS,
     MemoryCluster,
     MemoryEdge,
     MemoryFleet,
@@ -19,8 +18,8 @@ from holdfast.adapters.memory.region import (
     MemoryNames,
     MemoryTails,
     MemoryUserWrite,
-    World,
 )
+from holdfast.adapters.memory.two_regions import REGIONS, World
 from holdfast.bootstrap.recovery.playbooks import read_shelf
 from holdfast.bootstrap.recovery.region import actions_on
 from holdfast.recovery.engine import Engine

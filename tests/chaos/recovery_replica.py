@@ -20,7 +20,7 @@ from holdfast.bootstrap.database import unpacked
 from holdfast.bootstrap.logs import configure_logs
 from holdfast.kernel.clock import SystemClock
 from holdfast.recovery.engine import Engine
-from holdfast.recovery.errors import StepFailed
+from holdfast.recovery.errors import ComesLate, StepFailed
 from holdfast.recovery.ports import Fence, Found
 
 
@@ -44,13 +44,19 @@ class Marking:
         await asyncio.sleep(float(given["seconds"]) / 2)
         if given.get("fails") and self.to == "set":
             raise StepFailed("it does not work out")
-        try:
-            await PostgresMarks(self.pool).put(given["mark"], self.to, fence)
-        except StepFailed as error:
-            tell({"late": given["mark"], "epoch": fence.epoch, "said": str(error)})
-            raise
-        tell({"acted": given["mark"], "epoch": fence.epoch})
+        # What was sent arrives, whatever becomes of the sender: it may find out that its lease has ended.
+        sent = asyncio.ensure_future(self.deliver(given["mark"], fence))
+        sent.add_done_callback(lambda each: each.cancelled() or each.exception())
+        await asyncio.shield(sent)
         await asyncio.sleep(float(given["seconds"]) / 2)
+
+    async def deliver(self, mark: str, fence: Fence) -> None:
+        try:
+            await PostgresMarks(self.pool).put(mark, self.to, fence)
+        except ComesLate as error:
+            tell({"late": mark, "epoch": fence.epoch, "said": str(error)})
+            raise
+        tell({"acted": mark, "epoch": fence.epoch})
 
     async def verify(self, given: Mapping[str, str]) -> Found:
         return {"mark": given["mark"]}

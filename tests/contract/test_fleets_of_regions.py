@@ -9,7 +9,8 @@ from datetime import timedelta
 import pytest
 from aiohttp import web
 
-from holdfast.adapters.memory.region import MemoryFleet, World
+from holdfast.adapters.memory.region import MemoryFleet
+from holdfast.adapters.memory.two_regions import World
 from holdfast.adapters.service.fleet import HttpFleet
 from holdfast.adapters.service.looking import HttpLook
 from holdfast.adapters.service.user_write import HttpUserWrite, Request

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from holdfast.adapters.dns.names import DnsNames, TsigKey
-from holdfast.adapters.memory.region import MemoryNames, World
+from holdfast.adapters.memory.region import MemoryNames
+from holdfast.adapters.memory.two_regions import World
 from holdfast.kernel.clock import SystemClock
 from holdfast.recovery.errors import ComesLate, StepFailed
 from holdfast.recovery.ports import Fence

@@ -151,6 +151,13 @@ async def test_whoever_looks_away_for_long_is_not_kept_logged_in(place: Place, l
     page.on("request", lambda request: asked.append(request.url))
     await page.clock.run_for(10_000)
     assert asked
+    await page.route("**/recovery", lambda route: route.fulfill(status=503, body="away"))
+    await page.clock.run_for(5_000)
+    await expect(page.locator("#live-note")).to_contain_text("does not answer")
+    await page.unroute("**/recovery")
+    await page.clock.run_for(20_000)
+    await expect(page.locator("#live-note")).to_be_hidden()
+    await expect(page.get_by_role("heading", name="Under way")).to_be_visible()
     await page.clock.fast_forward(31 * 60_000)
     await page.clock.run_for(5_000)
     await expect(page.locator("#live-note")).to_contain_text("stands still")

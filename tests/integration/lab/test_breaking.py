@@ -9,7 +9,8 @@ from conversation import ask, eventually, say
 from running_lab import RunningLab
 
 from holdfast.lab import Damage, LabEvent, PartState, PartStatus, Stage
-from holdfast.lab.errors import NotRunningError, UnknownPartError
+from holdfast.lab.errors import NotRunningError, UnknownPartError, WrongDamageError
+from holdfast.lab.model import WAYS
 from holdfast.lab.topology import CLUSTERS
 
 
@@ -114,7 +115,7 @@ async def test_a_whole_cluster_breaks_and_heals_by_its_name(running: RunningLab)
     assert await health(running, "eu") == 200
 
 
-@pytest.mark.parametrize("how", list(Damage))
+@pytest.mark.parametrize("how", WAYS)
 async def test_without_its_database_the_api_says_so_and_comes_back_with_it(
     running: RunningLab, how: Damage
 ) -> None:
@@ -176,3 +177,11 @@ async def test_what_died_by_itself_is_missing_and_cannot_be_broken(running: Runn
         await running.lab.break_("usa-messaging")
     await running.lab.heal("usa-messaging")
     assert (await status_of(running, "usa-messaging")).state is PartState.RUNNING
+
+
+@pytest.mark.parametrize("part", ["database", "eu-api"])
+async def test_processes_are_not_broken_as_links_or_data_are(running: RunningLab, part: str) -> None:
+    for how in set(Damage) - set(WAYS):
+        with pytest.raises(WrongDamageError, match=how.value):
+            await running.lab.break_(part, how)
+    assert {status.state for status in await running.lab.status()} == {PartState.RUNNING}

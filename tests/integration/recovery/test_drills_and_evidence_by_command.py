@@ -44,6 +44,9 @@ recovery:
 )
 
 
+pytestmark = pytest.mark.timeout(600)  # many commands, one after the other
+
+
 @dataclass(frozen=True)
 class Whole:
     """A Holdfast that runs, on a database with copies in two folders."""

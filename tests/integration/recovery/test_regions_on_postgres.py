@@ -160,7 +160,8 @@ async def test_vantage_points_without_a_word_have_none(
                 "SELECT availability.make_partition('result', %s, %s)", (day(now), day(now, 1))
             )
             connection.execute(
-                "INSERT INTO availability.result (check_id, at, outcome, attempts, latency_bucket, total_us, reason) "
+                "INSERT INTO availability.result "
+                "(check_id, at, outcome, attempts, latency_bucket, total_us, reason) "
                 "VALUES (%s, %s, %s, 1, 0, 1, '')",
                 (probe, now, outcome),
             )

@@ -3,7 +3,7 @@
 (() => {
   const EVERY_MS = 1000, SLOWEST_MS = 15000;
   const idle = Number(document.body.dataset.idle || 1800) * 1000;
-  let touched = Date.now(), wait = EVERY_MS, timer = 0;
+  let touched = Date.now(), wait = EVERY_MS, timer = 0, busy = false;
 
   // Looking is not using: an unattended page must not keep its session alive for ever.
   for (const each of ["pointerdown", "keydown", "scroll"]) {
@@ -11,7 +11,7 @@
   }
   document.addEventListener("visibilitychange", wake);
 
-  function wake() { if (!timer && !document.hidden) timer = setTimeout(look, EVERY_MS); }
+  function wake() { if (!timer && !busy && !document.hidden) timer = setTimeout(look, EVERY_MS); }
 
   function told(text) {
     const note = document.getElementById("live-note");
@@ -22,8 +22,11 @@
     timer = 0;
     if (document.hidden) return;
     if (Date.now() - touched > idle) { told(document.body.dataset.still || ""); return; }
+    busy = true;
     try {
       const answer = await fetch(location.href, { cache: "no-store", headers: { accept: "text/html" } });
+      // A database that is away comes back; whoever is logged out, or looks at what is gone, is told by the page.
+      if (answer.status >= 500) throw new Error("away");
       if (!answer.ok || answer.redirected) { location.reload(); return; }
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       swap(fresh);
@@ -33,6 +36,8 @@
     } catch {
       told(document.body.dataset.away || "");
       wait = Math.min(wait * 2, SLOWEST_MS);
+    } finally {
+      busy = false;
     }
     timer = setTimeout(look, wait);
   }
