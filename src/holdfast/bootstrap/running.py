@@ -153,8 +153,8 @@ async def serve_agent(request: AgentRequest) -> None:
 def role_processes(server: Server, place: Place, estate: Estate) -> Sequence[RoleProcess]:
     """The roles that `up` runs, each with the login that it needs and no more.
 
-    Who declares no database has no process that keeps them, who declares no ledger none that serves it, and who
-    declares no recovery none that works on its runs.
+    Who declares no database has no process that keeps them, who declares no ledger none that serves it, and
+    who declares no recovery none that works on its runs.
     What is declared first while `up` runs waits for the next one.
     """
     arguments = (

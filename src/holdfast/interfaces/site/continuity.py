@@ -72,9 +72,7 @@ class ContinuityPages:
             return self._pages.problem(request, 503, stale=stale)
 
 
-def _rendered(
-    renderer: Renderer, promises: Sequence[ClusterPromise], drills: Sequence[ClusterDrills]
-) -> str:
+def _rendered(renderer: Renderer, promises: Sequence[ClusterPromise], drills: Sequence[ClusterDrills]) -> str:
     at = max([*(each.at for each in promises), *(each.at for each in drills)], default=None)
     return renderer.page(
         "continuity.html", "continuity", section="formula", promises=promises, drills=drills, at=at
