@@ -176,7 +176,7 @@ def test_the_api_reads_one_tenant_at_a_time(running: Running) -> None:
         # The estate declares no public key, and the console has no business with the signing key.
         assert (traced["holds"], traced["reason"]) == (
             True,
-            "the checkpoint's signature was not checked: no key",
+            "the checkpoint's signature was not checked: the estate has no ledger.public_key",
         )
         with api.stream("GET", "/jobs/export", params={"tenant": "acme", "format": "csv"}) as answer:
             assert sum(1 for _ in answer.iter_lines()) == COUNT + 1
