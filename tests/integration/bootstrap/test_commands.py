@@ -136,14 +136,14 @@ def test_the_schema_is_json_schema(bare: Installation) -> None:
 
 
 def test_an_unknown_part_of_the_lab_is_met_with_the_one_that_was_meant(bare: Installation) -> None:
-    refused = bare.run("lab", "break", "eu-apu", code=1)
+    refused = bare.run("lab", "break", "a-nod", code=1)
 
-    assert "did you mean eu-api?" in refused.err
+    assert "did you mean a-node?" in refused.err
     assert "Traceback" not in refused.err
 
 
 def test_the_lab_knows_three_kinds_of_damage(bare: Installation) -> None:
-    refused = bare.run("lab", "break", "eu-api", "--how", "burn", code=1)
+    refused = bare.run("lab", "break", "a-node", "--how", "burn", code=1)
 
     assert "kill, stop, hang" in refused.err
 
@@ -152,14 +152,14 @@ def test_a_lab_that_was_never_started_has_every_part_missing(bare: Installation)
     parts = bare.run("lab", "status", "--json").json
 
     assert {part["state"] for part in parts} == {"missing"}
-    assert "eu-api" in {part["name"] for part in parts}
+    assert "a-node" in {part["name"] for part in parts}
 
 
 @pytest.mark.parametrize("text", ["many", "80", "70000"])
 def test_the_lab_refuses_ports_that_there_are_not(bare: Installation, text: str) -> None:
     bare.environment["HOLDFAST_LAB_BASE_PORT"] = text
 
-    assert "1024 to 65500" in bare.run("lab", "status", code=1).err
+    assert "1024 to 65100" in bare.run("lab", "status", code=1).err
 
 
 def test_the_demo_on_other_ports_is_the_same_estate() -> None:

@@ -184,3 +184,32 @@ def test_reading_begins_when_nothing_is_being_let_go_of() -> None:
         assert not began.wait(0.1)
     thread.join(60)
     assert began.is_set()
+
+
+def test_stopped_while_they_are_being_started_all_of_them_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who stops at once, as when a reload follows a start, finds threads that run, or none."""
+    jobs = Jobs("main", lambda _event, _facts: None)
+    errors = list[BaseException]()
+
+    def stop() -> None:
+        try:
+            jobs.stop(10.0)
+        except RuntimeError as error:  # a thread cannot be joined before it is started
+            errors.append(error)
+
+    stopping = threading.Thread(target=stop)
+
+    class Late(threading.Thread):
+        def start(self) -> None:
+            if not stopping.ident:
+                original(stopping)
+                assert jobs.stopping.wait(10.0)
+                stopping.join(0.2)  # long enough to go wrong, where it would
+            original(self)
+
+    original = threading.Thread.start
+    monkeypatch.setattr("holdfast.bootstrap.backup.jobs.threading.Thread", Late)
+    jobs.start([Job(name, lambda: None, 60.0) for name in ("one", "two")])
+    stopping.join(10.0)
+    assert not errors
+    assert not stopping.is_alive()

@@ -51,21 +51,26 @@ class Jobs:
         self._database = database
         self._tell = tell
         self._turn = threading.Lock()
+        self._beginning = threading.Lock()
         self._failing: dict[str, str] = {}
         self._jobs: Sequence[Job] = ()
         self._threads: list[threading.Thread] = []
 
     def start(self, jobs: Iterable[Job]) -> None:
         """Begin all of them at once. Started already, nothing happens."""
-        if self._threads or self.stopping.is_set():
-            return
-        self._jobs = tuple(jobs)
-        self._threads = [
-            threading.Thread(target=self._run, args=(job,), name=f"{job.name}: {self._database}", daemon=True)
-            for job in self._jobs
-        ]
-        for thread in self._threads:
-            thread.start()
+        # Who stops while they are being started waits until all of them are: each can be joined then.
+        with self._beginning:
+            if self._threads or self.stopping.is_set():
+                return
+            self._jobs = tuple(jobs)
+            self._threads = [
+                threading.Thread(
+                    target=self._run, args=(job,), name=f"{job.name}: {self._database}", daemon=True
+                )
+                for job in self._jobs
+            ]
+            for thread in self._threads:
+                thread.start()
 
     def wake(self, name: str) -> None:
         """Have a job done now; when it is being done, once more behind that."""
@@ -77,9 +82,11 @@ class Jobs:
         """End all of them: what goes on is given up where it can be, and not waited for any longer."""
         deadline = monotonic() + patience_s
         self.stopping.set()
-        for job in self._jobs:
+        with self._beginning:
+            jobs, threads = self._jobs, self._threads
+        for job in jobs:
             job.woken.set()
-        for thread in self._threads:
+        for thread in threads:
             thread.join(max(deadline - monotonic(), 0.0))
 
     def go_on(self) -> None:
