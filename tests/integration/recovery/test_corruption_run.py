@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -20,6 +20,7 @@ from holdfast.adapters.postgres.conninfo import Conninfo, Role
 from holdfast.bootstrap.backup.opening import regions_of
 from holdfast.bootstrap.estates import read_estate
 from holdfast.bootstrap.recovery.corruption import corruption_actions
+from holdfast.bootstrap.recovery.good_copies import GoodCopies
 from holdfast.bootstrap.recovery.playbooks import read_shelf
 from holdfast.bootstrap.recovery.surroundings import Surroundings
 from holdfast.interfaces.cli.ports import Place
@@ -117,7 +118,7 @@ def _cancelled(run: Run, at: datetime) -> Run:
 
 
 @pytest.fixture
-def damaged(protected: Protected, tmp_path: Path) -> Damaged:
+def damaged(protected: Protected, tmp_path: Path) -> Iterator[Damaged]:
     """A shop with fifty orders, all of them good, and a full backup of them."""
     text = ESTATE.format(folder=tmp_path, port=protected.port, owner=OWNER)
     (tmp_path / "holdfast.yaml").write_text(text, encoding="utf-8")
@@ -135,7 +136,10 @@ def damaged(protected: Protected, tmp_path: Path) -> Damaged:
     made.sql("INSERT INTO orders SELECT n, n, 'order ' || n FROM generate_series(1, 50) n")
     stored.take(full=True)
     made.sql("UPDATE orders SET note = 'changed' WHERE id = 1")
-    return made
+    yield made
+    # A run that stands still keeps its copy, for whoever looks into it.
+    for each in (tmp_path / "data" / "recovery").glob("run*"):
+        asyncio.run(GoodCopies(place, each.name, None).clear())
 
 
 def orders(damaged: Damaged) -> list[tuple[Any, ...]]:
