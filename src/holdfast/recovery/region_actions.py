@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from holdfast.recovery.coming_about import come_about
 from holdfast.recovery.errors import StepFailed
 from holdfast.recovery.loss import BOUND_KEYS, bound_lines, found_before
 from holdfast.recovery.moving import (
@@ -136,10 +137,7 @@ class Promoting:
         await until(lambda: led(parts, to), PROMOTED_WITHIN, f"nobody leads in {to}", parts.clock)
 
     async def verify(self, given: Mapping[str, str]) -> Found:
-        found = await self.observe(given)
-        if found is None:
-            raise StepFailed(f"no member leads in {given['to']}")
-        return found
+        return come_about(await self.observe(given), f"no member leads in {given['to']}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +189,9 @@ class Naming:
             await parts.names.point(to, fence)
 
     async def verify(self, given: Mapping[str, str]) -> Found:
-        found = await self.observe(given)
-        if found is None:
-            raise StepFailed(f"the name does not have the addresses of {given['to']}, and no others")
-        return found
+        return come_about(
+            await self.observe(given), f"the name does not have the addresses of {given['to']}, and no others"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +221,9 @@ class Scaling:
         )
 
     async def verify(self, given: Mapping[str, str]) -> Found:
-        found = await self.observe(given)
-        if found is None:
-            raise StepFailed(f"there are fewer replicas in {given['to']} than it takes")
-        return found
+        return come_about(
+            await self.observe(given), f"there are fewer replicas in {given['to']} than it takes"
+        )
 
 
 @dataclass(frozen=True, slots=True)

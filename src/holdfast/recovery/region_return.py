@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from holdfast.recovery.coming_about import come_about
 from holdfast.recovery.errors import StepFailed
 from holdfast.recovery.loss import LOSS_KEYS, found_after
 from holdfast.recovery.moving import Parts, PartsOf, asked, leader_in, sent_until, until
@@ -103,10 +104,7 @@ class Switching:
         )
 
     async def verify(self, given: Mapping[str, str]) -> Found:
-        found = await self.observe(given)
-        if found is None:
-            raise StepFailed(f"no member leads in {given['to']}")
-        return found
+        return come_about(await self.observe(given), f"no member leads in {given['to']}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +160,9 @@ class Rebuilding:
         await until(lambda: self.observe(given), REBUILT_WITHIN, f"{old} does not follow", parts.clock)
 
     async def verify(self, given: Mapping[str, str]) -> Found:
-        found = await self.observe(given)
-        if found is None:
-            raise StepFailed(f"the database in {given['old']} does not follow the leader")
-        return found
+        return come_about(
+            await self.observe(given), f"the database in {given['old']} does not follow the leader"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +186,7 @@ class InStep:
         )
 
     async def verify(self, given: Mapping[str, str]) -> Found:
-        found = await self.observe(given)
-        if found is None:
-            raise StepFailed(f"commits do not wait for {given['old']}")
-        return found
+        return come_about(await self.observe(given), f"commits do not wait for {given['old']}")
 
 
 def follows(told: Mapping[str, Told], region: str) -> bool:

@@ -26,6 +26,7 @@ from holdfast.adapters.postgres.restored.programs import Programs
 from holdfast.bootstrap.backup.sources import params_for
 from holdfast.bootstrap.recovery.good_copies import GoodCopies, GoodCopy
 from holdfast.bootstrap.recovery.surroundings import Surroundings
+from holdfast.recovery.coming_about import come_about
 from holdfast.recovery.errors import StepFailed
 from holdfast.recovery.ports import Action, Fence, Found
 from holdfast.recovery.salvage import Compared, loss_of, tables_named, told, way_for
@@ -120,10 +121,7 @@ class Freezing(_OnDamaged):
         await asyncio.to_thread(done, given["run"], fence)
 
     async def verify(self, given: Mapping[str, str]) -> Found:
-        found = await self.observe(given)
-        if found is None:
-            raise StepFailed(f"the database could not be set to {self.to}")
-        return found
+        return come_about(await self.observe(given), f"the database could not be set to {self.to}")
 
     async def _found(self, given: Mapping[str, str]) -> Found:
         if self.to == "thaw":
@@ -172,10 +170,7 @@ class Searching(_OnDamaged):
         self.took[given["run"]] = time.monotonic() - began
 
     async def verify(self, given: Mapping[str, str]) -> Found:
-        found = await self.observe(given)
-        if found is None:
-            raise StepFailed("the good copy does not answer")
-        return found
+        return come_about(await self.observe(given), "the good copy does not answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,10 +239,7 @@ class Keeping(_OnDamaged):
         await asyncio.to_thread(self.damaged(given).keep, given["run"], wanted.tables, fence)
 
     async def verify(self, given: Mapping[str, str]) -> Found:
-        found = await self.observe(given)
-        if found is None:
-            raise StepFailed("the damaged tables were not kept")
-        return found
+        return come_about(await self.observe(given), "the damaged tables were not kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,10 +261,7 @@ class Salvaging(_OnDamaged):
             await asyncio.to_thread(damaged.salvage, given["run"], self.wanted(given, copy), fence)
 
     async def verify(self, given: Mapping[str, str]) -> Found:
-        found = await self.observe(given)
-        if found is None:
-            raise StepFailed("nothing was put back")
-        return found
+        return come_about(await self.observe(given), "nothing was put back")
 
     def _swap(self, given: Mapping[str, str], copy: GoodCopy, damaged: DamagedDatabase, fence: Fence) -> None:
         """The copy's database takes the name of the damaged one, which is kept under another.
