@@ -85,6 +85,7 @@ def _drilled(regions: TwoRegions) -> None:
 
 def _rebuilt(regions: TwoRegions) -> None:
     """The old primary's tail is archived and its data made anew, by the playbook; the move back is apart."""
+    regions.healed()
     run = regions.run("failback", "print")
     regions.waits(run["id"], "agree")
     regions.run("run", "cancel", run["id"])

@@ -99,6 +99,15 @@ class TwoRegions:
 
         eventually(waiting, f"{run_id} waits at {gate}", within_s=240)
 
+    def healed(self) -> None:
+        """Until the database of the region that was lost answers, so that a failback can begin."""
+
+        def answers() -> bool:
+            plan = self.installation.run("failback", "print", "--dry-run", "--json", code=None)
+            return plan.code == 0 and plan.json["against"] == []
+
+        eventually(answers, "the region that was lost answers", within_s=240)
+
     def whole(self) -> None:
         """Until both regions are up, and commits in the leading one wait for the other."""
 

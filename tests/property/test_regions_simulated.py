@@ -303,3 +303,28 @@ def test_a_region_that_flaps_is_not_left() -> None:
         await stopped(*tasks)
 
     run_virtually(work())
+
+
+def test_a_region_that_is_lost_again_soon_after_it_was_well_is_not_waited_for() -> None:
+    async def work() -> None:
+        moved = Moved()
+        moved.world.ttl = 3600  # nobody takes the lead: the cluster stays where it is
+        begun = list[str]()
+
+        async def begin(name: str, given: Mapping[str, str]) -> None:
+            begun.append(given["lost_since"])
+
+        watcher = Watcher(moved.parts, POLICY, drilled, sound)
+        tasks = [moved.live(), asyncio.create_task(keep(watcher, EVERY, begin, lambda _: None, fail))]
+        await asyncio.sleep(15)
+        moved.world.lost.add("a")
+        await asyncio.sleep(POLICY.hold.total_seconds() + 5)
+        assert len(begun) == 1  # and not again at each look, while that is under way
+        moved.world.heal("a")
+        await asyncio.sleep(5)
+        moved.world.lost.add("a")
+        await asyncio.sleep(POLICY.hold.total_seconds() + 5)
+        assert len(set(begun)) == 2
+        await stopped(*tasks)
+
+    run_virtually(work())

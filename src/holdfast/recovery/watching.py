@@ -179,7 +179,8 @@ async def keep(
     """Look, tell, and begin what is decided, until cancelled.
 
     `begin` gets the playbook's name and what it is given. After it was called, nothing else is begun for
-    AGAIN_AFTER: what is under way is seen in what the regions show only when it has come somewhere.
+    AGAIN_AFTER: what is under way is seen in what the regions show only when it has come somewhere. A region
+    that was well again since then, and is lost once more, is another loss: that one does not wait.
     """
     clock = watcher.parts.clock
     quiet_until = 0.0
@@ -189,6 +190,8 @@ async def keep(
             outlook = await watcher.look()
             tell(outlook)
             decision = outlook.decision
+            if outlook.lost_since is None:
+                quiet_until = 0.0
             if isinstance(decision, FailOver) and began >= quiet_until:
                 quiet_until = began + AGAIN_AFTER.total_seconds()
                 name = AUTOMATIC if decision.automatic else GATED
