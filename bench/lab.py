@@ -11,6 +11,7 @@ from tests.two_regions import TwoRegions
 from bench.subjects import Options
 from bench.table import Measurement, Target
 
+ROUNDS = 10
 READY_S = Target("at most", 60)
 MEMORY_MB = Target("at most", 1500)
 
@@ -18,7 +19,7 @@ MEMORY_MB = Target("at most", 1500)
 def measure(options: Options) -> Sequence[Measurement]:
     """Each run makes a lab of its own, and ends it: also when it is interrupted."""
     ups, downs, weights = [], [], []
-    for _ in range(1 if options.quick else max(3, options.runs)):
+    for _ in range(1 if options.quick else max(ROUNDS, options.runs)):
         with tempfile.TemporaryDirectory(prefix="holdfast-lab-") as folder:
             lab = TwoRegions(Path(folder) / "regions")
             up, weight, down = asyncio.run(_once(lab))
