@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from side_by_side import pytest_xdist_make_scheduler  # noqa: F401  a hook
+
 if TYPE_CHECKING:
     import psycopg
     from tests.protected import Protected

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ import psycopg
 
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.server import process as postgres_process
-from holdfast.adapters.postgres.server.layout import Layout
+from holdfast.adapters.postgres.server.layout import Layout, place_elsewhere
 from holdfast.adapters.postgres.server.passwords import password_of
 from holdfast.adapters.postgres.server.roles import DATABASE
 from holdfast.lab.ports import is_free
@@ -284,6 +285,8 @@ class Installation:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for layout in (self.database, Layout(self.data_dir / "lab" / "postgres")):
+            shutil.rmtree(place_elsewhere(layout.data), ignore_errors=True)
         return list(left.values())
 
 

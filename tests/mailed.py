@@ -74,7 +74,7 @@ def sink(file: Path, delay_ms: float = 0) -> Iterator[Sink]:
     finally:
         process.stdin.close()
         process.stdout.close()
-        process.wait(20)
+        process.wait(60)
 
 
 def subscribe(connection: psycopg.Connection, vault: AesVault, count: int) -> None:

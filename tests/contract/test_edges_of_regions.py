@@ -82,7 +82,7 @@ backend printcloud
 
     def end(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
         self.listening.close()
 
 
@@ -182,7 +182,7 @@ async def test_an_edge_that_is_gone_says_so(haproxy: Haproxy) -> None:
     edge = haproxy.edge()
     await up(edge)
     haproxy.process.kill()
-    haproxy.process.wait(10)
+    haproxy.process.wait(60)
     with pytest.raises(StepFailed, match="does not answer"):
         await edge.pointing()
     with pytest.raises(StepFailed, match="does not answer"):

@@ -101,14 +101,14 @@ async def test_replicas_are_not_scaled_by_who_comes_late(fleet: Fleet) -> None:
 
 
 async def test_a_supervisor_that_refuses_or_is_gone_says_so(service: Service) -> None:
-    fleet = HttpFleet(f"{service.url}/replicas", within_s=0.5)
+    fleet = HttpFleet(f"{service.url}/replicas")
     with pytest.raises(StepFailed, match="too many"):
         await fleet.scale(101, Fence("run", 1, 1))
     with pytest.raises(StepFailed, match="does not tell of replicas"):
         await HttpFleet(f"{service.url}/jobs").replicas()
     service.hangs = True
     with pytest.raises(StepFailed, match="does not answer"):
-        await fleet.replicas()
+        await HttpFleet(f"{service.url}/replicas", within_s=0.5).replicas()
     with pytest.raises(StepFailed, match="does not answer"):
         await HttpFleet("http://127.0.0.1:1/replicas").replicas()
 
@@ -118,7 +118,9 @@ async def test_the_password_is_sent_as_a_login(service: Service) -> None:
     assert service.asked == ["Basic YWRhOnNlY3JldA=="]
 
 
-def writing(service: Service, found: Callable[[str], Awaitable[str | None]], host: str) -> HttpUserWrite:
+def writing(
+    service: Service, found: Callable[[str], Awaitable[str | None]], host: str, within_s: float = 60.0
+) -> HttpUserWrite:
     url = service.url.replace("127.0.0.1", host)
     request = Request(
         url=f"{url}/jobs",
@@ -127,7 +129,7 @@ def writing(service: Service, found: Callable[[str], Awaitable[str | None]], hos
         status=201,
         headers={},
         read_url=f"{url}/jobs",
-        within=timedelta(seconds=1),
+        within=timedelta(seconds=within_s),
     )
     return HttpUserWrite(request, found, CLOCK)
 
@@ -162,18 +164,14 @@ async def test_a_write_that_is_not_acknowledged_or_not_there_is_none(service: Se
         await write.write()
     service.hangs = True
     with pytest.raises(StepFailed, match="does not answer"):
-        await write.write()
+        await writing(service, here, "127.0.0.1", within_s=0.5).write()
 
 
 async def test_an_edge_is_up_when_it_answers_200_in_time(service: Service) -> None:
-    look = HttpLook(
-        "local",
-        {"a": f"{service.url}/health", "b": "http://127.0.0.1:1/health"},
-        CLOCK,
-        within_s=0.5,
-    )
+    regions = {"a": f"{service.url}/health", "b": "http://127.0.0.1:1/health"}
+    look = HttpLook("local", regions, CLOCK, within_s=60.0)
     assert (await look.look()).regions == {"a": Seen.UP, "b": Seen.DOWN}
     service.status = 503
     assert (await look.look()).regions["a"] is Seen.DOWN
     service.status, service.hangs = 201, True
-    assert (await look.look()).regions["a"] is Seen.DOWN
+    assert (await HttpLook("local", regions, CLOCK, within_s=0.5).look()).regions["a"] is Seen.DOWN

@@ -431,7 +431,7 @@ async def test_a_change_is_announced_at_commit(migrated_database: "Database") ->
                 PostgresIncidents(pool), PostgresAnnouncements(pool), ManualClock(NOW), lambda: DIRECTORY
             )
             await desk.declare(NewIncident("x", Impact.MAJOR, Phase.INVESTIGATING, "x", DOWN), "ada")
-        payloads = [each.payload for each in listener.notifies(timeout=10, stop_after=1)]
+        payloads = [each.payload for each in listener.notifies(timeout=60, stop_after=1)]
     assert payloads == ["incident"]
 
 

@@ -58,7 +58,7 @@ class NameServer:
 
     def end(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ async def test_a_wrong_key_changes_nothing(name_server: NameServer) -> None:
 async def test_a_name_server_that_is_gone_says_so(name_server: NameServer) -> None:
     await answered(name_server.names())
     name_server.process.kill()
-    name_server.process.wait(10)
+    name_server.process.wait(60)
     with pytest.raises(StepFailed, match="does not answer"):
         await name_server.names().pointing()
 

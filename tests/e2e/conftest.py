@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
 from e2e.demo import Demo
 from installation import free_base_port, free_port, installed
@@ -25,6 +25,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# As long as a context's own time-out here: a page that comes at all passes, however busy the machine is.
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="package")

@@ -9,12 +9,12 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
+from e2e.steps import first_login
 from installation import Installation, eventually, fetch, free_port, installed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PHONE = {"width": 390, "height": 844}
-PASSWORD = "four words that fit"
 ESTATE = """\
 version: 1
 site: {{listen: '127.0.0.1:{site}', url: 'http://127.0.0.1:{site}', time_zone: Europe/Berlin}}
@@ -85,12 +85,8 @@ async def phone(browser: Browser, place: Place) -> AsyncIterator[Page]:
     page = await context.new_page()
     name = f"anna{len(place.installation.query('SELECT id FROM identity.account'))}"
     said = place.installation.run("account", "add", name, "--role", "communicator", "--json").json
-    await page.goto(said["invitation"])
-    await page.get_by_label("Password", exact=True).fill(PASSWORD)
-    await page.get_by_label("Password again").fill(PASSWORD)
-    await page.get_by_role("button", name="Set it").click()
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Log in").click()
+    await first_login(page, said["invitation"])
+    await page.wait_for_url(f"{place.console}/")
     yield page
     await context.close()
 

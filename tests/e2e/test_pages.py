@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import BrowserContext, Page, expect
 
 from e2e.demo import Demo
 
@@ -39,9 +39,9 @@ async def test_languages_can_be_switched_on_every_page(demo: Demo, visit: Callab
     for what, path in demo.pages("en").items():
         await page.goto(path)
         await page.get_by_role("link", name="Deutsch").click()
-        assert await page.locator("html").get_attribute("lang") == "de", what
+        await expect(page.locator("html"), what).to_have_attribute("lang", "de")
         await page.get_by_role("link", name="English").click()
-        assert await page.locator("html").get_attribute("lang") == "en", what
+        await expect(page.locator("html"), what).to_have_attribute("lang", "en")
 
 
 async def _everything_said(page: Page) -> str:
@@ -151,7 +151,7 @@ async def test_everything_is_reached_by_keyboard(visit: Callable[..., Any]) -> N
     assert box["y"] >= 0
     assert box["height"] > 10
     await page.keyboard.press("Enter")
-    assert await page.evaluate("document.activeElement.id") == "main"
+    await expect(page.locator("#main")).to_be_focused()
 
     # From there every cluster and every component is met, in the order of the page.
     met: list[str] = []
@@ -169,10 +169,10 @@ async def test_everything_is_reached_by_keyboard(visit: Callable[..., Any]) -> N
 
     # Enter opens and closes a cluster, and follows a link.
     summary = page.locator("#c-usa > summary")
-    was_open = await page.locator("#c-usa").evaluate("each => each.open")
+    was_open = bool(await page.locator("#c-usa").evaluate("each => each.open"))
     await summary.focus()
     await page.keyboard.press("Enter")
-    assert await page.locator("#c-usa").evaluate("each => each.open") is not was_open
+    await expect(page.locator("#c-usa")).to_have_js_property("open", not was_open)
     await page.locator("#c-eu").get_by_role("link", name="API", exact=True).focus()
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/en/clusters/eu/api")
@@ -202,5 +202,5 @@ async def test_every_range_of_a_component_can_be_looked_at(visit: Callable[..., 
     for name in ("7d", "30d", "3m", "6m", "1y"):
         await page.locator(f"nav.ranges a[href='?range={name}']").click()
         chosen = page.locator("nav.ranges a[aria-current=true]")
-        assert await chosen.get_attribute("href") == f"?range={name}"
-        assert await page.locator("dl.tiles dd").first.inner_text() != ""
+        await expect(chosen).to_have_attribute("href", f"?range={name}")
+        await expect(page.locator("dl.tiles dd").first).not_to_be_empty()

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
+from e2e.steps import first_login
 from installation import eventually, fetch
 from regions import ADDRESSES, TwoRegions, Users, members
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
 PATIENCE_MS = 240_000
-PASSWORD = "four words that fit"
 
 
 class InConsole(TwoRegions):
@@ -33,12 +33,7 @@ async def test_a_lost_region_is_left_from_the_console(
         context = await browser.new_context(locale="en-GB")
         context.set_default_timeout(PATIENCE_MS)
         page = await context.new_page()
-        await page.goto(said["invitation"])
-        await page.get_by_label("Password", exact=True).fill(PASSWORD)
-        await page.get_by_label("Password again").fill(PASSWORD)
-        await page.get_by_role("button", name="Set it").click()
-        await page.get_by_label("Password").fill(PASSWORD)
-        await page.get_by_role("button", name="Log in").click()
+        await first_login(page, said["invitation"])
         await page.wait_for_url(f"{console}/")
         await page.goto(f"{console}/recovery")
         regions.whole()

@@ -19,7 +19,7 @@ import pytest_asyncio
 from aiohttp import web
 from aiosmtpd.controller import Controller
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from installation import PATIENCE_S, Installation, free_port, installed
 from web_receivers import WebReceiver, receiver, says
@@ -165,7 +165,8 @@ async def ask(page: Page, path: str, address: str) -> None:
     await page.goto(path)
     await page.locator("input[name=address]").fill(address)
     await asyncio.sleep(LEAST_S)
-    await page.locator("main button[type=submit]").click()
+    async with page.expect_navigation():
+        await page.locator("main button[type=submit]").click()
 
 
 async def test_a_german_visitor_without_scripts_subscribes_by_mail_and_ends_it_with_one_click(
@@ -180,7 +181,7 @@ async def test_a_german_visitor_without_scripts_subscribes_by_mail_and_ends_it_w
     await page.get_by_role("checkbox", name="Wartung").uncheck()
     await asyncio.sleep(LEAST_S)
     await page.get_by_role("button", name="Abonnieren").click()
-    assert await page.locator("h1").inner_text() == "Noch ein Schritt"
+    await expect(page.locator("h1")).to_have_text("Noch ein Schritt")
 
     request = await status.mail("Zoe@example.org")
     assert "bestätigen" in str(request["Subject"])
@@ -188,7 +189,7 @@ async def test_a_german_visitor_without_scripts_subscribes_by_mail_and_ends_it_w
     assert await page.locator("h1").inner_text() == "Abonnement bestätigen"
     assert "EU API" in await page.locator("main").inner_text()
     await page.get_by_role("button", name="Ja, senden").click()
-    assert await page.get_by_role("status").first.inner_text() == "Das Abonnement gilt."
+    await expect(page.get_by_role("status").first).to_have_text("Das Abonnement gilt.")
 
     await status.declare("Drucken geht nicht")
     await status.declare("Another place", "usa/api=degraded")
@@ -223,21 +224,21 @@ async def test_a_visitor_changes_and_ends_a_subscription_on_its_page(
     await ask(page, "/en/subscribe", "ann@example.org")
     await page.goto(link_in(await status.mail("ann@example.org"), "confirm"))
     await page.get_by_role("button", name="Yes, send them").click()
-    assert "You are subscribed." in await page.locator("main").inner_text()
+    await expect(page.locator("main")).to_contain_text("You are subscribed.")
     await page.reload()
 
     await page.get_by_role("checkbox", name="All of USA").check()
     await page.get_by_label("Language of the messages").select_option("de")
     await page.get_by_role("button", name="Store changes").click()
-    assert await page.locator("html").get_attribute("lang") == "de"
-    assert await page.get_by_role("checkbox", name="Alles von USA").is_checked()
+    await expect(page.locator("html")).to_have_attribute("lang", "de")
+    await expect(page.get_by_role("checkbox", name="Alles von USA")).to_be_checked()
     await status.declare("Elsewhere", "eu/website=degraded")
     await status.declare("In the USA", "usa/api=degraded")
     told = await status.mail("ann@example.org", 2)
     assert "In the USA" in str(told["Subject"])
 
     await page.get_by_role("button", name="Abonnement beenden").click()
-    assert await page.locator("h1").inner_text() == "Das Abonnement ist beendet"
+    await expect(page.locator("h1")).to_have_text("Das Abonnement ist beendet")
 
 
 async def test_who_is_subscribed_already_is_told_so_by_mail_and_nobody_else_learns_it(
@@ -248,6 +249,7 @@ async def test_who_is_subscribed_already_is_told_so_by_mail_and_nobody_else_lear
     first = await page.locator("main").inner_text()
     await page.goto(link_in(await status.mail("twice@example.org"), "confirm"))
     await page.get_by_role("button", name="Yes, send them").click()
+    await expect(page.locator("main")).to_contain_text("You are subscribed.")
     await ask(page, "/en/subscribe", "twice@example.org")
     assert await page.locator("main").inner_text() == first
     known = await status.mail("twice@example.org", 2)
@@ -269,7 +271,7 @@ async def test_a_webhook_that_answers_the_challenge_is_told(
     async with receiver(_echo) as there:
         page = await visitor()
         await ask(page, "/en/subscribe?channel=webhook", there.url)
-        assert await page.locator("h1").inner_text() == "One more step"
+        await expect(page.locator("h1")).to_have_text("One more step")
         await status.until(lambda: status.standing("webhook") == ["active"], "the receiver has agreed")
         incident = await status.declare("For machines")
         await status.until(lambda: len(there.received) >= 2, "the incident")
@@ -280,6 +282,7 @@ async def test_a_webhook_that_answers_the_challenge_is_told(
         # The page of the subscription shows the secret, and the signature is made with it.
         await page.goto(json.loads(told.body)["holdfast"]["manage_url"])
         await page.get_by_text("Show the secret").click()
+        await expect(page.locator("code.secret")).to_be_visible()
         secret = await page.locator("code.secret").inner_text()
         assert _is_genuine()(secret, told.headers, told.body)
         await page.get_by_role("button", name="End the subscription").click()
@@ -353,8 +356,8 @@ async def test_what_cannot_be_subscribed_is_said_on_the_form(
 ) -> None:
     page = await visitor(java_script_enabled=False)
     await ask(page, f"/en/subscribe?channel={channel}", address)
-    assert await page.get_by_role("alert").is_visible()
-    assert await page.locator("input[name=address]").input_value() == address
+    await expect(page.get_by_role("alert")).to_be_visible()
+    await expect(page.locator("input[name=address]")).to_have_value(address)
 
 
 async def _pages(status: Status, page: Page, language: str) -> dict[str, str]:
@@ -365,6 +368,7 @@ async def _pages(status: Status, page: Page, language: str) -> dict[str, str]:
     confirm = urlsplit(link_in(request, "confirm")).path
     await page.goto(confirm)
     await page.locator("main button[type=submit]").click()
+    await page.wait_for_url("**/subscriptions/manage/*")
     manage = urlsplit(page.url).path
     return {
         "subscribe": f"/{language}/subscribe",

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import expect
 
 from e2e.demo import PACE, Demo
 from installation import eventually, fetch
@@ -76,9 +77,8 @@ async def test_an_open_page_tells_of_it_by_itself_and_leads_to_its_record(
     await page.wait_for_selector("section[aria-labelledby=incidents]:has-text('Eine Platte ist voll.')")
 
     await told.get_by_role("link", name=TITLE).click()
-    assert await page.locator("h1").inner_text() == TITLE
-    steps = await page.locator(".timeline h3").all_inner_texts()
-    assert [each.strip() for each in steps] == ["Ursache gefunden", "In Untersuchung"]
+    await expect(page.locator("h1")).to_have_text(TITLE)
+    await expect(page.locator(".timeline h3")).to_have_text(["Ursache gefunden", "In Untersuchung"])
 
 
 @pytest.mark.usefixtures("declared")
@@ -95,9 +95,10 @@ async def test_everything_is_readable_with_script_off_and_on_a_phone(
     # The edit opens without a script, too.
     await page.goto(f"/en/{demo.told['incident']}")
     before = page.locator("details.edited")
-    assert not await before.locator(".before").is_visible()
+    await expect(before.locator(".before")).to_be_hidden()
     await before.locator("summary").click()
-    assert "Wir suchen die Ursache." in await before.locator(".before").inner_text()
+    await expect(before.locator(".before")).to_be_visible()
+    await expect(before.locator(".before")).to_contain_text("Wir suchen die Ursache.")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

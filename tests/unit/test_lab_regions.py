@@ -167,7 +167,7 @@ def test_only_who_may_is_heard(
     headers: dict[str, str],
     status: int,
 ) -> None:
-    connection = http.client.HTTPConnection(*server, timeout=10)
+    connection = http.client.HTTPConnection(*server, timeout=60)
     connection.request(method, path, body, headers)
     answer = connection.getresponse()
     told = json.loads(answer.read())

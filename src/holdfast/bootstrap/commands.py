@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from holdfast.adapters.postgres.agents import PostgresAgents
-from holdfast.adapters.postgres.alerting import PostgresAlerts
 from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.reading import PostgresReadingStore
@@ -19,19 +18,14 @@ from holdfast.availability.months import Verified
 from holdfast.availability.reading import Reader
 from holdfast.availability.vantage import VantageLogin, fresh_token, sha256_of
 from holdfast.availability.views import Overview
-from holdfast.bootstrap import interchange, lab, months, running
-from holdfast.bootstrap.accounts import AccountCommands
 from holdfast.bootstrap.actors import command_line
-from holdfast.bootstrap.alerting import check_pattern, send_test
 from holdfast.bootstrap.at_work import UsageError, run, with_database
 from holdfast.bootstrap.backup.commands import DatabaseCommands
-from holdfast.bootstrap.connections import try_connections, warnings_of
 from holdfast.bootstrap.estates import read_estate
+from holdfast.bootstrap.later import Later
 from holdfast.bootstrap.ledger.commands import LedgerCommands
 from holdfast.bootstrap.logs import configure_logs
-from holdfast.bootstrap.recovery.checked import playbooks_checked
 from holdfast.bootstrap.recovery.commands import RecoveryCommands
-from holdfast.bootstrap.statements import statement_of
 from holdfast.bootstrap.telling_commands import TellingCommands
 from holdfast.estate.model import Estate, VantagePoint
 from holdfast.estate.schema import estate_schema
@@ -58,7 +52,30 @@ from holdfast.interfaces.cli.reporting import ReportFile, ReportRequest
 from holdfast.kernel.clock import SystemClock
 
 if TYPE_CHECKING:
+    from holdfast.adapters.postgres import alerting as stored_alerts
+    from holdfast.bootstrap import (
+        accounts,
+        alerting,
+        connections,
+        interchange,
+        lab,
+        months,
+        running,
+        statements,
+    )
+    from holdfast.bootstrap.recovery import checked
     from holdfast.interfaces.staticsite.exporting import Exported as SiteExported
+else:
+    stored_alerts = Later("holdfast.adapters.postgres.alerting")
+    accounts = Later("holdfast.bootstrap.accounts")
+    alerting = Later("holdfast.bootstrap.alerting")
+    connections = Later("holdfast.bootstrap.connections")
+    interchange = Later("holdfast.bootstrap.interchange")
+    lab = Later("holdfast.bootstrap.lab")
+    months = Later("holdfast.bootstrap.months")
+    running = Later("holdfast.bootstrap.running")
+    statements = Later("holdfast.bootstrap.statements")
+    checked = Later("holdfast.bootstrap.recovery.checked")
 
 T = TypeVar("T")
 STATUS_DAYS = 30
@@ -81,10 +98,10 @@ class LocalCommands(TellingCommands, DatabaseCommands, LedgerCommands, RecoveryC
 
     def check(self, place: Place, *, connect: bool, report: Report) -> Checked:
         estate = read_estate(place.config)
-        read = [*warnings_of(estate), *playbooks_checked(estate, place)]
+        read = [*connections.warnings_of(estate), *checked.playbooks_checked(estate, place)]
         if not connect:
             return Checked(estate, read)
-        tried = run(try_connections(estate, place, report))
+        tried = run(connections.try_connections(estate, place, report))
         return Checked(estate, [*read, *tried])
 
     def up(
@@ -125,13 +142,13 @@ class LocalCommands(TellingCommands, DatabaseCommands, LedgerCommands, RecoveryC
 
     def account(self, place: Place, request: AccountRequest) -> AccountOutcome:
         async def do(pool: Pool, inventory: Inventory) -> AccountOutcome:
-            return await AccountCommands(pool, inventory.estate).do(request)
+            return await accounts.AccountCommands(pool, inventory.estate).do(request)
 
         return run(with_database(place, Role.CONSOLE, do))
 
     def account_list(self, place: Place) -> Sequence[AccountShown]:
         async def read(pool: Pool, inventory: Inventory) -> Sequence[AccountShown]:
-            return await AccountCommands(pool, inventory.estate).accounts()
+            return await accounts.AccountCommands(pool, inventory.estate).accounts()
 
         return run(with_database(place, Role.CONSOLE, read))
 
@@ -139,19 +156,19 @@ class LocalCommands(TellingCommands, DatabaseCommands, LedgerCommands, RecoveryC
         self, place: Place, name: str, scopes: Sequence[str], lasting: timedelta | None
     ) -> tuple[TokenShown, str]:
         async def create(pool: Pool, inventory: Inventory) -> tuple[TokenShown, str]:
-            return await AccountCommands(pool, inventory.estate).create_token(name, scopes, lasting)
+            return await accounts.AccountCommands(pool, inventory.estate).create_token(name, scopes, lasting)
 
         return run(with_database(place, Role.CONSOLE, create))
 
     def token_list(self, place: Place) -> Sequence[TokenShown]:
         async def read(pool: Pool, inventory: Inventory) -> Sequence[TokenShown]:
-            return await AccountCommands(pool, inventory.estate).tokens()
+            return await accounts.AccountCommands(pool, inventory.estate).tokens()
 
         return run(with_database(place, Role.CONSOLE, read))
 
     def token_revoke(self, place: Place, name: str) -> None:
         async def revoke(pool: Pool, inventory: Inventory) -> None:
-            await AccountCommands(pool, inventory.estate).revoke_token(name)
+            await accounts.AccountCommands(pool, inventory.estate).revoke_token(name)
 
         run(with_database(place, Role.CONSOLE, revoke))
 
@@ -195,7 +212,7 @@ class LocalCommands(TellingCommands, DatabaseCommands, LedgerCommands, RecoveryC
 
     def sla_report(self, place: Place, agreement: str, moment: datetime | None) -> SlaReport:
         async def read(pool: Pool, inventory: Inventory) -> SlaReport:
-            return await statement_of(pool, SystemClock(), inventory, agreement, moment)
+            return await statements.statement_of(pool, SystemClock(), inventory, agreement, moment)
 
         return run(with_database(place, Role.SITE, read))
 
@@ -225,7 +242,7 @@ class LocalCommands(TellingCommands, DatabaseCommands, LedgerCommands, RecoveryC
 
     def alert_list(self, place: Place, *, ended: bool) -> AlertStatus:
         async def read(pool: Pool, _: Inventory) -> AlertStatus:
-            store = PostgresAlerts(pool)
+            store = stored_alerts.PostgresAlerts(pool)
             alerts = await store.alerts(NEWEST_ALERTS) if ended else (await store.board()).alerts
             shown = [alert for alert in alerts if ended or alert.is_open]
             return AlertStatus(shown, await store.silences(), await store.waiting())
@@ -234,25 +251,25 @@ class LocalCommands(TellingCommands, DatabaseCommands, LedgerCommands, RecoveryC
 
     def alert_silence(self, place: Place, pattern: str, lasting: timedelta, reason: str) -> Silence:
         async def silence(pool: Pool, inventory: Inventory) -> Silence:
-            check_pattern(pattern, inventory.estate)
-            return await PostgresAlerts(pool).silence(pattern, lasting, reason, command_line())
+            alerting.check_pattern(pattern, inventory.estate)
+            return await stored_alerts.PostgresAlerts(pool).silence(pattern, lasting, reason, command_line())
 
         return run(with_database(place, Role.CONTROLLER, silence))
 
     def alert_silences(self, place: Place) -> Sequence[Silence]:
         async def read(pool: Pool, _: Inventory) -> Sequence[Silence]:
-            return await PostgresAlerts(pool).silences()
+            return await stored_alerts.PostgresAlerts(pool).silences()
 
         return run(with_database(place, Role.CONTROLLER, read))
 
     def alert_expire(self, place: Place, silence_id: int) -> bool:
         async def expire(pool: Pool, _: Inventory) -> bool:
-            return await PostgresAlerts(pool).expire(silence_id, command_line())
+            return await stored_alerts.PostgresAlerts(pool).expire(silence_id, command_line())
 
         return run(with_database(place, Role.CONTROLLER, expire))
 
     def alert_test(self, place: Place, channel: str | None) -> Mapping[str, Outcome]:
-        return run(send_test(read_estate(place.config), place.config, channel))
+        return run(alerting.send_test(read_estate(place.config), place.config, channel))
 
     def import_set_up(self, request: ImportRequest, data_dir: Path, report: Report) -> ImportOutcome:
         return interchange.import_set_up(request, data_dir, report)

@@ -78,7 +78,7 @@ async def test_what_belongs_to_no_part_is_found_by_its_mark(fresh: TwoRegions) -
     stranger = await asyncio.create_subprocess_exec("/bin/sleep", "600")
     try:
         await fresh.again().down()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await stray.wait() in {-signal.SIGTERM, -signal.SIGKILL}
         assert stranger.returncode is None, "who has nothing to do with the lab is left alone"
     finally:

@@ -73,7 +73,7 @@ async def test_the_name_is_answered_over_udp_and_tcp(regions: TwoRegions) -> Non
     host, port = regions.lab.layout.outer("w"), regions.lab.layout.port(at.DNS)
     question = dns.message.make_query(at.NAME, "A")
     for ask in (dns.asyncquery.udp, dns.asyncquery.tcp):
-        answer = await ask(question, host, timeout=5, port=port)
+        answer = await ask(question, host, timeout=60, port=port)
         assert [rdata.to_text() for rdata in answer.answer[0]] == ["127.0.1.1"]
 
 

@@ -1,6 +1,7 @@
 """Servers that a test may break: each in its own folder, ended at the test's end whatever became of them."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.adapters.postgres.server.embedded import EmbeddedPostgres
+from holdfast.adapters.postgres.server.layout import place_elsewhere
 from holdfast.adapters.postgres.server.process import processes_of
 
 Make = Callable[..., EmbeddedPostgres]
@@ -27,6 +29,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     yield make_server
     for folder in folders:
         end(folder / "data")
+        shutil.rmtree(place_elsewhere(folder / "data"), ignore_errors=True)
 
 
 def end(data: Path) -> None:

@@ -193,7 +193,7 @@ def test_stopped_while_they_are_being_started_all_of_them_end(monkeypatch: pytes
 
     def stop() -> None:
         try:
-            jobs.stop(10.0)
+            jobs.stop(60.0)
         except RuntimeError as error:  # a thread cannot be joined before it is started
             errors.append(error)
 
@@ -203,13 +203,13 @@ def test_stopped_while_they_are_being_started_all_of_them_end(monkeypatch: pytes
         def start(self) -> None:
             if not stopping.ident:
                 original(stopping)
-                assert jobs.stopping.wait(10.0)
+                assert jobs.stopping.wait(60.0)
                 stopping.join(0.2)  # long enough to go wrong, where it would
             original(self)
 
     original = threading.Thread.start
     monkeypatch.setattr("holdfast.bootstrap.backup.jobs.threading.Thread", Late)
     jobs.start([Job(name, lambda: None, 60.0) for name in ("one", "two")])
-    stopping.join(10.0)
+    stopping.join(60.0)
     assert not errors
     assert not stopping.is_alive()

@@ -43,6 +43,6 @@ def test_a_header_in_three_chunks_is_put_together_whoever_comes_first(tmp_path: 
         threads.append(thread)
         time.sleep(0.05)  # so that those which must wait do wait
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert not any(thread.is_alive() for thread in threads), "somebody waits for ever"
     assert (tmp_path / "base/5/16384").read_bytes() == content[HEADER:]

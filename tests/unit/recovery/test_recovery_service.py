@@ -181,16 +181,21 @@ async def test_a_replica_that_is_ended_lets_go_and_another_one_begins_the_step_a
 ) -> None:
     run = await recovery.start("look", "eu", {}, "ada", set())
     first, second, stop = Acting(), Acting(), asyncio.Event()
-    one = asyncio.create_task(Engine(store, {"act": first}, SystemClock(), replica="r1").work_until(stop))
+    lease = timedelta(minutes=10)  # nothing here waits for its end
+    one = asyncio.create_task(
+        Engine(store, {"act": first}, SystemClock(), replica="r1", lease=lease).work_until(stop)
+    )
     async with asyncio.timeout(60):
         while not first.begun:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    other = asyncio.create_task(Engine(store, {"act": second}, SystemClock(), replica="r2").work())
+    other = asyncio.create_task(
+        Engine(store, {"act": second}, SystemClock(), replica="r2", lease=lease).work()
+    )
     try:
         await asyncio.sleep(0.05)
         assert not second.begun
         stop.set()
-        async with asyncio.timeout(5):  # a lease is longer
+        async with asyncio.timeout(60):
             await one
             while not second.begun:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

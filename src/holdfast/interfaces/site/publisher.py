@@ -117,9 +117,7 @@ class Publisher:
         listening = asyncio.create_task(self._listen())
         try:
             while True:
-                begun = self._clock.monotonic()
-                await self.turn()
-                await self._pause(self._clock.monotonic() - begun)
+                await self._pause(await self.turn())
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
@@ -132,10 +130,17 @@ class Publisher:
                 await asyncio.sleep(max(self._rhythm.debounce_s, spent_s))
         self._poke.clear()
 
-    async def turn(self) -> None:
-        """Read, render, publish, store: once. Whatever goes wrong is counted, and the site answers on."""
+    async def turn(self) -> float:
+        """Read, render, publish, store: once. Whatever goes wrong is counted, and the site answers on.
+
+        Returns how many seconds of work that was. To have waited for a database that does not answer is none:
+        else its return would be noticed late, and the later the longer it kept us waiting.
+        """
+        begun = self._clock.monotonic()
         read = await self._read()
         away = read is None
+        if away:
+            begun = self._clock.monotonic()
         snapshot = self.edition.whole if read is None else read
         try:
             # Rendering and compressing take tens of milliseconds: in a thread, so that no request waits.
@@ -144,12 +149,13 @@ class Publisher:
         except Exception:  # noqa: BLE001 - the old edition goes on serving; this one is counted
             self.counts.render_failures += 1
             _log.exception("site_render_failed")
-            return
+            return self._clock.monotonic() - begun
         finally:
             self.counts.turned_at = self._clock.monotonic()
         changed = self._note_change()
         if not away:
             await self._store(changed)
+        return self._clock.monotonic() - begun
 
     async def _read(self) -> Snapshot | None:
         try:

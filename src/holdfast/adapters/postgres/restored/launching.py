@@ -9,9 +9,7 @@ DATA/holdfast-restore/
   server.lock       held by the server and all its processes while any of them lives
 """
 
-import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -26,7 +24,7 @@ from holdfast.adapters.postgres.server import process
 from holdfast.adapters.postgres.server.binaries import Binaries
 from holdfast.adapters.postgres.server.confinement import Confinement, find_confinement
 from holdfast.adapters.postgres.server.initialise import environment
-from holdfast.adapters.postgres.server.layout import fits_socket, prepare_socket_folder
+from holdfast.adapters.postgres.server.layout import fits_socket, place_elsewhere, prepare_socket_folder
 from holdfast.adapters.postgres.server.parenthood import ends_with_us
 from holdfast.backup.errors import NotFit, RestoreFailed
 from holdfast.backup.restore.recovery import RecoverySettings
@@ -147,8 +145,7 @@ def _prepare(folder: Path, confinement: Confinement) -> Path:
     """Access rules, cleaned settings, and the folder for the socket, which is returned."""
     place = ours(folder) / "run"
     if not fits_socket(place, PORT):
-        digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-        place = Path(tempfile.gettempdir()) / f"holdfast-{os.geteuid()}-{digest}"
+        place = place_elsewhere(folder)
     prepare_socket_folder(place, confinement.uid, confinement.gid)
     for stale in place.glob(".s.PGSQL.*"):
         stale.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from holdfast.adapters.postgres.restored.answering import (
 from holdfast.adapters.postgres.restored.launching import Launch, Launched
 from holdfast.adapters.postgres.server import process
 from holdfast.adapters.postgres.server.binaries import Binaries
+from holdfast.adapters.postgres.server.layout import let_go_of_socket_folder
 from holdfast.backup.errors import RestoreFailed
 from holdfast.backup.lsn import Lsn, parse_lsn
 from holdfast.backup.ports import Asked, Copy
@@ -160,6 +161,7 @@ class RestoredServer(Copy):
                 process.reap(self._pid)
                 # Its children may outlive it for a moment, and hold the folder.
                 if not process.serves(self._pid, self._folder) and not process.processes_of(self._folder):
+                    let_go_of_socket_folder(self._folder)
                     return
                 time.sleep(PAUSE_S)
         raise RestoreFailed(f"the restored server (process {self._pid}) does not end")

@@ -23,7 +23,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -40,7 +40,12 @@ from holdfast.adapters.postgres.server import process
 from holdfast.adapters.postgres.server.binaries import Binaries, find_binaries
 from holdfast.adapters.postgres.server.confinement import Confinement, Kind, find_confinement
 from holdfast.adapters.postgres.server.initialise import environment, initialise
-from holdfast.adapters.postgres.server.layout import Layout, prepare_socket_folder, socket_folder
+from holdfast.adapters.postgres.server.layout import (
+    Layout,
+    let_go_of_socket_folder,
+    prepare_socket_folder,
+    socket_folder,
+)
 from holdfast.adapters.postgres.server.passwords import password_of
 from holdfast.adapters.postgres.server.roles import DATABASE, ensure_database, ensure_roles
 from holdfast.adapters.postgres.server.settings import ACCESS_RULES, EXTRA_TEXT, LOOPBACK, server_settings
@@ -140,8 +145,9 @@ class EmbeddedPostgres:
                 raise DatabaseError(
                     f"the database (process {self.pid}) does not end", hint="is its disk hanging?"
                 )
-            with suppress(DatabaseTaken):
-                (await self._server_lock()).close()
+            # Nobody can start it again while we hold that lock.
+            with suppress(DatabaseTaken), closing(await self._server_lock()):
+                let_go_of_socket_folder(self.layout.data)
             self._server = None
 
     def prune_logs(self) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,9 +156,21 @@ def socket_folder(layout: Layout, port: int) -> Path:
     directory, so every process finds the same one.
     """
     run = layout.directory / "run"
-    if fits_socket(run, port):
-        return run
-    digest = hashlib.sha256(os.fsencode(layout.data.resolve())).hexdigest()[:16]
+    return run if fits_socket(run, port) else place_elsewhere(layout.data)
+
+
+def let_go_of_socket_folder(data: Path) -> None:
+    """Remove the empty folder for the socket of the server on `data`, where it is not below its directory.
+
+    For who ended the server, while nobody can start it again.
+    """
+    with suppress(OSError):
+        place_elsewhere(data).rmdir()
+
+
+def place_elsewhere(data: Path) -> Path:
+    """The folder for the socket of the server on `data`, below the system's temporary one."""
+    digest = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"holdfast-{os.geteuid()}-{digest}"
 
 
