@@ -1,6 +1,7 @@
 """What every region's store promises: in memory, in a folder, on S3 with and without locks, on Azure."""
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import pytest
 from tests.stores import Azurite, S3Server, azurite, s3_server
 
 from holdfast.adapters.memory.regions import MemoryRegion
+from holdfast.adapters.objectstore.folder import FolderRegion
 from holdfast.adapters.objectstore.regions import open_region
 from holdfast.adapters.packing.authentic import AuthenticRegion
 from holdfast.backup.errors import AlreadyThere, RegionRefused
@@ -31,7 +33,18 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
 Open = Callable[[], Region]
 
 
-@pytest.fixture(params=["memory", "vouched for", "folder", "s3", "s3-locks", "azure"])
+class InParts(FolderRegion):
+    """A folder into which everything is put as a part, as long as nothing says otherwise."""
+
+    def put(self, key: str, content: bytes | memoryview) -> None:
+        # Of its own accord it puts what cannot be a part.
+        if sys._getframe(1).f_code.co_name == "put_part":
+            super().put(key, content)
+        else:
+            self.put_part(key, content)
+
+
+@pytest.fixture(params=["memory", "vouched for", "folder", "folder, in parts", "s3", "s3-locks", "azure"])
 def again(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Opens the test's own store, as often as it is called."""
     if request.param == "memory":
@@ -42,6 +55,8 @@ def again(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         return lambda: AuthenticRegion(store, {"new": bytes(32)}, "new")
     if request.param == "folder":
         return lambda: open_region("eu", f"file://{tmp_path}/not%20there", {}, begun=tmp_path / "begun")
+    if request.param == "folder, in parts":
+        return lambda: InParts("eu", tmp_path / "not there", tmp_path / "begun")
     if request.param == "azure":
         place = request.getfixturevalue("azure").container()
         return lambda: open_region("eu", place.to, place.options)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.adapters.objectstore.folder import MARKER, FolderRegion
+from holdfast.adapters.objectstore.folder import FolderRegion
 from holdfast.adapters.objectstore.regions import open_region
+from holdfast.adapters.objectstore.store_folder import MARKER
 from holdfast.backup.errors import RegionAway
 from holdfast.backup.ports import Region
 

@@ -43,6 +43,8 @@ LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 """No moment that is stored is later, so that what is counted from one is still a moment."""
 
 _DIGEST = re.compile(r"-([0-9a-f]{64})(?:\.zst(?:\.[a-z0-9-]{1,63}\.aes)?|\.history)")
+_PLAIN_KEY = re.compile(r"[\w-][\w.-]{0,200}(?:/[\w-][\w.-]{0,200}){0,4}", re.ASCII)
+"""Every store keeps such a key."""
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _BACKUP_ID = re.compile(r"\d{8}T\d{6}Z-[a-z0-9]{6}")
 _ENDING = r"\.zst(?:\.(?P<seal>[a-z0-9-]{1,63})\.aes)?"
@@ -191,6 +193,8 @@ def digest_of(key: str) -> str | None:
 
 def wrong_key(key: str) -> str:
     """Why no store may keep an object under this key, whichever it is; empty when each of them can."""
+    if _PLAIN_KEY.fullmatch(key):
+        return ""
     names = key.split("/")
     if len(key.encode(errors="replace")) > LONGEST_KEY:
         return f"a key has {LONGEST_KEY} bytes at most"

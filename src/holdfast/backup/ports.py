@@ -72,6 +72,19 @@ class Region(Protocol):
 
 
 @runtime_checkable
+class TakesParts(Protocol):
+    """A region that keeps many small objects at less than an object's usual cost. Others `put` them."""
+
+    def put_part(self, key: str, content: bytes | memoryview) -> None:
+        """As `put`, of one of many that a whole one soon replaces."""
+        ...
+
+    def lies_with(self, folder: Path) -> bool:
+        """Whether it is on the same file system as that folder: where one hangs the other does too."""
+        ...
+
+
+@runtime_checkable
 class Versioned(Protocol):
     """A region that may keep what somebody deleted or overwrote. Raises RegionAway, RegionRefused."""
 

@@ -3,7 +3,13 @@
 import pytest
 
 from holdfast.backup.lsn import Lsn
-from holdfast.backup.wal.acknowledging import Standing, Watchdog, place_of_async, place_of_sync
+from holdfast.backup.wal.acknowledging import (
+    Standing,
+    Watchdog,
+    place_asked_again,
+    place_of_async,
+    place_of_sync,
+)
 
 OWN = Lsn(1000)
 
@@ -29,6 +35,23 @@ def test_sync_is_what_so_many_regions_have(wanted: int, places: list[int], expec
 
 
 @pytest.mark.parametrize(
+    ("flushed", "written", "expected"),
+    [
+        (0, 90, 90),
+        (50, 90, 90),
+        (50, 250, 99),  # the segment up to 100 stays on the server as long as its end is not acknowledged
+        (99, 100, 99),
+        (100, 100, 100),
+        (100, 250, 199),
+    ],
+)
+def test_what_this_machine_may_lose_is_in_a_segment_that_the_server_keeps(
+    flushed: int, written: int, expected: int
+) -> None:
+    assert place_asked_again(Lsn(flushed), Lsn(written), segment_bytes=100) == expected
+
+
+@pytest.mark.parametrize(
     ("regions", "expected"),
     [
         ([standing(900), standing(700)], 700),
@@ -46,15 +69,15 @@ def test_async_lets_go_of_what_the_answering_regions_have(regions: list[Standing
 
 def test_a_commit_that_waits_too_long_lets_go_and_short_waits_resume() -> None:
     dog = Watchdog(stall_limit_s=10)
-    dog.flushed(Lsn(100), now=0)
-    dog.flushed(Lsn(200), now=5)
+    dog.came(Lsn(100), now=0)
+    dog.came(Lsn(200), now=5)
     assert not dog.look(Lsn(0), now=9.9)
     assert dog.look(Lsn(0), now=10)
     assert dog.let_go
     # Catching up, but what came at 5 still waits.
     assert not dog.look(Lsn(150), now=11)
     assert dog.let_go
-    dog.flushed(Lsn(300), now=12)
+    dog.came(Lsn(300), now=12)
     assert not dog.look(Lsn(200), now=15)
     assert dog.look(Lsn(200), now=14.4)
     assert not dog.let_go
@@ -63,14 +86,14 @@ def test_a_commit_that_waits_too_long_lets_go_and_short_waits_resume() -> None:
 def test_slow_progress_is_no_stall() -> None:
     dog = Watchdog(stall_limit_s=10)
     for second in range(100):
-        dog.flushed(Lsn(second + 1), now=second)
+        dog.came(Lsn(second + 1), now=second)
         assert not dog.look(Lsn(max(second - 8, 0)), now=second)
     assert not dog.let_go
 
 
 def test_an_idle_database_does_not_stall() -> None:
     dog = Watchdog(stall_limit_s=10)
-    dog.flushed(Lsn(100), now=0)
+    dog.came(Lsn(100), now=0)
     dog.look(Lsn(100), now=1)
     assert not dog.look(Lsn(100), now=10_000)
     assert not dog.let_go

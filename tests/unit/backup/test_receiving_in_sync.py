@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.receiving_parts import DATABASE, PACKER, Events, pieces_in, until
+from tests.receiving_parts import DATABASE, PACKER, Events, pieces_in, until, wal_in
 
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.backup.errors import SourceAway
 from holdfast.backup.lsn import Lsn, Segment, Timeline
 from holdfast.backup.model import Mode
 from holdfast.backup.ports import Slot, SourceIdentity, WalData, WalEvent
+from holdfast.backup.wal.acknowledging import place_asked_again
 from holdfast.backup.wal.receiving import Receiver
 from holdfast.backup.wal.reception import ReceiverSettings
 from holdfast.backup.wal.spool import Spool
@@ -139,9 +140,11 @@ class Kept:
 
 
 @contextmanager
-def keeping(folder: Path, *, regions: int, server: Server | None = None) -> Iterator[Kept]:
-    server = server or Server()
-    spool, region, events = CountingSpool(folder / "spool"), GatedRegion("eu"), Events()
+def keeping(
+    folder: Path, *, regions: int, server: Server | None = None, region: GatedRegion | None = None
+) -> Iterator[Kept]:
+    server, region = server or Server(), region or GatedRegion("eu")
+    spool, events = CountingSpool(folder / "spool"), Events()
     settings = ReceiverSettings(
         "holdfast_orders", mode=Mode.SYNC, sync_regions=regions, stall_limit_s=1000.0, heartbeat_s=0.0
     )
@@ -172,15 +175,14 @@ def by_region(tmp_path: Path) -> Iterator[Kept]:
         yield kept
 
 
-def test_it_is_put_while_it_is_flushed_and_a_commit_waits_for_both(by_region: Kept) -> None:
+def test_a_commit_waits_for_the_region_and_not_for_this_machines_disk(by_region: Kept) -> None:
     server, spool, region = by_region.server, by_region.spool, by_region.region
     spool.open.clear()
     server.commit()
-    until(lambda: region.end == server.sent, "a put beside a flush that is not finished")
-    assert server.released < server.sent, "it is not on this machine's disk"
-    region.open.clear()
+    until(lambda: server.released == server.sent, "an acknowledgement beside a flush that is not finished")
+    assert region.end == server.sent
     spool.open.set()
-    until(lambda: server.released == server.sent, "an acknowledgement after the flush")
+    region.open.clear()
     server.commit()
     until(
         lambda: by_region.receiver.state().flushed == server.sent, "a flush beside a put that is not finished"
@@ -190,22 +192,94 @@ def test_it_is_put_while_it_is_flushed_and_a_commit_waits_for_both(by_region: Ke
     until(lambda: server.released == server.sent, "an acknowledgement after the put")
 
 
-def test_nothing_is_ever_acknowledged_that_is_not_in_both(by_region: Kept) -> None:
+def test_nothing_is_acknowledged_beyond_the_segment_that_the_server_keeps_for_us(by_region: Kept) -> None:
+    """Else what a power cut takes from the spool could be gone from the server as well."""
+    server, spool, region = by_region.server, by_region.spool, by_region.region
+    server.commit()
+    until(lambda: server.released == server.sent)
+    spool.open.clear()
+    server.commit(11_000)
+    until(lambda: region.end == server.sent, "all of it in the region, and nothing of it flushed")
+    until(lambda: server.released == START + MIB - 1, "an acknowledgement within the segment")
+    time.sleep(0.05)
+    assert server.released == START + MIB - 1
+    spool.open.set()
+    until(lambda: server.released == server.sent, "the rest, behind the flush")
+
+
+def test_nothing_is_ever_acknowledged_that_no_region_has_or_that_would_leave_a_hole(by_region: Kept) -> None:
     server, spool, region = by_region.server, by_region.spool, by_region.region
     wrong: list[int] = []
 
     def judge(flushed: int) -> None:
         # The files and the objects themselves, and not what the receiver says of them.
-        here = spool.flushed
-        if flushed and (here is None or flushed > here[1] or flushed > region.end):
+        here, end = spool.flushed, spool.end
+        if flushed and (
+            here is None
+            or end is None
+            or flushed > region.end
+            or flushed > place_asked_again(here[1], end[1], MIB)
+        ):
             wrong.append(flushed)
 
     server.judge = judge
-    for count in (1, 8, 3, 1, 30, 2, 8, 8, 8, 1):
+    for count in (1, 8, 3, 1, 30, 2, 8, 11_000, 8, 8, 1):
         server.commit(count)
         until(lambda: server.released == server.sent, "an acknowledgement")
     assert not wrong
     assert len(server.told) >= 10
+
+
+class NearRegion(GatedRegion):
+    """Lies where the spool does. Who puts into it is noted."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.put_by: list[str] = []
+
+    def lies_with(self, folder: Path) -> bool:
+        return folder.exists()
+
+    def put_part(self, key: str, content: bytes | memoryview) -> None:
+        self.put_by.append(threading.current_thread().name)
+        self.put(key, content)
+
+
+def test_into_a_region_beside_the_spool_the_receiving_thread_puts_by_itself(tmp_path: Path) -> None:
+    region = NearRegion("eu")
+    with keeping(tmp_path, regions=1, region=region) as kept:
+        server = kept.server
+        for _ in range(30):
+            server.commit(3)
+            until(lambda: server.released == server.sent)
+        assert region.put_by.count(f"wal of {DATABASE}") >= 28
+        region.faults.away = True
+        server.commit()
+        until(lambda: "region_failed" in kept.events.names, "a failure")
+        assert server.released < server.sent
+        region.faults.away = False
+        until(lambda: server.released == server.sent, "another try, by the region's thread")
+        assert region.put_by[-1] == "wal to eu"
+        region.put_by.clear()
+        for _ in range(10):
+            server.commit(3)
+            until(lambda: server.released == server.sent)
+        assert region.put_by[-1] == f"wal of {DATABASE}", "it is as before"
+    assert wal_in(region)[Segment(ONE, 1, MIB)] == b"c" * (server.sent - START)
+
+
+def test_the_end_of_a_segment_is_a_part_and_then_it_is_stored_whole(tmp_path: Path) -> None:
+    region = NearRegion("eu")
+    with keeping(tmp_path, regions=1, region=region) as kept:
+        server = kept.server
+        for _ in range(106):
+            server.commit(100)
+            until(lambda: server.released == server.sent)
+        until(lambda: Segment(ONE, 1, MIB) not in {each.segment for each in kept.spool.segments()}, "release")
+    spans = [(each.start, each.end) for each in pieces_in(region) if each.segment.number == 1]
+    assert (0, MIB) in spans
+    assert any(end == MIB and start > 0 for start, end in spans)
+    assert wal_in(region)[Segment(ONE, 1, MIB)] == b"c" * MIB
 
 
 def test_what_came_during_a_put_is_one_put_and_what_came_at_once_is_one_flush(by_region: Kept) -> None:
@@ -245,14 +319,12 @@ def test_the_region_acknowledges_while_the_receiving_thread_is_busy(by_region: K
     region.open.clear()
     server.commit()
     until(lambda: by_region.receiver.state().flushed == server.sent, "a flush")
-    first = server.sent
-    # The next flush hangs, as on a disk that is busy: what was flushed before is told by the region's thread.
+    # The next flush hangs, as on a disk that is busy: what is put meanwhile is told by the region's thread.
     spool.open.clear()
     server.commit()
     until(lambda: (by_region.spool.end or (ONE, Lsn(0)))[1] == server.sent, "receiving more")
     region.open.set()
-    until(lambda: server.released == first, "an acknowledgement by the region's thread")
-    assert server.released == first
+    until(lambda: server.released == server.sent, "an acknowledgement by the region's thread")
 
 
 def test_a_stream_that_broke_off_is_no_fault_of_the_region(by_region: Kept) -> None:
@@ -269,7 +341,7 @@ def test_a_stream_that_broke_off_is_no_fault_of_the_region(by_region: Kept) -> N
     until(lambda: server.released == server.sent, "an acknowledgement over the next stream")
 
 
-def test_what_the_spool_could_not_flush_and_the_region_has_is_not_acknowledged(by_region: Kept) -> None:
+def test_what_the_spool_could_not_flush_is_received_again(by_region: Kept) -> None:
     server, spool, region = by_region.server, by_region.spool, by_region.region
     spool.open.clear()
     server.commit()

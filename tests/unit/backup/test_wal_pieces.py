@@ -7,7 +7,7 @@ import pytest
 from holdfast.backup.lsn import Lsn, Segment, Timeline
 from holdfast.backup.ports import WalData
 from holdfast.backup.wal.pieces import BLOCK_BYTES, SETTLED, Covers, next_piece
-from holdfast.backup.wal.uploading import covered
+from holdfast.backup.wal.stored_spans import covered
 
 MIB = 1 << 20
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

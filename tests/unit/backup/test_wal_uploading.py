@@ -12,9 +12,10 @@ from tests.receiving_parts import DATABASE, PACKER, Events, pieces_in, until, wa
 from holdfast.adapters.memory.regions import MemoryRegion
 from holdfast.backup.errors import RegionAway
 from holdfast.backup.lsn import Lsn, Segment, Timeline
+from holdfast.backup.wal.leaving import DELETED_AT_ONCE, SUPERSEDED_AFTER_S
 from holdfast.backup.wal.pieces import Covers, PackedOnce
 from holdfast.backup.wal.spool import Spool, Spooled
-from holdfast.backup.wal.uploading import DELETED_AT_ONCE, SUPERSEDED_AFTER_S, RegionUpload
+from holdfast.backup.wal.uploading import RegionUpload
 from holdfast.kernel.clock import Clock, ManualClock, SystemClock
 
 MIB = 1 << 20

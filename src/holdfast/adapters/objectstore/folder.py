@@ -4,6 +4,8 @@ An object is written under a name that no listing shows, flushed to the disk, an
 which fails when the key is taken. So two that put the same key do not harm each other, and one that is killed
 leaves nothing but an unfinished file, which the next to come finds unlocked and removes.
 
+Small objects that are soon replaced lie beside each other in one file (`parts`): to add one costs one flush.
+
 An empty folder may be a new store, or the place where a disk is missing. So the first to put something leaves
 a marker in the folder, and remembers elsewhere that it did: an empty one without its marker is away then.
 """
@@ -20,16 +22,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from holdfast.adapters.objectstore.adding_parts import AddingParts
+from holdfast.adapters.objectstore.parts import MOST_BYTES, PARTS, Parts
+from holdfast.adapters.objectstore.store_folder import UNFINISHED, StoreFolder, flush_folder, write
 from holdfast.backup.errors import AlreadyThere, Damaged, RegionAway, RegionRefused
 from holdfast.backup.layout import wrong_key
 from holdfast.backup.ports import Listed
 
-UNFINISHED = ".unfinished"
-"""Where objects are written before they have their key. No key begins with a dot."""
-MARKER = ".holdfast-store"
-"""Tells that this is the store, and not the empty place where its disk belongs."""
-_MARKED = b"Holdfast keeps copies of databases in this folder.\n"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LOCK = ".parts-lock"
 _REFUSED = (
     errno.EACCES,
     errno.EPERM,
@@ -55,24 +56,49 @@ class FolderRegion:
     def __init__(self, name: str, root: Path, begun: Path | None = None) -> None:
         self.name = name
         self._root = root
-        self._begun = begun
-        self._was_seen = False
+        self._store = StoreFolder(name, root, begun)
         self._mutex = threading.Lock()
         self._durable: set[Path] = set()
         """Folders of which this process knows that a power cut does not lose them."""
+        self._parts = Parts()
+        self._adding = AddingParts(
+            self._parts, root / LOCK, self._make_durable, self._tidy, self._begin_writing
+        )
 
     def put(self, key: str, content: bytes | memoryview) -> None:
         with self._asking(key), self._written(content) as unfinished:
             self._named(key, unfinished, taken=False)
 
+    def put_part(self, key: str, content: bytes | memoryview) -> None:
+        with self._asking(key):
+            if wrong := wrong_key(key):
+                raise RegionRefused(f"{self.name}: {key[:100]!r}: {wrong}")
+            added = len(content) <= MOST_BYTES and self._adding.put(f"{self._root}/{key}", content)
+        if not added:
+            self.put(key, content)
+
+    def lies_with(self, folder: Path) -> bool:
+        root = self._root if self._root.exists() else self._root.parent
+        try:
+            return root.stat().st_dev == folder.stat().st_dev
+        except OSError:
+            return False
+
     def replace(self, key: str, content: bytes | memoryview) -> None:
-        with self._asking(key), self._written(content) as unfinished:
-            self._named(key, unfinished, taken=True)
+        path = self._path(key)
+        with self._asking(key):
+            with self._written(content) as unfinished:
+                self._named(key, unfinished, taken=True)
+            if _has_parts(path.parent):
+                self._parts.drop(path.parent, {path.name})
 
     def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         with self._asking(key):
+            path = self._path(key)
             try:
-                descriptor = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                return self._parts.get(path.parent, path.name)[start:end]
             except NotADirectoryError:
                 raise FileNotFoundError(key) from None
             try:
@@ -91,19 +117,25 @@ class FolderRegion:
 
     def listed(self, prefix: str, after: str = "") -> Iterator[Listed]:
         with self._asking(prefix):
-            self._must_be_there()
+            self._store.must_be_there()
         folder = prefix.rpartition("/")[0]
         yield from self._below(f"{folder}/" if folder else "", prefix, after)
 
     def delete(self, keys: Sequence[str]) -> None:
         folders: set[Path] = set()
+        inside: dict[Path, set[str]] = {}
         with self._asking(""):
-            self._must_be_there()
+            self._store.must_be_there()
         for key in keys:
             path = self._path(key)
+            inside.setdefault(path.parent, set()).add(path.name)
             with self._asking(key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 path.unlink()
                 folders.add(path.parent)
+        for folder, names in inside.items():
+            with self._asking(str(folder)):
+                if _has_parts(folder) and self._parts.drop(folder, names):
+                    folders.add(folder)
         for folder in sorted(folders, reverse=True):
             with self._asking(str(folder)):
                 self._tidy(folder)
@@ -124,63 +156,30 @@ class FolderRegion:
     @property
     def is_new(self) -> bool:
         """Whether there is no folder yet, and what is put first will make it."""
-        known = self._was_seen if self._begun is None else self._was_begun()
-        try:
-            return not (known or self._root.exists()) and self._root.parent.is_dir()
-        except OSError:
-            # Who may not look makes nothing.
-            return False
+        return self._store.is_new
 
     # --- writing
-
-    def _begin(self) -> None:
-        """See that the store is there; make it when it never was."""
-        if self.is_new:
-            with contextlib.suppress(FileExistsError):
-                self._root.mkdir(mode=0o700)
-            _flush_folder(self._root.parent)
-        self._must_be_there()
-        if self._begun is None or ((self._root / MARKER).exists() and self._was_begun()):
-            return
-        with contextlib.suppress(FileExistsError):
-            _flushed_file(self._root / MARKER, _MARKED, os.O_EXCL)
-        _flush_folder(self._root)
-        # Where it cannot be remembered it is kept all the same: copies matter more than their place's safety.
-        with contextlib.suppress(OSError):
-            self._remember(self._begun)
-
-    def _remember(self, begun: Path) -> None:
-        if self._was_begun():
-            return
-        begun.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished = begun.with_name(f"{UNFINISHED}-{uuid4().hex}")
-        _flushed_file(unfinished, os.fsencode(self._root), os.O_EXCL)
-        unfinished.replace(begun)
-        _flush_folder(begun.parent)
-
-    def _was_begun(self) -> bool:
-        """Whether it is remembered that there was a store in this folder."""
-        try:
-            return self._begun is not None and self._begun.read_bytes() == os.fsencode(self._root)
-        except OSError:
-            return False
 
     @contextmanager
     def _written(self, content: bytes | memoryview) -> Iterator[Path]:
         """A flushed file with that content, still without its key. It is held by a lock while we live."""
-        self._begin()
-        place = self._root / UNFINISHED
-        if self._make_durable(place):
-            self._sweep(place)
-        path, descriptor = _begun(place)
+        path, descriptor = _begun(self._begin_writing())
         try:
-            _write(descriptor, content)
+            write(descriptor, content)
             os.fsync(descriptor)
             yield path
         finally:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
             os.close(descriptor)
+
+    def _begin_writing(self) -> Path:
+        """Where objects are written before they have their key."""
+        self._store.begin()
+        place = self._root / UNFINISHED
+        if self._make_durable(place):
+            self._sweep(place)
+        return place
 
     def _named(self, key: str, unfinished: Path, *, taken: bool) -> None:
         """Give what was written its key, for good."""
@@ -191,11 +190,13 @@ class FolderRegion:
                 if taken:
                     unfinished.replace(path)
                 else:
-                    os.link(unfinished, path)
-                _flush_folder(path.parent)
+                    with self._naming(path):
+                        os.link(unfinished, path)
+                flush_folder(path.parent)
             except FileExistsError:
                 # Whoever put it may not have got further than that.
-                _flush_folder(path.parent)
+                self._parts.flush(path.parent)
+                flush_folder(path.parent)
                 raise AlreadyThere(f"{self.name}: {key} is there already") from None
             except FileNotFoundError:
                 # An emptied folder was removed under our feet. What was written is still there.
@@ -213,6 +214,21 @@ class FolderRegion:
             else:
                 return
 
+    @contextmanager
+    def _naming(self, path: Path) -> Iterator[None]:
+        """The name is no part's, and becomes none meanwhile."""
+        folder, name = path.parent, path.name
+        if not _has_parts(folder):
+            yield
+            return
+        # Once more before anybody has to wait: what was seen by then is not looked at again.
+        if not self._parts.has(folder, name):
+            with self._adding.naming():
+                if not self._parts.has(folder, name):
+                    yield
+                    return
+        raise FileExistsError(name)
+
     def _make_durable(self, folder: Path) -> bool:
         """Make a folder and those above it, so that a power cut loses none. False when it was known to be."""
         with self._mutex:
@@ -222,7 +238,7 @@ class FolderRegion:
             self._make_durable(folder.parent)
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
-            _flush_folder(folder.parent)
+            flush_folder(folder.parent)
         with self._mutex:
             if len(self._durable) > _MOST_REMEMBERED:
                 self._durable.clear()
@@ -245,6 +261,9 @@ class FolderRegion:
         while folder != self._root:
             with self._mutex:
                 self._durable.discard(folder)
+                self._durable.discard(folder / PARTS)
+            if _has_parts(folder):
+                self._parts.tidy(folder)
             try:
                 folder.rmdir()
             except OSError as error:
@@ -256,7 +275,7 @@ class FolderRegion:
         # What was deleted first must not come back alone after a power cut: a record without its objects.
         # Another may have removed the folder meanwhile; then that is flushed by it.
         with contextlib.suppress(FileNotFoundError):
-            _flush_folder(folder)
+            flush_folder(folder)
 
     # --- reading
 
@@ -264,9 +283,15 @@ class FolderRegion:
         """What lies below a folder, sorted by key. A folder sorts with its slash: `a-b/x` is before `a/x`."""
         with self._asking(folder):
             names = self._names(self._root / folder)
-        for name in names:
+            parts = self._parts.listed(self._root / folder) if f"{PARTS}/" in names else {}
+        for name in sorted({*names, *parts}) if parts else names:
             key = folder + name
             if name.startswith("."):
+                continue
+            if name in parts:
+                if key.startswith(prefix) and key > after:
+                    each = parts[name]
+                    yield Listed(key, each.size, datetime.fromtimestamp(each.modified, UTC))
                 continue
             if name.endswith("/"):
                 # Of the keys in it all are behind `after`, or none is, or `after` is among them.
@@ -294,32 +319,13 @@ class FolderRegion:
             raise RegionRefused(f"{self.name}: {key[:100]!r}: {wrong}")
         return self._root / key
 
-    def _must_be_there(self) -> None:
-        if self.is_new:
-            return
-        if not self._root.is_dir():
-            hint = "is its disk there, and have we the rights?"
-            if not (self._was_seen or self._was_begun()):
-                hint += " what is stored first makes it, in a folder that is there"
-            raise RegionAway(f"{self.name}: there is no folder {self._root}", hint=hint)
-        self._was_seen = True
-        if (self._root / MARKER).exists() or not self._was_begun() or self._holds_any():
-            return
-        told = f"{self.name}: {self._root} is empty, and copies were kept there"
-        hint = f"is its disk there? to begin anew in an empty folder, remove {self._begun}"
-        raise RegionAway(told, hint=hint)
-
-    def _holds_any(self) -> bool:
-        with os.scandir(self._root) as entries:
-            return any(not each.name.startswith(".") for each in entries)
-
     @contextmanager
     def _asking(self, key: str) -> Iterator[None]:
         """Turns what goes wrong into our words."""
         try:
             yield
         except FileNotFoundError:
-            self._must_be_there()
+            self._store.must_be_there()
             raise
         except OSError as error:
             told = f"{self.name}: {key}: {error.strerror or error}"
@@ -329,6 +335,10 @@ class FolderRegion:
             if error.errno in _REFUSED:
                 raise RegionRefused(told, hint=f"look at the rights of {self._root}") from error
             raise RegionAway(told) from error
+
+
+def _has_parts(folder: Path) -> bool:
+    return (folder / PARTS).is_dir()
 
 
 def _begun(place: Path) -> tuple[Path, int]:
@@ -343,21 +353,6 @@ def _begun(place: Path) -> tuple[Path, int]:
         os.close(descriptor)
 
 
-def _flushed_file(path: Path, content: bytes, how: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o600)
-    try:
-        _write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write(descriptor: int, content: bytes | memoryview) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
 def _read(descriptor: int, start: int, end: int) -> bytes:
     parts = []
     while start < end:
@@ -367,11 +362,3 @@ def _read(descriptor: int, start: int, end: int) -> bytes:
         parts.append(part)
         start += len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

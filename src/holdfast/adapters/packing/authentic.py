@@ -18,11 +18,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 from holdfast.adapters.packing.sealed import Seal
 from holdfast.backup import layout
 from holdfast.backup.errors import Damaged, KeyMissing
-from holdfast.backup.ports import Listed, Region, Versioned
+from holdfast.backup.ports import Listed, Region, TakesParts, Versioned
 
 _LINE_STARTS = {".json": b'"', ".history": b"# "}
 _TAG_LINE = re.compile(rb'\n(?:"|# )hmac-sha256:([a-z0-9-]{1,63}):([0-9a-f]{64})"?\n')
@@ -44,6 +45,7 @@ class AuthenticRegion:
         self, region: Region, keys: Mapping[str, bytes], key: str = "", *, believes_unsealed: bool = False
     ) -> None:
         self._region = region
+        self._put_part = region.put_part if isinstance(region, TakesParts) else region.put
         self._seals = {name: Seal(name, each) for name, each in keys.items()}
         if key and key not in self._seals:
             raise KeyMissing(f"there is no key `{key}`", hint="name it in backup.encryption.keys")
@@ -56,6 +58,12 @@ class AuthenticRegion:
 
     def put(self, key: str, content: bytes | memoryview) -> None:
         self._region.put(self._stored_as(key), self._vouched(key, content))
+
+    def put_part(self, key: str, content: bytes | memoryview) -> None:
+        self._put_part(self._stored_as(key), self._vouched(key, content))
+
+    def lies_with(self, folder: Path) -> bool:
+        return isinstance(self._region, TakesParts) and self._region.lies_with(folder)
 
     def replace(self, key: str, content: bytes | memoryview) -> None:
         self._region.replace(self._stored_as(key), self._vouched(key, content))
@@ -134,6 +142,8 @@ class AuthenticRegion:
 
     def _stored_as(self, key: str) -> str:
         """The name of an object in the store: that of a sealed piece of WAL has a tag."""
+        if key.endswith(".zst"):
+            return key
         if key.endswith(layout.FORGED):
             return key.removesuffix(layout.FORGED)
         match = _UNTAGGED_NAME.fullmatch(key)

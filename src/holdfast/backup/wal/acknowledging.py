@@ -4,6 +4,9 @@ A physical slot keeps the server's WAL from the place that was acknowledged as f
 mode waits for the same number: there is one number for both. So:
 
 - **sync**: the place that the named number of regions have. With 0 regions: what this machine's disk has.
+  What regions have need not be on this machine's disk as well, when the server still has it: what this
+  machine loses in a power cut it asks for again. The server keeps whole the segment in which the acknowledged
+  place is, and so that is never beyond the segment up to which this machine's disk has everything.
 - **async**: the lowest place among the regions that answer. Until then this machine and the server both have
   it, so that the loss of this machine loses nothing: a receiver elsewhere takes it from the server again. A
   region that is away does not hold the server's WAL for long: what another region has is copied from there.
@@ -40,6 +43,14 @@ def place_of_sync(own: Lsn, regions: Sequence[Standing], wanted: int) -> Lsn:
     return places[wanted - 1] if wanted <= len(places) else Lsn(0)
 
 
+def place_asked_again(flushed: Lsn, written: Lsn, segment_bytes: int) -> Lsn:
+    """Up to where of what was `written` may be acknowledged that this machine's disk has up to `flushed`.
+
+    A slot there keeps on the server what this machine would have to ask for again.
+    """
+    return min(written, Lsn(flushed - flushed % segment_bytes + segment_bytes - 1))
+
+
 def place_of_async(own: Lsn, regions: Sequence[Standing], held_limit: int) -> Lsn:
     """Where the server may let go of its WAL."""
     answering = [min(each.has, own) for each in regions if each.answers]
@@ -55,8 +66,8 @@ class Watchdog:
         self._waiting: deque[tuple[Lsn, float]] = deque()
         self.let_go = False
 
-    def flushed(self, own: Lsn, now: float) -> None:
-        """This machine's disk has it since now."""
+    def came(self, own: Lsn, now: float) -> None:
+        """This machine has it since now."""
         if not self._waiting or self._waiting[-1][0] < own:
             self._waiting.append((own, now))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from holdfast.backup.errors import SourceError
 from holdfast.backup.ports import Source
-from holdfast.backup.wal.uploading import Events
+from holdfast.backup.wal.health import Events
 from holdfast.kernel.clock import Clock
 
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from holdfast.backup import layout
 from holdfast.backup.errors import BackupError, SourceRefused
-from holdfast.backup.lsn import Lsn, Timeline
+from holdfast.backup.lsn import Lsn, Timeline, format_lsn
 from holdfast.backup.model import TimelineHistory
 from holdfast.backup.ports import Region, Slot, Source, SourceIdentity
 from holdfast.backup.recoverable.lines import ancestors_of
 from holdfast.backup.wal import wal_gaps
+from holdfast.backup.wal.health import Events
 from holdfast.backup.wal.spool import Spool
-from holdfast.backup.wal.uploading import Events
 from holdfast.backup.wal.wal_gaps import Decision, Held, Step
 
 OVERLAP_BYTES = 64 * 1024
@@ -68,6 +68,24 @@ class Meeting:
         self.keep_history(server.timeline)
         self.keep_history(decision.timeline)
         return Met(decision, slot, self._start(decision, server, slot))
+
+    def announce(self, decision: Decision) -> str:
+        """Tell where it goes on. Why a backup is wanted at once; empty when it is not."""
+        facts = {
+            "database": self._database,
+            "step": decision.step.value,
+            "timeline": decision.timeline,
+            "start": format_lsn(decision.start),
+        }
+        self._on_event("wal_stream_began", facts)
+        if decision.abandoned is not None:
+            span = [format_lsn(each) for each in decision.abandoned]
+            self._on_event("wal_abandoned", {**facts, "from": span[0], "to": span[1]})
+        if decision.missing is None:
+            return ""
+        span = [format_lsn(each) for each in decision.missing]
+        self._on_event("wal_gap_found", {**facts, "from": span[0], "to": span[1], "why": decision.reason})
+        return decision.reason
 
     def keep_history(self, timeline: Timeline) -> None:
         """PostgreSQL's own file of a timeline, in the spool; from there it goes into the regions."""

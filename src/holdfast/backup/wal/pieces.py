@@ -15,6 +15,8 @@ from holdfast.backup.wal.wal_records import last_commit
 
 BLOCK_BYTES = 16 * 1024 * 1024
 """The most that one piece holds: a segment of the usual size. Longer segments are stored in several."""
+LAST_BYTES = 256 * 1024
+"""More than that is stored as quickly with its whole block."""
 SETTLED = timedelta(seconds=1)
 """The server reads how far it has written, then the clock. It is believed to do both within this time."""
 
@@ -29,16 +31,25 @@ class PackedPiece:
     key: str
     content: bytes
 
+    @property
+    def is_whole(self) -> bool:
+        """A block of its own."""
+        return self.end - self.start == min(self.segment.size, BLOCK_BYTES)
 
-def next_piece(has: int, flushed: int, segment: Segment, *, due: bool) -> tuple[int, int] | None:
+
+def next_piece(
+    has: int, flushed: int, segment: Segment, *, due: bool, waited_for: bool = False
+) -> tuple[int, int] | None:
     """The bytes of a segment to store next, when a region has it up to `has`; None: nothing now.
 
     A block that is complete is stored whole, also when parts of it are there: then they can go. `due`: what
-    there is of an incomplete one is wanted.
+    there is of an incomplete one is wanted. `waited_for`: its last part comes before the whole.
     """
     block = min(segment.size, BLOCK_BYTES)
     start = has - has % block
     if flushed >= start + block:
+        if waited_for and start < has and start + block - has <= LAST_BYTES:
+            return has, start + block
         return start, start + block
     return (has, flushed) if due and has < flushed else None
 

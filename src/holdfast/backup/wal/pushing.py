@@ -29,7 +29,7 @@ from holdfast.backup.errors import AlreadyThere, BackupError, Damaged, KeyMissin
 from holdfast.backup.lsn import Segment, Timeline
 from holdfast.backup.ports import Packer, Region
 from holdfast.backup.wal.pieces import BLOCK_BYTES, piece_from
-from holdfast.backup.wal.spool import sync_folder
+from holdfast.backup.wal.spool_files import sync_folder
 from holdfast.kernel.errors import Remedy
 
 PAGE_BYTES = 8192

@@ -1,7 +1,7 @@
 """WAL of one database: received, spooled, stored in every region, acknowledged. One `Receiver` for each.
 
     server --stream--> spool (fsync) --+--> region EU     a thread each, from the place that the region has
-              ^                        +--> region US     (in sync mode while the spool is still flushing)
+              ^                        +--> region US     (in sync mode before the spool is flushed)
               +-- acknowledged: see `acknowledging` and `telling`
 
 1. Nothing is acknowledged as flushed before it is on this machine's disk, or in the regions asked for.
@@ -23,24 +23,24 @@ from holdfast.backup.ports import (
     Source,
     TimelineEnds,
     WalAlive,
-    WalData,
     WalEvent,
     WalStream,
 )
 from holdfast.backup.wal.acknowledging import Standing
 from holdfast.backup.wal.gathering import Gathering
+from holdfast.backup.wal.health import Events
 from holdfast.backup.wal.heartbeat import Heartbeat
+from holdfast.backup.wal.joining import Joined
 from holdfast.backup.wal.meeting import Meeting
 from holdfast.backup.wal.pieces import BLOCK_BYTES, Covers, PackedOnce
-from holdfast.backup.wal.reception import ReceiverSettings, ReceiverState, Seen
+from holdfast.backup.wal.reception import BATCH_BYTES, FLUSH_EVERY_S, ReceiverSettings, ReceiverState, Seen
+from holdfast.backup.wal.releasing import make_room, release
 from holdfast.backup.wal.spool import Spool
 from holdfast.backup.wal.telling import TELL_EVERY_S, Telling
-from holdfast.backup.wal.uploading import Events, RegionUpload
+from holdfast.backup.wal.uploading import RegionUpload
 from holdfast.backup.wal.wal_gaps import Decision
 from holdfast.kernel.clock import Clock
 
-BATCH_BYTES = 4 * 1024 * 1024
-"""Received before it is flushed, when there is more at once."""
 ASK_AFTER_S, SILENT_AFTER_S = 20.0, 60.0
 AGAIN_S = (0.2, 1.0, 2.0, 5.0, 15.0)
 
@@ -74,8 +74,9 @@ class Receiver:
         self._stopping = threading.Event()
         self._covers = Covers()
         self._gathering = Gathering()
-        self._to_disk: tuple[int, float, float] | None = None
-        """How much went onto the disk last, how long that took, and when it was done."""
+        self._beside: RegionUpload | None = None  # where the spool lies the receiving thread puts
+        self._flushed_at = 0.0
+        self._to_disk: tuple[int, float, float] | None = None  # how much was last, how long it took, and when
         self._now = Seen()
         self._meeting = Meeting(database, source, spool, regions, settings.slot, on_event)
         self._telling = Telling(database, spool, clock, settings, self._standings, on_event)
@@ -197,29 +198,23 @@ class Receiver:
                 self._follow(stream)
             finally:
                 self._telling.end()
+                if self._beside is not None:
+                    self._beside.beside(on=False)
+                self._spool.flush()
 
     def _begin(self, decision: Decision, slot: Slot, stream: WalStream) -> None:
         now, monotonic = self._now, self._clock.monotonic()
         if decision.timeline != now.timeline:
             self._covers.forget()
         self._telling.begin(stream, decision.timeline, slot.restart or Lsn(0))
+        near = [each for each in self._uploads if each.lies_with(self._spool.folder)]
+        if near and self._waits_for_regions:
+            self._beside = near[0]
+            self._beside.beside(on=True)
         now.connected, now.error, now.said, now.gone = True, "", "", ""
         now.timeline = decision.timeline
         now.heard = now.data_at = monotonic
-        facts = {
-            "database": self._database,
-            "step": decision.step.value,
-            "timeline": decision.timeline,
-            "start": format_lsn(decision.start),
-        }
-        self._on_event("wal_stream_began", facts)
-        if decision.abandoned is not None:
-            span = [format_lsn(each) for each in decision.abandoned]
-            self._on_event("wal_abandoned", {**facts, "from": span[0], "to": span[1]})
-        if decision.missing is not None:
-            span = [format_lsn(each) for each in decision.missing]
-            now.backup_wanted = decision.reason
-            self._on_event("wal_gap_found", {**facts, "from": span[0], "to": span[1], "why": decision.reason})
+        now.backup_wanted = self._meeting.announce(decision) or now.backup_wanted
 
     def _follow(self, stream: WalStream) -> None:
         """Receive until the timeline ends. Raises BackupError, _Stopped."""
@@ -236,9 +231,12 @@ class Receiver:
                 if silent_s >= SILENT_AFTER_S:
                     raise SourceAway(f"the server has sent nothing for {silent_s:.0f} s")
                 self._telling.tell(reply_wanted=silent_s >= ASK_AFTER_S)
+                self._flush()
                 continue
             ends, reply_now = self._take_in(stream, event, waited=waited)
-            self._telling.tell(now=reply_now or ends is not None)
+            if self._beside is None or reply_now or ends is not None:
+                # Else it was told as soon as it was put.
+                self._telling.tell(now=reply_now or ends is not None)
             if ends is not None:
                 self._on_event(
                     "timeline_ended",
@@ -262,7 +260,8 @@ class Receiver:
         taken, reply_now = 0, False
         ends: TimelineEnds | None = None
         now = self._now
-        before = self._spool.flushed
+        before, there = self._spool.flushed, self._spool.end
+        joined = Joined(self._append)
         try:
             while event is not None:
                 now.heard = self._clock.monotonic()
@@ -275,7 +274,7 @@ class Receiver:
                     reply_now = reply_now or event.reply_wanted
                     self._covers.seen(event.sent_at)
                 else:
-                    self._append(event)
+                    joined.add(event)
                     self._covers.heard(event)
                     taken += len(event.content)
                     now.data_at = now.heard
@@ -283,8 +282,11 @@ class Receiver:
                 if taken >= BATCH_BYTES:
                     break
                 event = stream.receive(0)
-                if event is None and self._to_disk is not None:
-                    there = self._spool.end if waited else before
+                if event is not None:
+                    continue
+                joined.write()
+                if self._to_disk is not None:
+                    there = self._spool.end if waited else there
                     length, took_s, at = self._to_disk
                     self._gathering.done(length, there[1] if there else 0, took_s, at)
                     self._to_disk = None
@@ -295,23 +297,38 @@ class Receiver:
                         break
         finally:
             # Also when the stream broke off: what came last may be nowhere else any more.
+            joined.write()
             if taken:
-                self._came()
-                began = self._clock.monotonic()
-                self._spool.flush()
-                ended = self._clock.monotonic()
-                self._to_disk = (taken, ended - began, ended)
-                self._flushed(before)
+                self._came(taken)
+                self._kept(before, taken, last=ends is not None)
         return ends, reply_now
 
-    def _append(self, event: WalData) -> None:
+    def _kept(self, before: tuple[Timeline, Lsn] | None, taken: int, *, last: bool) -> None:
+        """What was taken in is on this machine's disk, or will be soon, where commits wait for regions."""
+        end, server, began = self._spool.end, self._spool.server, self._clock.monotonic()
+        lazily = self._waits_for_regions and self._telling.sync == "on" and not last
+        if lazily and end is not None and before is not None and server is not None:
+            # Nothing of a segment is acknowledged before this machine's disk has the one before.
+            same = before[1] // server.segment_bytes == end[1] // server.segment_bytes
+            if same and began - self._flushed_at < FLUSH_EVERY_S:
+                return
+        self._flush()
+        if not self._waits_for_regions:
+            self._to_disk = (taken, self._flushed_at - began, self._flushed_at)
+        self._flushed(before)
+
+    def _flush(self) -> None:
+        self._spool.flush()
+        self._flushed_at = self._clock.monotonic()
+
+    def _append(self, start: Lsn, content: bytes) -> None:
         """Into the spool, when there is room; until then nothing is received."""
         while True:
             try:
-                self._spool.append(self._now.timeline, event.start, event.content)
+                self._spool.append(self._now.timeline, start, content)
             except SpoolFull as error:
                 self._spool.flush()
-                if not self._make_room():
+                if not make_room(self._spool, self._uploads):
                     self._say_full(str(error))
                     self._wait_for_room()
             else:
@@ -327,18 +344,30 @@ class Receiver:
         # Not to be taken for dead: the server ends a stream that is silent.
         self._telling.tell()
 
-    def _came(self) -> None:
-        """What commits wait for goes into the regions and onto this machine's disk at the same time."""
-        if self._waits_for_regions:
+    def _came(self, taken: int) -> None:
+        """What commits wait for goes into the regions before it is flushed here."""
+        if not self._waits_for_regions:
+            return
+        if (end := self._spool.end) is not None and self._telling.sync == "on":
+            self._telling.kept_here(end[1])
+        if self._beside is None or len(self._uploads) > 1:
+            with self._changed:
+                self._changed.notify_all()
+        if self._beside is None:
+            return
+        began = self._clock.monotonic()
+        if self._beside.store_now():
+            self._to_disk = (taken, self._clock.monotonic() - began, self._clock.monotonic())
+        else:
             with self._changed:
                 self._changed.notify_all()
 
     def _gathering_s(self) -> float:
-        """How long it is until a region puts what came; 0: it does so now, or commits wait for none."""
+        """How long it is until what came is put, or flushed; 0: now, or commits wait for neither."""
         end = self._spool.end
         if end is None or self._settings.mode is not Mode.SYNC:
             return 0.0
-        if not self._waits_for_regions:
+        if not self._waits_for_regions or self._beside is not None:
             return self._gathering.wait_s(end[1], self._clock.monotonic())
         return min(upload.gathers_s(end[1]) for upload in self._uploads)
 
@@ -355,7 +384,7 @@ class Receiver:
     # --- from the regions' threads
 
     def _stored(self) -> None:
-        self._release()
+        release(self._spool, self._uploads)
         if self._waits_for_regions:
             # SourceAway: the receiving thread finds that out by itself, and it is no fault of the region.
             with suppress(SourceAway):
@@ -363,22 +392,6 @@ class Receiver:
         if self._now.full:
             with self._changed:
                 self._changed.notify_all()
-
-    def _release(self) -> None:
-        """Let go of what all regions have."""
-        for spooled in self._spool.segments()[:-1]:
-            if all(upload.has_all_of(spooled) for upload in self._uploads):
-                self._spool.release(spooled)
-
-    def _make_room(self) -> bool:
-        """Let go of the oldest segment that some region has, and tell those that have it not."""
-        for spooled in self._spool.segments()[:-1]:
-            behind = [upload for upload in self._uploads if not upload.has_all_of(spooled)]
-            if len(behind) < len(self._uploads) and self._spool.release(spooled):
-                for upload in behind:
-                    upload.leave_behind(spooled.segment)
-                return True
-        return False
 
     def _say_full(self, text: str) -> None:
         if bool(text) != self._now.full:

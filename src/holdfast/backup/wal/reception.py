@@ -7,6 +7,10 @@ from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import Mode
 from holdfast.backup.wal.uploading import PARTIAL_EVERY_S, RegionState
 
+BATCH_BYTES = 4 * 1024 * 1024
+"""Received before it is flushed, when there is more at once."""
+FLUSH_EVERY_S = 0.2
+"""The spool, when commits wait for regions and not for it."""
 NONE_YET, NOTHING = Timeline(0), Lsn(0)
 
 

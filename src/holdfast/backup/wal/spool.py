@@ -15,7 +15,6 @@
 """
 
 import contextlib
-import fcntl
 import os
 import threading
 from collections import Counter
@@ -28,7 +27,8 @@ import msgspec
 
 from holdfast.backup.errors import Damaged, Diverged, SpoolFull, SpoolTaken
 from holdfast.backup.lsn import Lsn, Segment, Timeline, format_lsn
-from holdfast.backup.wal.spool_files import MARKS_BYTES, SegmentFile, made
+from holdfast.backup.wal.recent import Recent
+from holdfast.backup.wal.spool_files import MARKS_BYTES, SegmentFile, locked, made, sync_folder
 
 HISTORY = ".history"
 SPARE = "spare-"
@@ -57,6 +57,10 @@ class Spooled:
         return Lsn(self.segment.start + self.flushed)
 
     @property
+    def end_written(self) -> Lsn:
+        return Lsn(self.segment.start + self.written)
+
+    @property
     def is_whole(self) -> bool:
         return self.flushed == self.segment.size
 
@@ -72,6 +76,9 @@ class Spool:
         self._files: dict[Segment, SegmentFile] = {}
         self._spares: list[Path] = []
         self._reading: Counter[Segment] = Counter()
+        self._recent = Recent()
+        self._seen: tuple[Spooled, ...] | None = None
+        """What `segments` tells; None when that has changed. Changed within the turn."""
         self._histories: dict[Timeline, str] = {}
         self._names_unsynced = False
         try:
@@ -128,21 +135,17 @@ class Spool:
     @property
     def end(self) -> tuple[Timeline, Lsn] | None:
         """Where the next byte goes; None while there is nothing."""
-        with self._turn:
-            newest = self._newest()
-            if newest is None:
-                return None
-            return newest.segment.timeline, Lsn(newest.segment.start + newest.written)
+        segments = self.segments()
+        return (segments[-1].segment.timeline, segments[-1].end_written) if segments else None
 
     @property
     def flushed(self) -> tuple[Timeline, Lsn] | None:
         """Up to where everything is on the disk."""
-        with self._turn:
-            dirty = [file for file in self._files.values() if file.flushed < file.written]
-            first = min(dirty, key=lambda file: file.segment, default=self._newest())
-            return (
-                None if first is None else (first.segment.timeline, Lsn(first.segment.start + first.flushed))
-            )
+        segments = self.segments()
+        if not segments:
+            return None
+        first = next((each for each in segments if each.flushed < each.written), segments[-1])
+        return first.segment.timeline, first.end
 
     @property
     def size(self) -> int:
@@ -152,9 +155,12 @@ class Spool:
 
     def segments(self) -> tuple[Spooled, ...]:
         """What is there, oldest first. All but the last one get no more."""
-        with self._turn:
-            files = [self._files[each] for each in sorted(self._files)]
-            return tuple(Spooled(each.segment, each.flushed, each.written) for each in files)
+        seen = self._seen
+        if seen is None:
+            with self._turn:
+                files = [self._files[each] for each in sorted(self._files)]
+                self._seen = seen = tuple(Spooled(each.segment, each.flushed, each.written) for each in files)
+        return seen
 
     def read(self, segment: Segment, start: int, end: int) -> bytes:
         """The bytes [start, end) of a segment. KeyError when it was released, or cut back before that."""
@@ -162,6 +168,8 @@ class Spool:
             file = self._files[segment]
             if end > file.written:
                 raise KeyError(f"{segment.name} is there up to {file.written}, not {end}")
+            if (recent := self._recent.read(segment, start, end)) is not None:
+                return recent
             descriptor = os.dup(file.descriptor)
             self._reading[segment] += 1
         try:
@@ -191,6 +199,7 @@ class Spool:
             raise ValueError("adopt comes first")
         size = self.server.segment_bytes
         with self._turn:
+            self._seen = None
             known = self._known(timeline, start, content, size)
             place, content = Lsn(start + known), content[known:]
             self._make_sure_of_room(len(content))
@@ -199,7 +208,9 @@ class Spool:
                 while content:
                     segment = Segment.holding(timeline, place, size)
                     piece = content[: segment.end - place]
-                    self._file_for(segment).write(piece)
+                    file = self._file_for(segment)
+                    self._recent.append(segment, file.written, piece)
+                    file.write(piece)
                     place, content = Lsn(place + len(piece)), content[len(piece) :]
             except OSError as error:
                 self._cut_back(before)
@@ -225,6 +236,7 @@ class Spool:
                 self._cut_back({segment: file.flushed for segment, file in self._files.items()})
             raise SpoolFull(f"the spool in {self.folder} cannot be flushed: {error.strerror}") from error
         with self._turn:
+            self._seen = None
             for segment, written in wanted.items():
                 self._files[segment].was_flushed(written)
 
@@ -305,6 +317,7 @@ class Spool:
 
     def _let_go(self, file: SegmentFile) -> None:
         """Of a segment; its file is there for the next one, unless somebody still reads it."""
+        self._seen = None
         del self._files[file.segment]
         file.close()
         free = [path for path in self._spare_names() if path not in self._spares]
@@ -320,6 +333,8 @@ class Spool:
         return [self.folder / f"{SPARE}{number}" for number in range(1, MOST_SPARES + 1)]
 
     def _cut_back(self, lengths: Mapping[Segment, int]) -> None:
+        self._seen = None
+        self._recent.forget()
         for segment, file in list(self._files.items()):
             length = lengths.get(segment, 0)
             if length == 0:
@@ -370,25 +385,3 @@ class Spool:
             os.close(descriptor)
         fresh.replace(self.folder / name)
         sync_folder(self.folder)
-
-
-def locked(path: Path) -> int:
-    """Held until it is closed, or the process ends. Raises SpoolTaken."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise SpoolTaken(
-            f"another process works in {path.parent}", hint="one receiver for each database is enough"
-        ) from error
-    return descriptor
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,6 +12,7 @@ that are there as well; the other describes what came since, and its checksum pr
 all of that reached the disk. A mark names its segment, for the file may have been another one's.
 """
 
+import fcntl
 import os
 import struct
 from contextlib import suppress
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import google_crc32c
 
+from holdfast.backup.errors import SpoolTaken
 from holdfast.backup.lsn import Segment
 
 _MARK = struct.Struct("<8sIQQQI")
@@ -168,3 +170,25 @@ def _read(descriptor: int, segment: Segment, place: int) -> list[tuple[int, int,
     magic, timeline, number, start, end, crc = _MARK.unpack(told)
     fits = (magic, timeline, number) == (_MAGIC, segment.timeline, segment.number)
     return [(start, end, crc)] if fits and start <= end <= segment.size else []
+
+
+def locked(path: Path) -> int:
+    """Held until it is closed, or the process ends. Raises SpoolTaken."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise SpoolTaken(
+            f"another process works in {path.parent}", hint="one receiver for each database is enough"
+        ) from error
+    return descriptor
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -10,10 +10,16 @@ from collections.abc import Callable, Sequence
 from holdfast.backup.lsn import Lsn, Timeline
 from holdfast.backup.model import Mode
 from holdfast.backup.ports import WalStream
-from holdfast.backup.wal.acknowledging import Standing, Watchdog, place_of_async, place_of_sync
+from holdfast.backup.wal.acknowledging import (
+    Standing,
+    Watchdog,
+    place_asked_again,
+    place_of_async,
+    place_of_sync,
+)
+from holdfast.backup.wal.health import Events
 from holdfast.backup.wal.reception import NONE_YET, NOTHING, ReceiverSettings
 from holdfast.backup.wal.spool import Spool
-from holdfast.backup.wal.uploading import Events
 from holdfast.kernel.clock import Clock
 
 TELL_EVERY_S = 1.0
@@ -76,9 +82,9 @@ class Telling:
                 self._stream.wake()
 
     def kept_here(self, own: Lsn) -> None:
-        """This machine's disk has it, and commits may wait for the regions from now on."""
+        """This machine has it, and commits may wait for the regions from now on."""
         with self._turn:
-            self._watchdog.flushed(own, self._clock.monotonic())
+            self._watchdog.came(own, self._clock.monotonic())
 
     def tell(self, *, now: bool = False, reply_wanted: bool = False) -> None:
         """Acknowledge when there is something to say, or `now`. Raises SourceAway."""
@@ -87,7 +93,7 @@ class Telling:
                 return
             end, monotonic = self._spool.end, self._clock.monotonic()
             written = end[1] if end is not None and end[0] == self._timeline else NOTHING
-            flushed = self._place(monotonic) if written else NOTHING
+            flushed = self._place(written, monotonic) if written else NOTHING
             due = monotonic - self._told_at >= TELL_EVERY_S
             news = self._mode is Mode.SYNC and flushed > self._told
             if now or due or reply_wanted or news:
@@ -95,14 +101,17 @@ class Telling:
                 self._told, self._told_at = flushed, monotonic
                 self.acknowledged = flushed
 
-    def _place(self, monotonic: float) -> Lsn:
+    def _place(self, written: Lsn, monotonic: float) -> Lsn:
         """What is told as flushed. 0 says nothing."""
         flushed = self._spool.flushed
         if flushed is None or flushed[0] != self._timeline:
             return NOTHING
         own, regions = flushed[1], self._standings(self._timeline)
         if self._mode is Mode.SYNC:
-            place = place_of_sync(own, regions, self._sync_regions)
+            there, server = own, self._spool.server
+            if self._sync_regions > 0 and server is not None:
+                there = place_asked_again(own, written, server.segment_bytes)
+            place = place_of_sync(there, regions, self._sync_regions)
             self._look_after(place, monotonic)
             if self._watchdog.let_go:
                 place = own

@@ -7,33 +7,42 @@ it had arrived after all, it is there already.
 
 import hashlib
 import threading
-import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from holdfast.backup import layout
-from holdfast.backup.errors import AlreadyThere, BackupError, RegionRefused
+from holdfast.backup.errors import AlreadyThere, BackupError
 from holdfast.backup.lsn import Lsn, Segment, Timeline
-from holdfast.backup.ports import Packer, Region
+from holdfast.backup.ports import Packer, Region, TakesParts
+from holdfast.backup.wal.blocks import WholeBlocks
 from holdfast.backup.wal.gathering import Gathering
-from holdfast.backup.wal.pieces import BLOCK_BYTES, Covers, PackedOnce, PackedPiece, next_piece
+from holdfast.backup.wal.health import Events, Health
+from holdfast.backup.wal.leaving import Leaving
+from holdfast.backup.wal.pieces import (
+    BLOCK_BYTES,
+    LAST_BYTES,
+    Covers,
+    PackedOnce,
+    PackedPiece,
+    next_piece,
+    packed_piece,
+)
 from holdfast.backup.wal.spool import Spool, Spooled
+from holdfast.backup.wal.stored_spans import StoredSpans
 from holdfast.kernel.clock import Clock
 
 PARTIAL_EVERY_S = 2.0
 """Between parts of an incomplete segment."""
-SUPERSEDED_AFTER_S = 300.0
-"""How long parts stay when their segment is there whole: a restore that listed them may be reading them."""
-DELETED_AT_ONCE, DELETED_EVERY_S = 1000, 1.0
-"""Parts, while there is something to store: commits wait for what this thread does meanwhile."""
 AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+BUSY_S = 0.005
+"""Waited for at most, when its own thread is at work just now."""
 AWAY_AFTER_S = 60.0
 """A region that fails for so long does not answer any more."""
 
 Place = tuple[Timeline, Lsn]
-Events = Callable[[str, Mapping[str, object]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,7 @@ class RegionUpload:
     ) -> None:
         """`at_once`: parts are stored as soon as they are there, since commits wait for them.
 
-        They are stored while the spool is still flushing them: commits wait for both, at the same time.
+        They are stored before the spool has flushed them.
         """
         self.region = region
         self._database = database
@@ -85,22 +94,27 @@ class RegionUpload:
         self._stored = stored
         self._on_event = on_event
         self._at_once = at_once
+        self._put_part = region.put_part if at_once and isinstance(region, TakesParts) else region.put
+        self._health = Health(region.name, clock, on_event)
+        self._blocks = WholeBlocks(f"blocks to {region.name}", self._put_block, self._health.failed, AGAIN_S)
+        self._stored_whole: deque[str] = deque()
         self._gathering = Gathering()
         self._partial_every_s = partial_every_s
         self._has: dict[Segment, int] = {}
-        self._parts: dict[Segment, list[tuple[int, int, str]]] = {}
-        self._superseded: deque[tuple[float, bytes]] = deque()
-        self._leaving: deque[str] = deque()
-        self._deleted_at = clock.monotonic()
+        self._leaving = Leaving(region, clock)
+        self._stored_spans = StoredSpans(database, region, self._leaving)
         self._histories: set[Timeline] = set()
         self._unsure: PackedPiece | None = None
         self._partial_at = -partial_every_s
         self._place: Place | None = None
-        self._failing_since: float | None = None
-        self._said_away = False
-        self._error = ""
         self._left_behind: Lsn | None = None
         self._puts = 0
+        self._working = threading.Lock()
+        """Held by whoever stores something: its own thread, or the receiving one."""
+        self._pressing = False
+        self._beside = False
+        self._left_to_thread = True
+        """Beside the receiving thread: what that one could not store."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"wal to {region.name}", daemon=True)
 
@@ -113,13 +127,14 @@ class RegionUpload:
             self._stopping.set()
             self._changed.notify_all()
         self._thread.join(patience_s)
+        self._blocks.stop(patience_s)
 
     # --- asked by others
 
     @property
     def answers(self) -> bool:
-        since = self._failing_since
-        return since is None or self._clock.monotonic() - since < AWAY_AFTER_S
+        failing_for_s = self._health.failing_for_s
+        return failing_for_s is None or failing_for_s < AWAY_AFTER_S
 
     def has_on(self, timeline: Timeline) -> Lsn:
         """Up to where it has that timeline, and all that was spooled before; 0 when it is not there yet."""
@@ -131,7 +146,8 @@ class RegionUpload:
         return self._gathering.wait_s(end, self._clock.monotonic())
 
     def has_all_of(self, spooled: Spooled) -> bool:
-        return self._has.get(spooled.segment, -1) >= spooled.flushed
+        there = self._has.get(spooled.segment, -1)
+        return there >= spooled.flushed and not self._blocks.lacks(spooled.segment)
 
     def leave_behind(self, segment: Segment) -> None:
         """The spool lets go of a segment that only other regions have."""
@@ -144,15 +160,15 @@ class RegionUpload:
         self._left_behind = None
 
     def state(self) -> RegionState:
-        end, since = self._spool.flushed, self._failing_since
+        end = self._spool.flushed
         lag = max(end[1] - self._place[1], 0) if end and self._place and end[0] == self._place[0] else None
         return RegionState(
             self.region.name,
             self._place,
             0 if end is None else lag,
             self.answers,
-            self._error,
-            0.0 if since is None else self._clock.monotonic() - since,
+            self._health.error,
+            self._health.failing_for_s or 0.0,
             self._left_behind,
             self._puts,
         )
@@ -163,14 +179,16 @@ class RegionUpload:
         failures = 0
         while not self._stopping.is_set():
             try:
-                busy = self._step()
+                with self._working:
+                    busy = self._step()
             except BackupError as error:
-                self._failed(str(error))
+                self._health.failed(str(error))
             except Exception as error:  # noqa: BLE001  a thread that died would leave its region behind for ever
-                self._failed(f"{type(error).__name__}: {error}")
+                self._health.failed(f"{type(error).__name__}: {error}")
             else:
                 failures = 0
-                self._well()
+                if not self._blocks.failing:
+                    self._health.well()
                 if not busy:
                     self._wait()
                 continue
@@ -185,7 +203,7 @@ class RegionUpload:
                 self._changed.wait(self._until_due())
 
     def _until_due(self) -> float:
-        if self._at_once and (end := self._spool.end) is not None:
+        if self._at_once and not self._beside and (end := self._spool.end) is not None:
             gathering_s = self._gathering.wait_s(end[1], self._clock.monotonic())
             if gathering_s:
                 return gathering_s
@@ -195,16 +213,20 @@ class RegionUpload:
     def _step(self) -> bool:
         """Store one thing; False when there is nothing now. Raises BackupError."""
         self._put_histories()
+        self._take_up_blocks()
         if self._unsure is not None:
             self._put(self._unsure)
             return True
-        wanted = self._wanted_piece()
+        # Before it looks: what is left to it meanwhile is looked for again.
+        self._left_to_thread, left = False, self._left_to_thread
+        wanted = self._wanted_piece() if left or not self._beside else None
         if wanted is None:
-            return self._forget_superseded()
-        if self._clock.monotonic() - self._deleted_at >= DELETED_EVERY_S:
+            return self._leaving.delete_some()
+        self._left_to_thread = True
+        if self._leaving.due:
             # What commits wait for goes on, also where nothing can be deleted.
             with suppress(BackupError):
-                self._forget_superseded()
+                self._leaving.delete_some()
         segment, span = wanted
         try:
             piece = self._packed.piece(self._database, self._spool, self._packer, segment, span, self._covers)
@@ -214,10 +236,63 @@ class RegionUpload:
         return True
 
     def _wanted(self) -> bool:
+        if self._beside and not self._left_to_thread:
+            return False
+        if not self._working.acquire(blocking=False):
+            return False  # the receiving thread sees to it just now
         try:
             return self._unsure is not None or self._wanted_piece(ask=False) is not None
         except BackupError:
             return True
+        finally:
+            self._working.release()
+
+    # --- in the receiving thread
+
+    def lies_with(self, folder: Path) -> bool:
+        """Whether what hangs there hangs that folder too."""
+        return isinstance(self.region, TakesParts) and self.region.lies_with(folder)
+
+    def beside(self, *, on: bool) -> None:
+        """From now on the receiving thread calls `store_now` for what comes; the rest goes as before."""
+        self._left_to_thread = True
+        self._beside = on
+        with self._changed:
+            self._changed.notify_all()
+
+    def store_now(self) -> bool:
+        """Store what commits wait for: handing it over to another thread costs as much as the put.
+
+        False: it is left to its own thread, which is at work, or tries again what failed.
+        """
+        done = False
+        if self._health.failing_for_s is None and self._working.acquire(timeout=BUSY_S):
+            self._pressing = True
+            try:
+                done = self._stored_all()
+            except KeyError:
+                pass  # the spool let go of it just now
+            except BackupError as error:
+                self._health.failed(str(error))
+            finally:
+                self._pressing = False
+                self._working.release()
+        self._left_to_thread = self._left_to_thread or not done
+        return done
+
+    def _stored_all(self) -> bool:
+        """Whether all is stored. Raises BackupError, KeyError."""
+        self._put_histories()
+        while self._unsure is None and (wanted := self._wanted_piece()) is not None:
+            segment, (start, end) = wanted
+            if end - start > LAST_BYTES:
+                return False
+            self._put(
+                packed_piece(self._database, self._spool, self._packer, segment, start, end, self._covers)
+            )
+            if self._place == self._spool.end:
+                break
+        return self._unsure is None
 
     def _wanted_piece(self, *, ask: bool = True) -> tuple[Segment, tuple[int, int]] | None:
         """The next piece in the order of the log, and where this region stands."""
@@ -229,7 +304,7 @@ class RegionUpload:
                 if not ask:
                     self._place = place or self._place
                     return segment, (0, 0)
-                self._has[segment], self._parts[segment] = self._listed(segment)
+                self._keep(segment, self._stored_spans.ask(segment))
             has = self._has[segment]
             there = spooled.written if self._at_once else spooled.flushed
             place = (segment.timeline, Lsn(segment.start + min(has, there)))
@@ -247,33 +322,57 @@ class RegionUpload:
     ) -> tuple[Segment, tuple[int, int]] | None:
         now = self._clock.monotonic()
         if self._at_once:
-            due = closed or not self._gathering.wait_s(segment.start + there, now)
+            due = closed or self._pressing or not self._gathering.wait_s(segment.start + there, now)
         else:
             due = closed or now - self._partial_at >= self._partial_every_s
-        span = next_piece(has, there, segment, due=due)
+        span = next_piece(has, there, segment, due=due, waited_for=self._at_once)
         return None if span is None else (segment, span)
 
     def _put(self, piece: PackedPiece) -> None:
         self._unsure = piece
         began = self._clock.monotonic()
+        is_whole = piece.is_whole
         # AlreadyThere: our own, from a put of which we never heard.
         with suppress(AlreadyThere):
-            self.region.put(piece.key, piece.content)
+            (self.region.put if is_whole else self._put_part)(piece.key, piece.content)
         self._unsure = None
         self._puts += 1
         segment = piece.segment
-        if piece.end - piece.start == min(segment.size, BLOCK_BYTES):
-            self._supersede(segment, piece)
-        else:
+        self._stored_spans.add(segment, piece.start, piece.end, piece.key)
+        if not is_whole:
             self._partial_at = self._clock.monotonic()
-            self._parts.setdefault(segment, []).append((piece.start, piece.end, piece.key))
-        self._has[segment] = max(self._has.get(segment, 0), piece.end)
+        self._keep(segment, piece.end)
         self._wanted_piece(ask=False)
         if self._at_once and (end := self._spool.end) is not None:
             now = self._clock.monotonic()
-            whole = piece.end - piece.start == min(segment.size, BLOCK_BYTES)
-            self._gathering.done(0 if whole else piece.end - piece.start, end[1], now - began, now)
+            self._gathering.done(0 if is_whole else piece.end - piece.start, end[1], now - began, now)
         self._stored()
+
+    def _keep(self, segment: Segment, end: int) -> None:
+        """The region has that much of a segment. What is there only in parts is wanted whole first."""
+        block = min(segment.size, BLOCK_BYTES)
+        before = self._has.get(segment, 0)
+        if end // block > before // block or segment not in self._has:
+            for start in range(0, end - block + 1, block):
+                if not self._stored_spans.has_whole(segment, start):
+                    self._blocks.want(segment, (start, start + block))
+        self._has[segment] = max(before, end)
+
+    def _put_block(self, segment: Segment, span: tuple[int, int]) -> None:
+        """In the blocks' thread: what is there in parts, once more, whole. Raises BackupError, KeyError."""
+        piece = self._packed.piece(self._database, self._spool, self._packer, segment, span, self._covers)
+        with suppress(AlreadyThere):
+            self.region.put(piece.key, piece.content)
+        self._stored_whole.append(piece.key)
+        self._blocks.done(segment, span)
+        self._stored()
+
+    def _take_up_blocks(self) -> None:
+        while self._stored_whole:
+            piece = layout.piece_of(self._stored_whole.popleft(), 0)
+            if piece is not None:
+                self._puts += 1
+                self._stored_spans.add(piece.segment, piece.start, piece.end, piece.key)
 
     def _put_histories(self) -> None:
         """Before WAL of a timeline: without its history nobody knows where it comes from."""
@@ -286,71 +385,12 @@ class RegionUpload:
                 self.region.put(key, content)
             self._histories.add(timeline)
 
-    def _listed(self, segment: Segment) -> tuple[int, list[tuple[int, int, str]]]:
-        """How far the region has a segment without a hole, and the parts there."""
-        prefix = layout.segment_prefix(self._database, segment)
-        pieces = [layout.piece_of(each.key, each.size) for each in self.region.listed(prefix)]
-        spans = [(each.start, each.end, each.key) for each in pieces if each is not None]
-        return covered((start, end) for start, end, _ in spans), spans
-
-    # --- parts that are not needed any more
-
-    def _supersede(self, segment: Segment, whole: PackedPiece) -> None:
-        parts = self._parts.get(segment, [])
-        inside = [
-            key
-            for start, end, key in parts
-            if whole.start <= start and end <= whole.end and end - start < whole.end - whole.start
-        ]
-        self._parts[segment] = [each for each in parts if each[2] not in set(inside)]
-        if inside:
-            # Packed: hundreds of thousands of keys may have to wait.
-            self._superseded.append((self._clock.monotonic(), zlib.compress("\n".join(inside).encode(), 1)))
-
-    def _forget_superseded(self) -> bool:
-        """Delete some of the parts whose time has come. Whether there were any."""
-        now = self._deleted_at = self._clock.monotonic()
-        while not self._leaving and self._superseded and now - self._superseded[0][0] >= SUPERSEDED_AFTER_S:
-            self._leaving.extend(zlib.decompress(self._superseded.popleft()[1]).decode().split("\n"))
-        count = min(len(self._leaving), DELETED_AT_ONCE)
-        if count:
-            # RegionRefused: they are locked, and retention lets them go in their time.
-            with suppress(RegionRefused):
-                self.region.delete([self._leaving[each] for each in range(count)])
-            # Not before: those of a region that is away are tried again.
-            for _ in range(count):
-                self._leaving.popleft()
-        return count > 0
-
-    def _forget_released(self, segments: Iterable[Spooled]) -> None:
+    def _forget_released(self, segments: Sequence[Spooled]) -> None:
+        self._take_up_blocks()
+        if len(self._has) <= len(segments):
+            return  # each of them is known
         there = {each.segment for each in segments}
         for segment in [each for each in self._has if each not in there]:
             del self._has[segment]
-            self._parts.pop(segment, None)
-
-    # --- how it goes
-
-    def _failed(self, text: str) -> None:
-        now = self._clock.monotonic()
-        self._error = text
-        if self._failing_since is None:
-            self._failing_since = now
-            self._said_away = True
-            self._on_event("region_failed", {"region": self.region.name, "error": text})
-
-    def _well(self) -> None:
-        self._failing_since = None
-        self._error = ""
-        if self._said_away:
-            self._said_away = False
-            self._on_event("region_well_again", {"region": self.region.name})
-
-
-def covered(spans: Iterable[tuple[int, int]]) -> int:
-    """How far spans reach from 0 without a hole."""
-    reach = 0
-    for start, end in sorted(spans):
-        if start > reach:
-            break
-        reach = max(reach, end)
-    return reach
+            self._blocks.forget(segment)
+            self._stored_spans.forget(segment)

@@ -3,7 +3,6 @@
 Source: PostgreSQL 14 to 18, `src/include/access/{xlogrecord,xact,rmgrlist}.h`.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,10 +38,10 @@ _U32 = Struct("<I")
 _I64 = Struct("<q")
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 """PostgreSQL counts time in microseconds from here."""
-# info, rmid and the padding of a commit's header. A record begins at a multiple of 8, as pages do, and so
-# these four bytes are never torn apart. The lowest bits of info are XLogInsert's own.
-_COMMIT_HEADER = re.compile(rb"[\x00-\x03\x30-\x33\x80-\x83\xb0-\xb3]\x01\x00\x00", re.DOTALL)
-_LOOK_BACK = 64 * 1024
+# rmid and the padding of a commit's header, and the byte before, its info. A record begins at a multiple of
+# 8, as pages do, and so these four bytes are never torn apart. The lowest bits of info are XLogInsert's own.
+_COMMIT_HEADER = b"\x01\x00\x00"
+_COMMIT_INFO = frozenset(info + own for info in (0x00, 0x30, 0x80, 0xB0) for own in range(4))
 
 
 class Locator(NamedTuple):
@@ -178,15 +177,11 @@ def last_commit(
     too, ends where it begins.
     """
     view = _Backwards(content, start_lsn, segment_bytes)
-    high = len(content)
-    while high > 0:
-        low = max(high - _LOOK_BACK, 0)
-        # Three bytes more: a match that begins in this window may end in the one before.
-        hits = [hit.start() for hit in _COMMIT_HEADER.finditer(content, low, min(high + 3, len(content)))]
-        for hit in reversed(hits):
-            if hit < high and (found := view.commit_at(hit)) is not None:
-                return found
-        high = low
+    at = len(content)
+    while (at := content.rfind(_COMMIT_HEADER, 0, at + len(_COMMIT_HEADER) - 1)) > 0:
+        hit = at - 1
+        if content[hit] in _COMMIT_INFO and (found := view.commit_at(hit)) is not None:
+            return found
     return None
 
 

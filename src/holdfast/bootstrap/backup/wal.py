@@ -11,11 +11,11 @@ import structlog
 from holdfast.backup.errors import NotFit
 from holdfast.backup.lsn import format_lsn
 from holdfast.backup.model import Mode
+from holdfast.backup.wal.health import Events
 from holdfast.backup.wal.pushing import Pusher
 from holdfast.backup.wal.receiving import Receiver
 from holdfast.backup.wal.reception import ReceiverSettings, slot_name
 from holdfast.backup.wal.spool import Spool
-from holdfast.backup.wal.uploading import Events
 from holdfast.bootstrap.backup.opening import packer_for, regions_of
 from holdfast.bootstrap.backup.sources import source_for
 from holdfast.bootstrap.backup.taking import declared
