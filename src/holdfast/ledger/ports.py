@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from holdfast.ledger.append.sequences import Numbers, Run
 from holdfast.ledger.log.notes import Signature
-from holdfast.ledger.log.tiles import FullTile
+from holdfast.ledger.log.tiles import FullTile, Quarter
 from holdfast.ledger.log.tree import Edge
 from holdfast.ledger.log.witness import Addition
 
@@ -50,6 +50,8 @@ class Growth:
     root: bytes
     note: str
     """The signed checkpoint's text, not cosigned yet and not published."""
+    peaks: bytes
+    """Of the tree of `to_size` leaves, the rightmost first: what the root was made of (log/tree.py)."""
     entries: bytes
     """The leaves as an entry bundle (log/tiles.py), compressed."""
     tiles: Sequence[FullTile]
@@ -63,6 +65,15 @@ class Grown(NamedTuple):
 
     edge: Edge
     runs: Sequence[Run]
+
+
+class ProofParts(NamedTuple):
+    """What proofs are made of, as it was asked for."""
+
+    peaks: Sequence[bytes]
+    """Empty where none are kept of that size."""
+    quarters: Sequence[Quarter]
+    hashes: Sequence[bytes]
 
 
 class LogStore(Protocol):
@@ -119,6 +130,21 @@ class LogStore(Protocol):
 
     async def many_hashes(self, log_id: int, asked: Sequence[tuple[int, int, int]]) -> Sequence[bytes]:
         """`hashes` of each (level, first, count), together."""
+        ...
+
+    async def proof_parts(
+        self,
+        log_id: int,
+        sizes: Sequence[int],
+        quarters: Sequence[tuple[int, int]],
+        asked: Sequence[tuple[int, int, int]],
+    ) -> ProofParts:
+        """In one go and as little as can be: the peaks of trees of these sizes, quarters of full tiles by
+        (level, first hash // 64), and `hashes` of each (level, first, count).
+
+        Raises LogDamaged when something is missing. Peaks may be: those of a size that was never signed, or
+        signed before they were kept.
+        """
         ...
 
     async def entries(self, log_id: int, first: int, count: int) -> Sequence[bytes]:

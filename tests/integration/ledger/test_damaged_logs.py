@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from conftest import Database
 
 COLUMNS = [
-    *[("growth", column) for column in ("from_size", "to_size", "root", "note", "at")],
+    *[("growth", column) for column in ("from_size", "to_size", "root", "note", "peaks", "at")],
     *[("segment", column) for column in ("first", "at", "entries")],
-    *[("tile", column) for column in ("level", "index", "hashes", "root")],
+    *[("tile", column) for column in ("level", "quarter", "hashes", "quarter_roots", "root")],
     *[("run", column) for column in ("source", "epoch", "first", "last", "leaf")],
     *[("conflict", column) for column in ("source", "epoch", "seq", "came", "leaf")],
     *[("published", column) for column in ("size", "note")],
@@ -68,9 +68,9 @@ async def test_a_flipped_bit_is_found(
 ) -> None:
     chance = random.Random(f"{table} {column}")
     name, place = sql.Identifier("ledger", table), sql.Identifier(column)
-    read = sql.SQL("SELECT tableoid::regclass::text, ctid::text, {} FROM {} ORDER BY 1, 2").format(
-        place, name
-    )
+    read = sql.SQL(
+        "SELECT tableoid::regclass::text, ctid::text, {0} FROM {1} WHERE {0} IS NOT NULL ORDER BY 1, 2"
+    ).format(place, name)
     packs = ZstdSegments()
     done = 0
     while done < ROUNDS:
@@ -97,7 +97,7 @@ async def test_a_flipped_bit_is_found(
 async def test_damage_is_told_at_its_place_and_once(stored: Stored, connection: "psycopg.Connection") -> None:
     flip = (
         "UPDATE ledger.tile SET hashes = set_byte(hashes, 40, get_byte(hashes, 40) # 4)"
-        " WHERE (level, index) = (0, 2)"
+        " WHERE (level, quarter) = (0, 8)"
     )
     connection.execute(flip)
     findings = (await stored.verified())[TENANT].findings
@@ -130,18 +130,20 @@ async def test_damage_is_told_at_its_place_and_once(stored: Stored, connection: 
         "DELETE FROM {segment} WHERE first = 559",
         "DELETE FROM {run} WHERE leaf = 301",
         "DELETE FROM {conflict} WHERE seq = 1004",
-        "DELETE FROM {tile} WHERE index = 2",
+        "DELETE FROM {tile} WHERE quarter / 4 = 2",
+        "DELETE FROM {tile} WHERE quarter = 9",
         "DELETE FROM {published} WHERE size = 301",
         "INSERT INTO {run} SELECT log_id, source, 9, first, last, leaf, at FROM {run} WHERE leaf = 301",
         "INSERT INTO {run} SELECT log_id, source, epoch, 9000, 9001, leaf, at FROM {run} WHERE leaf = 301",
         "INSERT INTO {run} SELECT log_id, source, epoch, 10000, 10000, 5000, at FROM {run} WHERE leaf = 301",
         "INSERT INTO {run} SELECT log_id, source, epoch, 1001, 1001, -1, at FROM {run} WHERE leaf = 301",
         "INSERT INTO {conflict} SELECT log_id, source, epoch, seq + 1, came, leaf FROM {conflict}",
-        "INSERT INTO {tile} SELECT log_id, level, index + 9, hashes, root FROM {tile} WHERE index = 0",
+        """INSERT INTO {tile} SELECT log_id, level, quarter + 36, hashes, quarter_roots, root FROM {tile}
+        WHERE quarter < 4""",
         "INSERT INTO {segment} SELECT log_id, 5000, at, leaves, entries FROM {segment} WHERE first = 301",
         # the newest growth with all that is under it, as if it had never been
         """DELETE FROM {growth} WHERE from_size = 1263; DELETE FROM {segment} WHERE first = 1263;
-        DELETE FROM {run} WHERE leaf = 1263; DELETE FROM {tile} WHERE index IN (5, 6)""",
+        DELETE FROM {run} WHERE leaf = 1263; DELETE FROM {tile} WHERE quarter / 4 IN (5, 6)""",
     ],
 )
 async def test_what_was_taken_away_or_added_is_found(
@@ -188,7 +190,7 @@ async def test_several_processes_find_the_same(
     keys = {log.origin: Keys([Ed25519Signer(log.origin, SEED).key]) for log in logs}
     here = checker_over(stored.pool, keys.__getitem__)
     [log] = [each for each in logs if each.tenant == TENANT]
-    damage = "UPDATE ledger.tile SET root = set_byte(root, 3, get_byte(root, 3) # 2) WHERE index = 4"
+    damage = "UPDATE ledger.tile SET root = set_byte(root, 3, get_byte(root, 3) # 2) WHERE quarter = 19"
     async with checking(migrated_database.conninfo(), here, keys, leaves=10**9, workers=2) as check:
         assert (await verify_log(here.reading, log, check)).findings == []
         connection.execute(damage)

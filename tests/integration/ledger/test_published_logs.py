@@ -108,7 +108,7 @@ def test_a_log_is_verified_over_http_by_somebody_elses_verifier(
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stdout) == (0, "2700 entries\n"), done.stderr
     connection.execute(
-        "UPDATE ledger.tile SET hashes = set_byte(hashes, 99, get_byte(hashes, 99) # 1) WHERE index = 7"
+        "UPDATE ledger.tile SET hashes = set_byte(hashes, 99, get_byte(hashes, 99) # 1) WHERE quarter = 29"
     )
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 1

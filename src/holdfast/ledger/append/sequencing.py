@@ -21,7 +21,7 @@ from holdfast.ledger.errors import Overtaken
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.notes import Signer
 from holdfast.ledger.log.tiles import TILE_WIDTH
-from holdfast.ledger.log.tree import Edge, leaf_hashes
+from holdfast.ledger.log.tree import Edge, leaf_hashes, root_over
 from holdfast.ledger.model import MOST, Piece, Prepared
 from holdfast.ledger.ports import ConflictKept, Growth, Head, Key, LogStore, Packs
 
@@ -222,13 +222,15 @@ class Sequencer:
         if not hashes:
             return None, head.edge
         edge, tiles = head.edge.grown(hashes)
-        root = edge.root
+        peaks = edge.peaks
+        root = root_over(peaks)
         growth = Growth(
             log_id=head.log_id,
             from_size=head.edge.size,
             to_size=edge.size,
             root=root,
             note=Checkpoint(head.origin, edge.size, root).signed(self._signer_for(head.origin)).text,
+            peaks=peaks,
             entries=segment_of(pieces),
             tiles=tiles,
             runs=[run._replace(leaf=run.leaf + head.edge.size) for run in runs],

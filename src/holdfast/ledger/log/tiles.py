@@ -6,6 +6,7 @@ Level 0 holds leaf hashes; each hash of a higher level is the root over a full t
 import re
 from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 from holdfast.ledger.errors import ProofRefused
 
@@ -13,6 +14,9 @@ HASH_BYTES = 32
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
 TILE_BYTES = TILE_WIDTH * HASH_BYTES
+QUARTERS = 4
+QUARTER_WIDTH = TILE_WIDTH // QUARTERS
+"""Tiles are kept in quarters, each with the roots over all four: a proof needs no more of a tile than one."""
 MOST_LEVELS = 8
 """Enough for every size below 2**64."""
 _PREFIXES = [length.to_bytes(2, "big") for length in range(1 << 16)]
@@ -21,12 +25,22 @@ _PATH = re.compile(r"(0|[1-9][0-9]?|entries)((?:/x[0-9]{3})*/[0-9]{3})(?:\.p/([1
 
 @dataclass(frozen=True, slots=True)
 class FullTile:
-    """A tile that no longer changes, and the root over it: a hash of the level above."""
+    """A tile that no longer changes; the roots over its quarters, one behind the other; and the root over all
+    of it, a hash of the level above.
+    """
 
     level: int
     index: int
     hashes: bytes
+    quarter_roots: bytes
     root: bytes
+
+
+class Quarter(NamedTuple):
+    """64 hashes of a full tile, and the roots over all quarters of the tile."""
+
+    hashes: bytes
+    quarter_roots: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,25 @@ A hash is 32 bytes; several are kept one behind the other in one `bytes`, as til
 (height, i) is the hash over the leaves [i * 2**height, (i + 1) * 2**height), and exists when all of them do.
 
 To grow, only the tree's right **edge** is needed: of each tile level the hashes that do not fill a tile yet.
+
+A tree is made of perfect trees, one for each bit of its size; the roots over them are its **peaks**. They are
+kept with each size that was signed, the smallest and rightmost first: a proof's right side is made of them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 
-from holdfast.ledger.errors import Fork, ProofRefused
-from holdfast.ledger.log.tiles import HASH_BYTES, TILE_BYTES, TILE_HEIGHT, TILE_WIDTH, FullTile
+from holdfast.ledger.errors import Fork, LogDamaged, ProofRefused
+from holdfast.ledger.log.tiles import HASH_BYTES, QUARTERS, TILE_BYTES, TILE_HEIGHT, TILE_WIDTH, FullTile
 
 EMPTY_ROOT = sha256(b"").digest()
 _PAIR = 2 * HASH_BYTES
 
 ReadHashes = Callable[[int, int, int], bytes]
-"""(tile level, first, count): so many hashes of the level, from `first` on, never across a tile's border."""
+"""(tile level, first, count): so many hashes of the level, from `first` on, never across a tile's border; or,
+which is as good to a tree, the roots over equal parts of them.
+"""
 
 
 def leaf_hash(entry: bytes) -> bytes:
@@ -35,10 +40,45 @@ def leaf_hashes(entries: Iterable[bytes]) -> bytes:
 
 def perfect_root(hashes: bytes) -> bytes:
     """The root over a power of two of hashes."""
-    while len(hashes) > HASH_BYTES:
+    return _folded(hashes, HASH_BYTES)
+
+
+def quarter_roots(tile: bytes) -> bytes:
+    """The roots over a full tile's quarters, one behind the other."""
+    return _folded(tile, QUARTERS * HASH_BYTES)
+
+
+def _folded(hashes: bytes, length: int) -> bytes:
+    while len(hashes) > length:
         pairs = range(0, len(hashes), _PAIR)
         hashes = b"".join([sha256(b"\x01" + hashes[at : at + _PAIR]).digest() for at in pairs])
     return hashes
+
+
+def peaks_by_span(size: int, peaks: bytes) -> dict[tuple[int, int], bytes]:
+    """The peaks of a tree by the leaves [low, high) that each is over. LogDamaged for too few or many."""
+    expected = size.bit_count()
+    if len(peaks) != expected * HASH_BYTES:
+        raise LogDamaged(
+            f"a tree of {size:,} leaves has {expected} peaks, and {len(peaks) / HASH_BYTES:g} are kept",
+            hint="holdfast ledger verify finds what else is damaged",
+        )
+    found, high = dict[tuple[int, int], bytes](), size
+    for at in range(0, len(peaks), HASH_BYTES):
+        low = high & (high - 1)
+        found[low, high] = peaks[at : at + HASH_BYTES]
+        high = low
+    return found
+
+
+def root_over(peaks: bytes) -> bytes:
+    """The root of the tree that has these peaks."""
+    if not peaks:
+        return EMPTY_ROOT
+    root = peaks[:HASH_BYTES]
+    for at in range(HASH_BYTES, len(peaks), HASH_BYTES):
+        root = node_hash(peaks[at : at + HASH_BYTES], root)
+    return root
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +93,12 @@ class Edge:
 
     @property
     def root(self) -> bytes:
-        root = b""
-        for node in self._from_the_right():
-            root = node_hash(node, root) if root else node
-        return root or EMPTY_ROOT
+        return root_over(self.peaks)
+
+    @property
+    def peaks(self) -> bytes:
+        """One behind the other, the rightmost first."""
+        return b"".join(self._from_the_right())
 
     def grown(self, hashes: bytes) -> tuple["Edge", list[FullTile]]:
         """The tree with these leaf hashes behind the others, and the tiles that became full by it."""
@@ -69,9 +111,10 @@ class Edge:
             full = len(waiting) // TILE_BYTES
             index = first // TILE_WIDTH
             grown = [
-                FullTile(level, index + n, tile, perfect_root(tile))
+                FullTile(level, index + n, tile, roots, perfect_root(roots))
                 for n in range(full)
                 for tile in (waiting[n * TILE_BYTES : (n + 1) * TILE_BYTES],)
+                for roots in (quarter_roots(tile),)
             ]
             partial[level] = waiting[full * TILE_BYTES :]
             tiles += grown
@@ -96,6 +139,8 @@ class Tree:
 
     size: int
     read: ReadHashes
+    known: Mapping[tuple[int, int], bytes] = field(default_factory=dict)
+    """Hashes over the leaves [low, high) that need no reading."""
 
     def root(self) -> bytes:
         return self.over(0, self.size) if self.size else EMPTY_ROOT
@@ -136,6 +181,8 @@ class Tree:
 
     def over(self, low: int, high: int) -> bytes:
         """The hash over the leaves [low, high), where `low` is a multiple of the next power of two."""
+        if known := self.known.get((low, high)):
+            return known
         count = high - low
         if count & (count - 1):
             middle = low + _half(count)

@@ -24,7 +24,7 @@ from holdfast.ledger.errors import LedgerError, ProofRefused
 from holdfast.ledger.log.checkpoint import Checkpoint, verified
 from holdfast.ledger.log.notes import VerifierKey, Verifies
 from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, FullTile, unbundled
-from holdfast.ledger.log.tree import Edge, leaf_hash, leaf_hashes
+from holdfast.ledger.log.tree import Edge, leaf_hash, leaf_hashes, root_over
 from holdfast.ledger.model import Conflict, Record
 from holdfast.ledger.ports import ConflictKept, Key, Packs
 
@@ -56,13 +56,16 @@ class Finding(NamedTuple):
 
 
 class StoredGrowth(NamedTuple):
-    """A batch as it is stored. `entries` is its packed segment, None where retention took it."""
+    """A batch as it is stored. `entries` is its packed segment, None where retention took it; `peaks` are
+    those of the tree behind it, None of a growth that is older than keeping them.
+    """
 
     from_size: int
     to_size: int
     root: bytes
     note: str
     entries: bytes | None
+    peaks: bytes | None
 
 
 class PublishedNote(NamedTuple):
@@ -184,8 +187,12 @@ class _Check:
             if hashes is None:
                 continue
             edge, tiles = before.grown(hashes)
-            if edge.root != target:
+            peaks = edge.peaks
+            if root_over(peaks) != target:
                 continue
+            if growth.peaks not in {None, peaks}:
+                text = f"the peaks of {growth.to_size:,} leaves are not those of its tree"
+                result.found(What.ROOT, growth.from_size, text)
             if other is not None and other != hashes:
                 self._differing(growth, hashes, other, what)
             self._stored(tiles)
@@ -269,7 +276,7 @@ class _Check:
             self._result.tiles += 1
             if stored is None:
                 self._result.found(What.TILES, leaf, f"{name} is missing")
-            elif stored.root != tile.root:
+            elif (stored.quarter_roots, stored.root) != (tile.quarter_roots, tile.root):
                 self._result.found(What.TILES, leaf, f"{name} has another root than its hashes")
             elif tile.level and stored.hashes != tile.hashes:  # those of level 0 were compared leaf by leaf
                 self._result.found(What.TILES, leaf, f"{name} differs from the tiles below")

@@ -11,12 +11,13 @@ from holdfast.ledger.errors import Fork, LogDamaged, Overtaken, WitnessAway
 from holdfast.ledger.log.checkpoint import Checkpoint, cosigned
 from holdfast.ledger.log.keys import KnownLogs
 from holdfast.ledger.log.notes import Note, Signature, Signer, Verifies
-from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, unbundled
-from holdfast.ledger.log.tree import Edge, leaf_hashes, perfect_root
+from holdfast.ledger.log.tiles import HASH_BYTES, QUARTER_WIDTH, QUARTERS, TILE_WIDTH, Quarter, unbundled
+from holdfast.ledger.log.tree import Edge, leaf_hashes, perfect_root, quarter_roots
 from holdfast.ledger.log.witness import Addition, Refused, judged, origin_of
-from holdfast.ledger.ports import ConflictKept, Grown, Growth, Head, Key, LogStore, Packs, Pending
+from holdfast.ledger.ports import ConflictKept, Grown, Growth, Head, Key, LogStore, Packs, Pending, ProofParts
 
 _MOST_BYTES = 1 << 28
+_SPAN = QUARTER_WIDTH * HASH_BYTES
 
 
 @dataclass
@@ -25,6 +26,8 @@ class _Log:
     origin: str
     entries: list[bytes] = field(default_factory=list)
     growths: list[tuple[int, bytes, str]] = field(default_factory=list)
+    peaks: dict[int, bytes] = field(default_factory=dict)
+    """By size."""
     runs: list[Run] = field(default_factory=list)
     conflicts: list[ConflictKept] = field(default_factory=list)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -103,6 +106,7 @@ class MemoryLogs:
         for log, growth in zip(logs, growths, strict=True):
             log.entries += unbundled(self._packs.unpack(growth.entries, _MOST_BYTES))
             log.growths.append((growth.to_size, growth.root, growth.note))
+            log.peaks[growth.to_size] = growth.peaks
             log.runs += growth.runs
             log.conflicts += growth.conflicts
         self._commits += 1
@@ -140,6 +144,23 @@ class MemoryLogs:
 
     async def many_hashes(self, log_id: int, asked: Sequence[tuple[int, int, int]]) -> Sequence[bytes]:
         return [await self.hashes(log_id, *each) for each in asked]
+
+    async def proof_parts(
+        self,
+        log_id: int,
+        sizes: Sequence[int],
+        quarters: Sequence[tuple[int, int]],
+        asked: Sequence[tuple[int, int, int]],
+    ) -> ProofParts:
+        tiles = [
+            (await self.hashes(log_id, level, number // QUARTERS * TILE_WIDTH, TILE_WIDTH), number % QUARTERS)
+            for level, number in quarters
+        ]
+        return ProofParts(
+            [self.log(log_id).peaks.get(size, b"") for size in sizes],
+            [Quarter(tile[at * _SPAN : (at + 1) * _SPAN], quarter_roots(tile)) for tile, at in tiles],
+            await self.many_hashes(log_id, asked),
+        )
 
     async def entries(self, log_id: int, first: int, count: int) -> Sequence[bytes]:
         found = self.log(log_id).entries[first : first + count]

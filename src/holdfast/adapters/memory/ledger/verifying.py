@@ -40,7 +40,9 @@ class MemoryLogReading:
         log = self._logs.log(span.log.log_id)
         ends = [to for to, _, _ in log.growths]
         growths = [
-            StoredGrowth(first, to, root, note, self._packs.pack(bundle(log.entries[first:to])))
+            StoredGrowth(
+                first, to, root, note, self._packs.pack(bundle(log.entries[first:to])), log.peaks.get(to)
+            )
             for first, (to, root, note) in zip([0, *ends], log.growths, strict=False)
             if span.from_size <= first < span.to_size
         ]

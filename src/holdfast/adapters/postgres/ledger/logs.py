@@ -1,4 +1,4 @@
-"""The logs on PostgreSQL. The statements: `logs.sql`; the tables: migration 0013."""
+"""The logs on PostgreSQL. The statements: `logs.sql`; the tables: migrations 0013 and 0025."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
@@ -11,14 +11,18 @@ from holdfast.adapters.postgres.queries import Queries, Query
 from holdfast.ledger.append.pieces import cut_out
 from holdfast.ledger.append.sequences import Numbers, Run
 from holdfast.ledger.errors import EntriesPruned, LogDamaged, Overtaken
-from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, widths
-from holdfast.ledger.log.tree import Edge, leaf_hashes
-from holdfast.ledger.ports import ConflictKept, Grown, Growth, Head, Key, LogStore, Packs
+from holdfast.ledger.log.tiles import HASH_BYTES, QUARTER_WIDTH, QUARTERS, TILE_WIDTH, Quarter, widths
+from holdfast.ledger.log.tree import Edge, leaf_hashes, root_over
+from holdfast.ledger.ports import ConflictKept, Grown, Growth, Head, Key, LogStore, Packs, ProofParts
 
 MOST_SEGMENT_BYTES = 256 * 1024 * 1024
 """Unpacked. A request is refused long before."""
 COMPLETENESS = "completeness"
 """The fold that keeps, beside each other, how far a source has come and what is missing below."""
+
+
+_PEAKS, _QUARTERS, _PARTS = 1, 2, 3
+"""The sorts of what `proof_parts` finds."""
 
 
 class LedgerQueries(Queries):
@@ -37,6 +41,7 @@ class LedgerQueries(Queries):
     conflicts_of: Query
     leaf_hashes: Query
     hashes: Query
+    proof_parts: Query
     segments: Query
     grown_to: Query
 
@@ -153,6 +158,36 @@ class PostgresLogs:
                     raise LogDamaged(f"hashes of level {level} from {first:,} on are missing")
         return found
 
+    async def proof_parts(
+        self,
+        log_id: int,
+        sizes: Sequence[int],
+        quarters: Sequence[tuple[int, int]],
+        asked: Sequence[tuple[int, int, int]],
+    ) -> ProofParts:
+        above = [each for each in asked if each[0]]  # what is not full of level 0 stands in entries alone
+        given: dict[str, Any] = {
+            "sizes": list(sizes),
+            "quarter_levels": [level for level, _ in quarters],
+            "quarters": [number for _, number in quarters],
+            "levels": [level for level, _, _ in above],
+            "firsts": [first for _, first, _ in above],
+            "counts": [count for _, _, count in above],
+        }
+        async with self._connection() as connection:
+            rows = await _rows(connection, SQL.proof_parts, log_id=log_id, **given)
+        found = {(sort, n - 1): content or b"" for sort, n, content in rows}
+        read = {each: found[_PARTS, at] for at, each in enumerate(above)}
+        read |= {each: await self.hashes(log_id, *each) for each in asked if not each[0]}
+        for (level, first, count), hashes in read.items():
+            if len(hashes) != count * HASH_BYTES:
+                raise LogDamaged(f"hashes of level {level} from {first:,} on are missing")
+        return ProofParts(
+            [_peaks(size, found[_PEAKS, at]) for at, size in enumerate(sizes)],
+            [_quarter(*each, found[_QUARTERS, at]) for at, each in enumerate(quarters)],
+            [read[each] for each in asked],
+        )
+
     async def entries(self, log_id: int, first: int, count: int) -> Sequence[bytes]:
         async with self._connection() as connection:
             return await self._entries(connection, log_id, first, count)
@@ -224,7 +259,8 @@ def _logs(growths: Sequence[Growth]) -> dict[str, list[int]]:
 async def _append(connection: Connection, growth: Growth) -> None:
     log: dict[str, Any] = {"log_id": growth.log_id}
     span = log | {"from_size": growth.from_size, "to_size": growth.to_size}
-    await connection.execute(SQL.grow, span | {"root": growth.root, "note": growth.note})
+    signed = {"root": growth.root, "note": growth.note, "peaks": growth.peaks}
+    await connection.execute(SQL.grow, span | signed)
     leaves = growth.to_size - growth.from_size
     await connection.execute(SQL.keep_segment, span | {"leaves": leaves, "entries": growth.entries})
     if tiles := growth.tiles:
@@ -235,6 +271,7 @@ async def _append(connection: Connection, growth: Growth) -> None:
                 "levels": [tile.level for tile in tiles],
                 "indexes": [tile.index for tile in tiles],
                 "hashes": [tile.hashes for tile in tiles],
+                "quarter_roots": [tile.quarter_roots for tile in tiles],
                 "roots": [tile.root for tile in tiles],
             },
         )
@@ -245,6 +282,24 @@ async def _append(connection: Connection, growth: Growth) -> None:
     if kept := growth.conflicts:
         told = {"came": [each.came for each in kept], "leaves": [each.leaf for each in kept]}
         await connection.execute(SQL.keep_conflicts, log | told | _columns([each.key for each in kept]))
+
+
+def _peaks(size: int, content: bytes) -> bytes:
+    """Behind the root that was signed with them."""
+    root, peaks = content[:HASH_BYTES], content[HASH_BYTES:]
+    if content and root_over(peaks) != root:
+        raise LogDamaged(
+            f"the peaks that are kept of {size:,} leaves do not lead to its root",
+            hint="holdfast ledger verify finds what else is damaged",
+        )
+    return peaks
+
+
+def _quarter(level: int, number: int, content: bytes) -> Quarter:
+    if not content:
+        raise LogDamaged(f"hashes of level {level} from {number * QUARTER_WIDTH:,} on are missing")
+    border = QUARTERS * HASH_BYTES
+    return Quarter(content[border:], content[:border])
 
 
 def _columns(keys: Sequence[Key]) -> dict[str, list[Any]]:

@@ -70,8 +70,8 @@ SELECT pg_advisory_xact_lock(70157, log_id)
 
 -- name: grow
 -- A batch of one log. Whoever appends to a size that has a successor collides in the key: nobody forks a log.
-INSERT INTO ledger.growth (log_id, from_size, to_size, root, note, at)
-VALUES (%(log_id)s, %(from_size)s, %(to_size)s, %(root)b, %(note)s, now())
+INSERT INTO ledger.growth (log_id, from_size, to_size, root, note, peaks, at)
+VALUES (%(log_id)s, %(from_size)s, %(to_size)s, %(root)b, %(note)s, %(peaks)b, now())
 
 -- name: keep_segment
 -- The batch's leaves. `at` is the transaction's, so that growth and segment share it.
@@ -79,11 +79,14 @@ INSERT INTO ledger.segment (log_id, first, at, leaves, entries)
 VALUES (%(log_id)s, %(from_size)s, now(), %(leaves)s, %(entries)b)
 
 -- name: keep_tiles
--- The tiles that became full.
-INSERT INTO ledger.tile (log_id, level, index, hashes, root)
-SELECT %(log_id)s, level, index, hashes, root
-  FROM unnest(%(levels)s::smallint[], %(indexes)s::bigint[], %(hashes)b::bytea[], %(roots)b::bytea[])
-    AS new (level, index, hashes, root)
+-- The tiles that became full, in quarters, one behind the other.
+INSERT INTO ledger.tile (log_id, level, quarter, hashes, quarter_roots, root)
+SELECT %(log_id)s, level, index * 4 + n, substring(hashes FROM n * 2048 + 1 FOR 2048), quarter_roots,
+       CASE n WHEN 3 THEN root END
+  FROM (SELECT *, generate_series(0, 3) AS n
+          FROM unnest(%(levels)s::smallint[], %(indexes)s::bigint[], %(hashes)b::bytea[],
+                      %(quarter_roots)b::bytea[], %(roots)b::bytea[])
+            AS new (level, index, hashes, quarter_roots, root)) AS quarters
 
 -- name: keep_runs
 -- Which numbers of which sources are which leaves. One that stands already makes `first` NULL, which no run may
@@ -139,25 +142,54 @@ SELECT source, epoch, seq, came, leaf
 
 -- name: leaf_hashes
 -- Hashes of single leaves, cut out of full tiles, one behind the other; too few where a tile is missing.
-SELECT string_agg((SELECT substring(hashes FROM (asked.leaf %% 256 * 32)::integer + 1 FOR 32)
+SELECT string_agg((SELECT substring(hashes FROM (asked.leaf %% 64 * 32)::integer + 1 FOR 32)
                      FROM ledger.tile
-                    WHERE log_id = %(log_id)s AND level = 0 AND index = asked.leaf / 256), ''::bytea
+                    WHERE log_id = %(log_id)s AND level = 0 AND quarter = asked.leaf / 64), ''::bytea
                   ORDER BY asked.n)
   FROM unnest(%(leaves)s::bigint[]) WITH ORDINALITY AS asked (leaf, n)
 
 -- name: hashes
 -- Parts of tiles: of full ones; of others on higher levels, the roots over the tiles below. NULL for neither.
 SELECT coalesce(
-       (SELECT substring(hashes FROM (asked.first %% 256 * 32)::integer + 1 FOR asked.count * 32)
+       (SELECT substring(string_agg(hashes, ''::bytea ORDER BY quarter)
+                         FROM (asked.first %% 64 * 32)::integer + 1 FOR asked.count * 32)
           FROM ledger.tile
-         WHERE log_id = %(log_id)s AND level = asked.level AND index = asked.first / 256),
-       (SELECT string_agg(root, ''::bytea ORDER BY index)
+         WHERE log_id = %(log_id)s AND level = asked.level
+           AND quarter >= asked.first / 64 AND quarter <= (asked.first + asked.count - 1) / 64),
+       (SELECT string_agg(root, ''::bytea ORDER BY quarter)
           FROM ledger.tile
-         WHERE log_id = %(log_id)s AND level = asked.level - 1
-           AND index >= asked.first AND index < asked.first + asked.count))
+         WHERE log_id = %(log_id)s AND level = asked.level - 1 AND root IS NOT NULL
+           AND quarter >= asked.first * 4 AND quarter < (asked.first + asked.count) * 4))
   FROM unnest(%(levels)s::smallint[], %(firsts)s::bigint[], %(counts)s::integer[])
        WITH ORDINALITY AS asked (level, first, count, n)
  ORDER BY asked.n
+
+-- name: proof_parts
+-- Of sizes the signed root and the peaks behind it; quarters of tiles, behind the roots over all four; and roots over
+-- tiles that fill no tile of the level above. NULL for what is not there.
+SELECT 1 AS sort, asked.n, (
+       SELECT CASE to_size WHEN asked.size THEN root || peaks END
+         FROM ledger.growth
+        WHERE log_id = %(log_id)s AND from_size < asked.size
+        ORDER BY from_size DESC
+        LIMIT 1)
+  FROM unnest(%(sizes)s::bigint[]) WITH ORDINALITY AS asked (size, n)
+ UNION ALL
+SELECT 2, asked.n, (
+       SELECT quarter_roots || hashes
+         FROM ledger.tile
+        WHERE log_id = %(log_id)s AND level = asked.level AND quarter = asked.quarter)
+  FROM unnest(%(quarter_levels)s::smallint[], %(quarters)s::bigint[]) WITH ORDINALITY
+    AS asked (level, quarter, n)
+ UNION ALL
+SELECT 3, asked.n, (
+       SELECT string_agg(root, ''::bytea ORDER BY quarter)
+         FROM ledger.tile
+        WHERE log_id = %(log_id)s AND level = asked.level - 1 AND root IS NOT NULL
+          AND quarter >= asked.first * 4 AND quarter < (asked.first + asked.count) * 4)
+  FROM unnest(%(levels)s::smallint[], %(firsts)s::bigint[], %(counts)s::integer[]) WITH ORDINALITY
+    AS asked (level, first, count, n)
+ ORDER BY 1, 2
 
 -- name: segments
 -- The segments that hold leaves [first, first + count), in order; without entries where retention took them.

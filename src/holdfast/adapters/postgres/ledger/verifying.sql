@@ -21,18 +21,22 @@ SELECT min(from_size)
 
 -- name: growths
 -- Growths with their segments. They share the moment of their transaction.
-SELECT g.from_size, g.to_size, g.root, g.note, s.entries
+SELECT g.from_size, g.to_size, g.root, g.note, s.entries, g.peaks
   FROM ledger.growth AS g
   LEFT JOIN ledger.segment AS s ON s.log_id = g.log_id AND s.first = g.from_size AND s.at = g.at
  WHERE g.log_id = %(log_id)s AND g.from_size >= %(from_size)s AND g.from_size < %(to_size)s
  ORDER BY g.from_size
 
 -- name: tiles
--- The tiles of a level that became full on the way.
-SELECT level, index, hashes, root
+-- The tiles of a level that became full on the way. Where quarters do not agree on what they have in common it is
+-- longer than it can be; a tile that lacks one is none.
+SELECT level, quarter / 4, string_agg(hashes, ''::bytea ORDER BY quarter),
+       string_agg(DISTINCT quarter_roots, ''::bytea), string_agg(root, ''::bytea)
   FROM ledger.tile
- WHERE log_id = %(log_id)s AND level = %(level)s AND index >= %(first)s AND index < %(end)s
- ORDER BY index
+ WHERE log_id = %(log_id)s AND level = %(level)s AND quarter >= %(first)s * 4 AND quarter < %(end)s * 4
+ GROUP BY level, quarter / 4
+HAVING count(*) = 4
+ ORDER BY quarter / 4
 
 -- name: runs
 -- Numbers whose leaves begin there. They share the moment of their growths, by which they are found.
@@ -90,7 +94,8 @@ SELECT sort
        SELECT 'tiles', EXISTS (
               SELECT FROM ledger.tile, size
                WHERE log_id = %(log_id)s
-                 AND (level NOT BETWEEN 0 AND 7 OR index < 0 OR (index + 1)::numeric * 256::numeric ^ (level + 1) > leaves))
+                 AND (level NOT BETWEEN 0 AND 7 OR quarter < 0
+                      OR (quarter / 4 + 1)::numeric * 256::numeric ^ (level + 1) > leaves))
        UNION ALL
        SELECT 'entries', EXISTS (
               SELECT FROM ledger.segment AS s
