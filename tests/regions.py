@@ -12,23 +12,32 @@ from typing import Any, Self
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+import msgspec
 from tests.installation import REPOSITORY, Installation, Started, eventually, free_base_port, free_port
 
 from holdfast.lab.regions.layout import REGIONS_OFFSET
+from holdfast.recovery.model import Run
+from holdfast.recovery.views import view_of
 
 SAMPLE = REPOSITORY / "examples" / "printcloud" / "regions.yaml"
 DEFAULT_BASE = 18_400
 ADDRESSES = {"a": "127.0.1.1", "b": "127.0.2.1"}
 ENDED = ("done", "cancelled", "needs operator", "parked")
+_RUN = msgspec.json.Decoder(Run).decode
 
 
 class TwoRegions:
     """Enter it to have the lab and Holdfast running; leave it to end all of it."""
 
-    def __init__(self, folder: Path, *, fast: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, fast: bool = False, namespaces: bool = False, may_lose: str = ""
+    ) -> None:
+        """`may_lose`: a failover begins by itself while at most so much may be lost; nothing by default."""
         self.base = free_base_port()
         self.installation = Installation(folder, HOLDFAST_LAB_BASE_PORT=str(self.base))
         self.fast = fast
+        self.namespaces = namespaces
+        self._may_lose = may_lose
         self.up: Started | None = None
 
     @property
@@ -36,7 +45,16 @@ class TwoRegions:
         return self.base + REGIONS_OFFSET
 
     def __enter__(self) -> Self:
-        self.lab("up", "regions", *(["--fast"] if self.fast else []))
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> None:
+        wanted = {"--fast": self.fast, "--namespaces": self.namespaces}
+        self.lab("up", "regions", *(option for option, is_wanted in wanted.items() if is_wanted))
         self.installation.config.write_text(self._estate(), encoding="utf-8")
         self.up = self.installation.start("up")
         eventually(
@@ -44,12 +62,14 @@ class TwoRegions:
             f"the regions are watched: {self.up.said.err}",
             within_s=180,
         )
-        return self
 
     def __exit__(self, *_: object) -> None:
-        if self.up is not None and self.up.process.poll() is None:
-            self.up.stop()
-        self.lab("down")
+        try:
+            if self.up is not None and self.up.process.poll() is None:
+                self.up.stop()
+        finally:
+            self.installation.run("lab", "down", code=None)
+            self.installation.end()
 
     def run(self, *arguments: str) -> Any:
         """What a command answers in JSON."""
@@ -67,6 +87,58 @@ class TwoRegions:
         """All of them, the newest first."""
         found = self.installation.run("run", "list", "--all", "--json", code=None)
         return list(found.json) if found.code == 0 else []
+
+    def runs_seen(self) -> list[Run]:
+        """The newest hundred, out of Holdfast's database: no command need be started to look often."""
+        statement = "SELECT run::text FROM recovery.run ORDER BY number DESC LIMIT 100"
+        return [_RUN(text) for (text,) in self.installation.available(statement)]
+
+    def begun_beside(self, known: set[str], within_s: float = 180) -> Run:
+        """As `begun_behind`."""
+
+        def fresh() -> Run | None:
+            return next((each for each in self.runs_seen() if each.id not in known), None)
+
+        run = eventually(fresh, f"a run begins: {self.log()[-2000:]}", within_s=within_s)
+        assert run is not None
+        return run
+
+    def over(self, run_id: str, within_s: float = 240) -> Run:
+        """As `ended`."""
+
+        def ended() -> Run | None:
+            run = self._seen(run_id)
+            return run if run.state.value in ENDED else None
+
+        run = eventually(ended, f"{run_id} ends: {self.log()[-2000:]}", within_s=within_s)
+        assert run is not None
+        return run
+
+    def until_gated(self, run_id: str, gate: str) -> None:
+        """As `waits`."""
+
+        def waiting() -> bool:
+            run = self._seen(run_id)
+            assert run.state.value == "running", f"{run.playbook.name} came to {run.state.value}: {run.why}"
+            row = view_of(run, run.started_at).waits_at
+            return row is not None and row.name == gate
+
+        eventually(waiting, f"{run_id} waits at {gate}", within_s=240)
+
+    def _seen(self, run_id: str) -> Run:
+        return next(each for each in self.runs_seen() if each.id == run_id)
+
+    def brought_home(self) -> None:
+        """What is under way ends, and the cluster goes back where it belongs, as people would do it."""
+        for run in self.runs_seen():
+            if run.state.value not in ("done", "cancelled"):
+                self.installation.run("run", "cancel", run.id, code=None)
+        plan = self.installation.run("failback", "print", "--dry-run", "--json", code=None)
+        if plan.code == 0:
+            run_id = self.run("failback", "print")["id"]
+            self.until_gated(run_id, "agree")
+            self.run("run", "approve", run_id)
+            self.over(run_id)
 
     def begun_behind(self, known: set[str]) -> dict[str, Any]:
         """The first run that is none of these."""
@@ -122,7 +194,8 @@ class TwoRegions:
         text = re.sub(r"\b18(4\d\d)\b", lambda match: str(self.edge_port + int(match[1]) - 400), text)
         text = text.replace(".holdfast/lab/", f"{self.installation.data_dir}/lab/")
         text = re.sub(r"release_lock: \w+", f"release_lock: {str(self.fast).lower()}", text)
-        hold = "{hold: 2s}" if self.fast else "{}"
+        limits = {"hold": "2s" if self.fast else "", "lag": self._may_lose}
+        hold = "{" + ", ".join(f"{name}: {limit}" for name, limit in limits.items() if limit) + "}"
         text = re.sub(r"(?m)^ +automatic:.*\n", "", text).rstrip() + f"\n      automatic: {hold}\n"
         if self.fast:
             text = text.replace("watch: {every: 1s", "watch: {every: 500ms")
@@ -156,11 +229,15 @@ class Attempt:
 
 @dataclass
 class Users:
-    """People who write and read at an edge without end, each a thread. Enter it."""
+    """People who write and read at an edge without end, each a thread. Enter it.
+
+    What they write is a member of the set, or with `jobs` a job: its title is the attempt's id.
+    """
 
     url: str
     every_s: float = 0.05
     within_s: float = 2.0
+    jobs: bool = False
     writes: list[Attempt] = field(default_factory=list)
     reads: list[Attempt] = field(default_factory=list)
 
@@ -201,8 +278,9 @@ class Users:
     def _write(self) -> None:
         while not self._ended.wait(self.every_s):
             made, began = uuid.uuid4().hex, time.monotonic()
-            content = json.dumps({"member": made}).encode()
-            well = self._asked(Request(f"{self.url}/set", data=content, method="POST")) is not None
+            told = {"owner": "a user", "title": made, "pages": 1} if self.jobs else {"member": made}
+            url = f"{self.url}/{'jobs' if self.jobs else 'set'}"
+            well = self._asked(Request(url, data=json.dumps(told).encode(), method="POST")) is not None
             self.writes.append(Attempt(began, time.monotonic(), well, made))
 
     def _read(self) -> None:

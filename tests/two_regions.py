@@ -22,6 +22,8 @@ from holdfast.recovery.errors import StepFailed
 from holdfast.recovery.ports import Fence
 
 PATIENCE_S = 60.0
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "printcloud" / "regions.yaml"
+EXAMPLE_BASE = 18_400
 
 
 def free_regions_port() -> int:
@@ -31,6 +33,16 @@ def free_regions_port() -> int:
         layout = Layout(Path(), base + REGIONS_OFFSET)
         if all(is_free(port, host) for host, port in layout.all_ports()):
             return base
+
+
+def example_at(base: int) -> str:
+    """The example's estate of this lab, on other ports, for a data directory that is called `data`."""
+    text = EXAMPLE.read_text(encoding="utf-8")
+    for offset in range(100):
+        text = text.replace(str(EXAMPLE_BASE + offset), f"@{offset}@")
+    for offset in range(100):
+        text = text.replace(f"@{offset}@", str(base + REGIONS_OFFSET + offset))
+    return text.replace(".holdfast/lab/", "data/lab/")
 
 
 class TwoRegions:

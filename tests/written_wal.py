@@ -31,8 +31,11 @@ class Writer:
     def record(self, rmid: int, info: int, main: bytes, xid: int = 7, block: bytes = b"") -> Lsn:
         """Append a record; where it begins."""
         assert len(main) < 256
+        return self.whole(rmid, info, block + bytes((255, len(main))) + main, xid)
+
+    def whole(self, rmid: int, info: int, body: bytes, xid: int = 7) -> Lsn:
+        """The same, of all that stands behind its header."""
         lsn = self.place
-        body = block + bytes((255, len(main))) + main
         head = struct.pack("<IIQBBH", 24 + len(body), xid, self._previous, info, rmid, 0)
         whole = head + struct.pack("<I", value(body + head)) + body
         self._ends.append((len(self.text), len(self.text) + len(whole)))

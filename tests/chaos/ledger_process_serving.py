@@ -84,6 +84,9 @@ class ProcessThird:
 class ProcessServing:
     """One `holdfast serve ledger`."""
 
+    reach = "two regions"
+    """Where each record is that it acknowledges."""
+
     def __init__(
         self, process: LedgerProcess, pool: Pool, client: httpx.AsyncClient, tokens: dict[str, str]
     ) -> None:
@@ -105,7 +108,7 @@ class ProcessServing:
         if answer.status_code != httpx.codes.OK:
             raise Away(answer.text)
         told = answer.json()
-        assert (told["reach"], told["conflicts"], told["refused"]) == ("two regions", [], []), told
+        assert (told["reach"], told["conflicts"], told["refused"]) == (self.reach, [], []), told
         leaves = {
             line: each["leaf"] + line - each["first"]
             for each in (*told["taken"], *told["repeated"])

@@ -19,9 +19,10 @@ from holdfast.adapters.postgres.conninfo import Role
 from holdfast.adapters.postgres.recovery.evidence import PostgresEvidence, PostgresTold
 from holdfast.adapters.signing.ed25519 import verifies
 from holdfast.bootstrap.recovery.sealing import check_log, seal_with
+from holdfast.kernel.errors import HoldfastError
 from holdfast.recovery.errors import EvidenceRefused
 from holdfast.recovery.evidence import canonical, entry_of
-from holdfast.recovery.evidence_ports import EvidenceLog, ToldOnce, leaf_hash
+from holdfast.recovery.evidence_ports import EvidenceLog, Grown, ToldOnce, Why, leaf_hash
 from holdfast.recovery.model import Run, RunState
 
 if TYPE_CHECKING:
@@ -134,6 +135,9 @@ async def test_the_newest_of_a_subject_and_a_scenario(logs: EvidenceLogs) -> Non
     assert await logs.log.newest(1) == [outage]
     assert await logs.log.newest(10, subject="print") == [outage, print_]
     assert await logs.log.newest(10, subject="print", scenario="restore") == [print_]
+    assert await logs.log.newest(10, before=outage.leaf) == [other, print_]
+    assert await logs.log.newest(1, before=outage.leaf, subject="print") == [print_]
+    assert await logs.log.newest(10, before=0) == []
     assert await logs.log.newest(10, scenario="corruption") == []
 
 
@@ -158,6 +162,82 @@ async def test_runs_that_are_over_and_have_no_evidence(logs: EvidenceLogs) -> No
     assert await logs.log.unrecorded(1) == over[:1]
     await logs.log.append(an_evidence(over[0]), SEAL)
     assert await logs.beside.unrecorded(10) == over[1:]
+
+
+async def test_how_far_the_log_has_come_and_is_cosigned(logs: EvidenceLogs) -> None:
+    assert await logs.log.grown() == Grown()
+    first = await logs.log.append(an_evidence("r1"), SEAL)
+    grown = await logs.beside.grown()
+    assert (grown.size, grown.note, grown.unseen, grown.unseen_since) == (1, first.note, 1, first.at)
+    assert (grown.cosigned, grown.waiting) == (None, None)
+
+    second = await logs.log.append(an_evidence("r2"), SEAL)
+    await logs.log.keep_cosigned(1, "cosigned once")
+    await logs.beside.keep_cosigned(1, "cosigned twice")
+    grown = await logs.beside.grown()
+    assert grown.cosigned is not None
+    assert (grown.cosigned.size, grown.cosigned.note) == (1, "cosigned once")
+    assert (grown.size, grown.note, grown.unseen, grown.unseen_since) == (2, second.note, 1, second.at)
+
+    await logs.log.keep_cosigned(2, "all of it")
+    grown = await logs.beside.grown()
+    assert (grown.unseen, grown.unseen_since) == (0, None)
+    assert [(each.size, each.note) for each in await logs.beside.cosigned()] == [
+        (1, "cosigned once"),
+        (2, "all of it"),
+    ]
+    assert await logs.beside.hashes() == leaf_hash(first.content) + leaf_hash(second.content)
+
+
+async def test_why_cosigning_waits_is_told_until_it_goes_on(logs: EvidenceLogs) -> None:
+    await logs.log.append(an_evidence("r1"), SEAL)
+
+    await logs.log.keep_waiting(Why.AWAY, "no answer")
+    before = (await logs.beside.grown()).waiting
+    await logs.beside.keep_waiting(Why.AWAY, "no answer, in other words")
+    assert (await logs.log.grown()).waiting == before
+    assert before is not None
+    assert (before.why, before.text) == (Why.AWAY, "no answer")
+
+    await logs.beside.keep_waiting(Why.FORK, "another log")
+    other = (await logs.log.grown()).waiting
+    assert other is not None
+    assert (other.why, other.text) == (Why.FORK, "another log")
+    assert other.since >= before.since
+
+    await logs.beside.keep_cosigned(1, "all of it")
+    assert (await logs.log.grown()).waiting is None
+
+
+async def test_what_was_cosigned_is_journalled_and_stays(migrated_database: "Database") -> None:
+    async with open_pool(migrated_database.conninfo(Role.RECOVERY), "evidence") as pool:
+        log = PostgresEvidence(pool)
+        await log.append(an_evidence("r1"), SEAL)
+        for _ in range(2):
+            await log.keep_waiting(Why.AWAY, "no answer")
+        for _ in range(2):
+            await log.keep_cosigned(1, "all of it")
+        with pytest.raises(HoldfastError):
+            await log.keep_cosigned(2, "of what is not there")
+    with migrated_database.connect() as owner:
+        told = owner.execute("SELECT event, facts FROM holdfast.journal ORDER BY id").fetchall()
+        for statement in (
+            "UPDATE recovery.evidence_cosigned SET note = ''",
+            "DELETE FROM recovery.evidence_cosigned",
+            "TRUNCATE recovery.evidence_cosigned",
+        ):
+            with pytest.raises(pg.RestrictViolation):
+                owner.execute(statement)
+    assert [event for event, _ in told] == [
+        "evidence.recorded",
+        "evidence.cosigning_waits",
+        "evidence.cosigned",
+        "evidence.cosigning_goes_on",
+    ]
+    assert told[1][1] == {"reason": "witness_away", "text": "no answer"}
+    for role in (Role.CONSOLE, Role.CONTROLLER, Role.SITE, Role.BACKUP):
+        with migrated_database.connect(role) as other, pytest.raises(pg.InsufficientPrivilege):
+            other.execute("INSERT INTO recovery.evidence_cosigned (leaf, note) VALUES (0, '')")
 
 
 async def test_the_database_lets_nobody_change_or_leave_out_a_leaf(migrated_database: "Database") -> None:

@@ -42,6 +42,8 @@ class Kept:
     """(event, facts) in the order in which they were written."""
     pass_time: Callable[[float], None]
     """So many seconds go by, for leases."""
+    age: Callable[[timedelta], None]
+    """All that is over ended so much earlier, and has evidence but for those whose id begins with `bare`."""
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -54,13 +56,14 @@ async def kept(database: "Database | None") -> AsyncIterator[Kept]:
     async with AsyncExitStack() as stack:
         if database is None:
             clock = ManualClock(START)
-            store = MemoryRuns(clock.now)
+            store = MemoryRuns(clock.now, has_evidence=lambda run_id: not run_id.startswith("bare"))
             yield Kept(
                 store,
                 store,
                 MemoryPlaybooks(clock.now),
                 lambda: [(note.event, note.facts) for _, note in store.notes],
                 clock.advance,
+                lambda length: clock.advance(length.total_seconds()),
             )
             return
         conninfo = database.conninfo(Role.RECOVERY)
@@ -81,12 +84,28 @@ async def kept(database: "Database | None") -> AsyncIterator[Kept]:
                     "UPDATE recovery.run SET leased_until = leased_until - %s", [timedelta(seconds=seconds)]
                 )
 
+        def age(length: timedelta) -> None:
+            with database.connect() as connection:
+                connection.execute(
+                    "UPDATE recovery.run SET changed_at = changed_at - %s"
+                    " WHERE state IN ('done', 'cancelled')",
+                    [length],
+                )
+                connection.execute(
+                    "INSERT INTO recovery.evidence"
+                    " (leaf, id, run, subject, scenario, drill, passed, content, note)"
+                    " SELECT row_number() OVER (ORDER BY number) - 1, id, id, 's', 's', true, true, '', ''"
+                    " FROM recovery.run WHERE state IN ('done', 'cancelled') AND id NOT LIKE 'bare%'"
+                    " ORDER BY number"
+                )
+
         yield Kept(
             PostgresRuns(pools[0], news[0]),
             PostgresRuns(pools[1], news[1]),
             PostgresPlaybooks(pools[0]),
             journal,
             pass_time,
+            age,
         )
 
 
@@ -124,6 +143,67 @@ async def test_one_run_at_a_time_moves_the_traffic_of_a_subject(kept: Kept) -> N
     assert [run.id for run in await kept.store.newest(10)] == ["b", "d", "c", "a"]
     assert [run.id for run in await kept.another.newest(2)] == ["b", "d"]
     assert [run.id for run in await kept.another.unfinished()] == ["b", "d", "c"]
+
+
+async def ended(kept: Kept, run_id: str, subject: str = "eu") -> None:
+    await kept.store.start(new(run_id, subject), note("run.started", run_id))
+    await kept.store.change(run_id, lambda run, _: transitions.cancelled(run, "ada"), note("x"))
+    await kept.store.change(
+        run_id, lambda run, at: transitions.finished(run, RunState.CANCELLED, at), note("run.cancelled")
+    )
+
+
+async def test_runs_come_in_pages_the_newest_first(kept: Kept) -> None:
+    for number in range(7):
+        if number % 3:
+            await ended(kept, f"r{number}")
+        else:
+            await kept.store.start(new(f"r{number}"), note("run.started"))
+
+    async def page(most: int, before: str | None = None, *, over: bool | None = None) -> str:
+        return " ".join(run.id for run in await kept.another.newest(most, before, over=over))
+
+    assert await page(3) == "r6 r5 r4"
+    assert await page(3, "r4") == "r3 r2 r1"
+    assert await page(3, "r1") == "r0"
+    assert await page(3, "r0") == ""
+    assert await page(3, "nothing") == ""
+    assert await page(9, over=True) == "r5 r4 r2 r1"
+    assert await page(2, "r4", over=True) == "r2 r1"
+    assert await page(2, "r6", over=False) == "r3 r0"
+
+
+async def test_what_is_over_goes_after_its_time_and_the_newest_of_each_kind_stay(kept: Kept) -> None:
+    day = timedelta(days=1)
+    for number in range(5):
+        await ended(kept, f"r{number}")
+    await ended(kept, "bare0")
+    await kept.store.start(new("active"), note("run.started"))
+    for number in range(3):
+        await ended(kept, f"us{number}", "us")
+    assert await kept.store.prune(30 * day, 100) == 0
+    kept.age(40 * day)
+
+    assert await kept.store.prune(41 * day, 100) == 0
+    assert await kept.store.prune(30 * day, 1) == 1
+    with pytest.raises(NotThere):
+        await kept.another.get("r0")
+    gone = await asyncio.gather(*(store.prune(30 * day, 100) for store in (kept.store, kept.another)))
+    # Of eu stay the newest three of all (active, bare0, r4).
+    assert sum(gone) == 3
+    left = [run.id for run in await kept.another.newest(20)]
+    assert left == ["us2", "us1", "us0", "active", "bare0", "r4"]
+    told = [facts for event, facts in kept.journal() if event == "run.pruned"]
+    assert told == [{"runs": 1, "last": "r0"}, {"runs": 3, "last": "r3"}]
+
+
+async def test_without_evidence_and_within_a_week_nothing_goes(kept: Kept) -> None:
+    for number in range(5):
+        await ended(kept, f"bare{number}")
+        await ended(kept, f"r{number}", "us")
+    kept.age(timedelta(days=6))
+    assert await kept.store.prune(timedelta(hours=1), 100) == 0
+    assert len(await kept.store.newest(20)) == 10
 
 
 async def test_of_many_failovers_that_start_at_once_one_does(kept: Kept) -> None:

@@ -6,31 +6,17 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from tests.installation import REPOSITORY, Installation, eventually, fetch, free_port, installed
-from tests.two_regions import free_regions_port
+from tests.installation import Installation, eventually, fetch, free_port, installed
+from tests.two_regions import example_at, free_regions_port
 
-from holdfast.lab.regions.layout import REGIONS_OFFSET
-
-EXAMPLE = REPOSITORY / "examples" / "printcloud" / "regions.yaml"
-EXAMPLE_BASE = 18_400
-DRILLS = """\
-  listen: "127.0.0.1:{recovery}"
-  drills:
-    print-outage: {{scenario: region-outage, subject: print, where: lab, target: {{rpo: 0s, rto: 5m}}}}
-"""
+LISTEN = '  listen: "127.0.0.1:{recovery}"\n'
 PATIENCE_S = 240.0
 
 
 def estate_at(base: int) -> str:
-    """The example, on other ports, with a drill."""
-    text = EXAMPLE.read_text(encoding="utf-8")
-    for offset in range(100):
-        text = text.replace(str(EXAMPLE_BASE + offset), f"@{offset}@")
-    for offset in range(100):
-        text = text.replace(f"@{offset}@", str(base + REGIONS_OFFSET + offset))
-    text = text.replace(".holdfast/lab/", "data/lab/")
-    text = text.replace("  languages: [en, de]\n", f'  listen: "127.0.0.1:{free_port()}"\n')
-    return f'{text}{DRILLS.format(recovery=free_port())}console: {{listen: "127.0.0.1:{free_port()}"}}\n'
+    """The example, which declares a drill, on other ports."""
+    text = example_at(base).replace("  languages: [en, de]\n", f'  listen: "127.0.0.1:{free_port()}"\n')
+    return f'{text}{LISTEN.format(recovery=free_port())}console: {{listen: "127.0.0.1:{free_port()}"}}\n'
 
 
 @pytest.fixture

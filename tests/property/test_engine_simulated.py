@@ -129,8 +129,11 @@ class Reached:
         await self.by.reach()
         return await self.store.get(run_id)
 
-    async def newest(self, most: int) -> list[Run]:
-        return list(await self.store.newest(most))
+    async def newest(self, most: int, before: str | None = None, *, over: bool | None = None) -> list[Run]:
+        return list(await self.store.newest(most, before, over=over))
+
+    async def prune(self, keep: timedelta, most: int) -> int:
+        return await self.store.prune(keep, most)
 
     async def unfinished(self) -> list[Run]:
         return list(await self.store.unfinished())
@@ -283,7 +286,7 @@ async def simulate(seed: int, *, cancels: bool) -> tuple[int, int]:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    check(store, target, await store.newest(3))
+    check(store, target, list(await store.newest(3)))
     return target.late, store.last_epoch
 
 

@@ -21,6 +21,7 @@ from holdfast.identity.desk import IdentityDesk
 from holdfast.interfaces.api.app import create_api
 from holdfast.interfaces.api.callers import Gate
 from holdfast.interfaces.api.services import Services
+from holdfast.interfaces.evidence_desk import EvidenceDesk
 from holdfast.interfaces.recovery_desk import RecoveryDesk
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.journal import JournalEntry
@@ -45,10 +46,11 @@ def rest_api(
     *,
     gate: Gate | None = None,
     runs: RecoveryDesk | None = None,
+    evidence: EvidenceDesk | None = None,
 ) -> FastAPI:
     """The application for `/api/v1`, for the estate that `inventory` has in force at each call.
 
-    Without `runs` it says that there are none.
+    Without `runs` and `evidence` it says that there are none.
     """
 
     def directory() -> Directory:
@@ -71,5 +73,6 @@ def rest_api(
         tracer(pool, lambda: inventory().estate),
         PostgresReports(pool),
         runs,
+        evidence,
     )
     return create_api(services, gate=gate)

@@ -62,9 +62,13 @@ async def try_connections(estate: Estate, place: Place, report: Report) -> Seque
 
         findings += await ledger_findings(estate, place)
     if estate.recovery is not None:
-        from holdfast.bootstrap.recovery.trying import evidence_findings  # noqa: PLC0415
+        from holdfast.bootstrap.recovery.trying import (  # noqa: PLC0415
+            evidence_findings,
+            evidence_witness_findings,
+        )
 
         findings += evidence_findings(estate, place)
+        findings += await evidence_witness_findings(estate, place)
     probes = Probes(resolve_secret=partial(secret_of, config))
     gate = asyncio.Semaphore(AT_ONCE)
     checks = [

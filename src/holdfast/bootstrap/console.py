@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from holdfast.adapters.postgres.connect import Pool, borrowed, open_pool
 from holdfast.adapters.postgres.conninfo import Conninfo
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.adapters.postgres.identity import PostgresIdentity, PostgresTrail
+from holdfast.adapters.postgres.recovery.standing import standing_of
 from holdfast.bootstrap.api import rest_api
 from holdfast.bootstrap.desks import desk_pages
 from holdfast.bootstrap.estates import secret_of
 from holdfast.bootstrap.following import FollowedEstate
 from holdfast.bootstrap.ledger.completeness import completeness_figures
-from holdfast.bootstrap.recovery.evidence_console import evidence_pages
+from holdfast.bootstrap.recovery.evidence_console import evidence_desk
+from holdfast.bootstrap.recovery.figures import runs_figures
 from holdfast.bootstrap.recovery.pages import recovery_desk
+from holdfast.bootstrap.recovery.terms import cluster_of
 from holdfast.bootstrap.serving import bound, serve_until_stopped
 from holdfast.bootstrap.signals import Signals
 from holdfast.bootstrap.vault import vault_for
@@ -34,9 +38,13 @@ from holdfast.identity.model import Role, RoleByClaim, Terms
 from holdfast.interfaces.api.problems import ROOT as API
 from holdfast.interfaces.cli.ports import Place
 from holdfast.interfaces.console.app import create_console
+from holdfast.interfaces.console.evidence_metrics import NEWEST, evidence_figures
+from holdfast.interfaces.console.evidence_pages import EvidencePages
 from holdfast.interfaces.console.login_pages import Gateway
 from holdfast.interfaces.console.metrics import create_metrics
+from holdfast.interfaces.console.recover_pages import RecoverPages
 from holdfast.interfaces.console.recovery_pages import RecoveryPages
+from holdfast.interfaces.evidence_desk import EvidenceDesk
 from holdfast.interfaces.recovery_desk import RecoveryDesk
 from holdfast.kernel.clock import Clock, SystemClock
 from holdfast.kernel.errors import HoldfastError
@@ -60,7 +68,7 @@ async def run_console(
         store = PostgresIdentity(pool)
         identity = IdentityDesk(store, vault, Argon2(), clock, lambda: terms_of(inventory.estate.console))
         runs = recovery_desk(pool, lambda: inventory.estate, Place(config, data_dir))
-        evidence = evidence_pages(pool, clock, lambda: inventory.estate)
+        evidence = evidence_desk(pool, clock, lambda: inventory.estate)
         app = create_console(
             identity,
             PostgresTrail(pool),
@@ -70,14 +78,19 @@ async def run_console(
             site=lambda: inventory.estate.site,
             gateway=Gateways(lambda: inventory.estate.console.openid, config, clock),
             customers=lambda: {key: each.name for key, each in inventory.estate.customers.items()},
-            pages=[*desk_pages(pool, clock, inventory), *RecoveryPages(runs).pages(), *evidence.pages()],
-            mounts=_mounts(pool, clock, inventory, identity, runs),
+            pages=[
+                *desk_pages(pool, clock, inventory),
+                *RecoveryPages(runs).pages(),
+                *RecoverPages(runs).pages(),
+                *EvidencePages(evidence).pages(),
+            ],
+            mounts=_mounts(pool, clock, inventory, identity, runs, evidence),
             ready=lambda: _is_ready(pool),
             metrics=create_metrics(
                 PostgresBackupStatus(pool).statuses,
                 identity,
                 clock,
-                more=lambda: completeness_figures(pool, clock, inventory.estate),
+                more=lambda: _figures(pool, clock, inventory.estate, evidence),
             ),
         )
         beside = [
@@ -96,11 +109,29 @@ async def run_console(
             await asyncio.gather(*beside, return_exceptions=True)
 
 
+async def _figures(pool: Pool, clock: Clock, estate: Estate, evidence: EvidenceDesk) -> Sequence[str]:
+    """What is told beside backups: who asks there has a token."""
+    found = [*await completeness_figures(pool, clock, estate)]
+    if estate.recovery is not None:
+        newest = await evidence.newest(NEWEST)
+        drills, grown = await evidence.drills(), await evidence.grown()
+        found += evidence_figures(
+            drills, [it for _, it in newest], grown, partial(cluster_of, estate), clock.now()
+        )
+        found += runs_figures(await standing_of(pool))
+    return found
+
+
 def _mounts(
-    pool: Pool, clock: Clock, inventory: FollowedEstate, identity: IdentityDesk, runs: RecoveryDesk
+    pool: Pool,
+    clock: Clock,
+    inventory: FollowedEstate,
+    identity: IdentityDesk,
+    runs: RecoveryDesk,
+    evidence: EvidenceDesk,
 ) -> Mapping[str, Any]:
     """What answers beside the pages, by path."""
-    return {API: rest_api(pool, clock, inventory, identity, runs=runs)}
+    return {API: rest_api(pool, clock, inventory, identity, runs=runs, evidence=evidence)}
 
 
 def terms_of(declared: Console) -> Terms:

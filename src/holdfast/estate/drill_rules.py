@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from holdfast.estate.drills import Drill, EvidenceKeeping
 from holdfast.estate.findings import Finding
+from holdfast.estate.ledger_rules import is_a_witness
 from holdfast.estate.model import Estate
 from holdfast.estate.source import Path
 from holdfast.estate.suggest import did_you_mean
@@ -25,6 +26,7 @@ def drill_rules(estate: Estate) -> Iterator[Iterator[Finding]]:
     evidence = getattr(recovery, "evidence", None)
     if evidence is not None:
         yield _name(evidence, estate)
+        yield _witness(evidence)
 
 
 def _subject(path: Path, drill: Drill, estate: Estate) -> Iterator[Finding]:
@@ -85,3 +87,9 @@ def _name(evidence: EvidenceKeeping, estate: Estate) -> Iterator[Finding]:
     if evidence.name is not None and ledger is not None and evidence.name == ledger.name:
         hint = "leave it out, or take another name: two logs of one name cannot be told apart"
         yield Finding(("recovery", "evidence", "name"), "that is the ledger's", hint)
+
+
+def _witness(evidence: EvidenceKeeping) -> Iterator[Finding]:
+    if evidence.witness is not None and not is_a_witness(evidence.witness.key):
+        hint = "the line that `holdfast ledger key new NAME --witness --out FILE` prints"
+        yield Finding(("recovery", "evidence", "witness", "key"), "is not a witness's key", hint)

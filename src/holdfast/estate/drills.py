@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from holdfast.estate.ledger import VERIFIER_KEY
+from holdfast.estate.ledger import VERIFIER_KEY, LedgerWitness
 from holdfast.estate.values import Declared, Duration, Key, Secret
 
 
@@ -38,7 +38,7 @@ class Drill(Declared):
 
 
 class EvidenceKeeping(Declared):
-    """The log of evidence: its name, and the key that signs it."""
+    """The log of evidence: its name, the key that signs it, and who cosigns it."""
 
     name: str | None = Field(
         None,
@@ -51,5 +51,8 @@ class EvidenceKeeping(Declared):
         None, description="an Ed25519 key, by reference; left out: one is made in the data directory"
     )
     old_keys: tuple[Annotated[str, Field(pattern=VERIFIER_KEY, max_length=300)], ...] = Field(
-        (), max_length=20, description="verifier keys that signed earlier entries: name+id+key"
+        (),
+        max_length=20,
+        description="verifier keys that signed or cosigned earlier entries: name+id+key",
     )
+    witness: LedgerWitness | None = Field(None, description="who cosigns the log; left out: nobody")

@@ -70,11 +70,11 @@ def _keys(ledger: Ledger) -> Iterator[Finding]:
         if key == ledger.public_key or (ledger.witness is not None and key == ledger.witness.key):
             hint = "it is for keys that are no longer used"
             yield Finding(("ledger", "former_keys", place), "that is the key of now", hint)
-        elif not _is_a_witness(key) and key.partition("+")[0] != ledger.name:
+        elif not is_a_witness(key) and key.partition("+")[0] != ledger.name:
             hint = "a ledger's key bears its name for ever"
             yield Finding(("ledger", "former_keys", place), f"is not one of `{ledger.name}`", hint)
 
 
-def _is_a_witness(key: str) -> bool:
+def is_a_witness(key: str) -> bool:
     """The first byte of a verifier key says what it signs: 4 is a cosignature (C2SP signed-note)."""
     return base64.b64decode(key.split("+", 2)[2])[:1] == b"\x04"

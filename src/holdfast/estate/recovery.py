@@ -151,3 +151,6 @@ class Recovery(Declared):
     )
     drills: dict[Key, Drill] = Field(default_factory=dict, max_length=200)
     evidence: EvidenceKeeping = EvidenceKeeping()
+    keep_runs: Duration = Field(
+        timedelta(days=365), description="how long runs that are over can be looked at; evidence stays"
+    )

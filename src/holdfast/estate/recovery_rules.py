@@ -12,6 +12,7 @@ from holdfast.estate.suggest import did_you_mean
 SHORTEST_LOOK = timedelta(milliseconds=200)
 LONGEST_LOOK = timedelta(minutes=1)
 LONGEST_WRITE = timedelta(minutes=1)
+SHORTEST_KEEP = timedelta(days=7)
 
 
 def recovery_rules(estate: Estate) -> Iterator[Iterator[Finding]]:
@@ -20,6 +21,7 @@ def recovery_rules(estate: Estate) -> Iterator[Iterator[Finding]]:
     if recovery is None:
         return
     yield _listening(recovery.listen, estate)
+    yield _keeping(recovery.keep_runs)
     yield _databases(recovery.databases, estate)
     moved: Mapping[str, ClusterRecovery] = getattr(recovery, "clusters", {})
     for key, cluster in moved.items():
@@ -44,6 +46,12 @@ def _listening(listen: str | None, estate: Estate) -> Iterator[Finding]:
         if listen is not None and other == listen:
             hint = "each needs a port of its own"
             yield Finding(("recovery", "listen"), f"that is `{name}` already", hint)
+
+
+def _keeping(keep_runs: timedelta) -> Iterator[Finding]:
+    if keep_runs < SHORTEST_KEEP:
+        hint = "a request that is sent again must find the run that it started: at least 7d"
+        yield Finding(("recovery", "keep_runs"), "is too short", hint)
 
 
 def _databases(declared: Mapping[str, RecoveryDatabase], estate: Estate) -> Iterator[Finding]:

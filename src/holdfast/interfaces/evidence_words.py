@@ -6,6 +6,7 @@ from typing import Any
 
 from holdfast.interfaces.cli.sizes import size_text
 from holdfast.recovery.evidence import Evidence, Measure, Outcome
+from holdfast.recovery.evidence_ports import Grown
 
 UNKNOWN = "unknown"
 
@@ -65,6 +66,33 @@ def counted(count: int | None) -> str:
 
 def size_words(count: int | None) -> str:
     return UNKNOWN if count is None else size_text(count)
+
+
+def cosigned_words(grown: Grown) -> str:
+    """How far a witness vouches for the log, and what keeps it from vouching for the rest."""
+    seen, waiting = grown.cosigned, grown.waiting
+    if seen is None and waiting is None:
+        return "no witness has cosigned the log"
+    told = "the log is not cosigned yet" if seen is None else f"cosigned up to entry {seen.size:,}"
+    if not grown.unseen:
+        return f"{told}, the newest"
+    since = f" since {grown.unseen_since:%F %T} UTC" if grown.unseen_since else ""
+    why = f": {waiting.text}" if waiting is not None else ""
+    return f"{told}; {grown.unseen:,} not cosigned{since}{why}"
+
+
+def plain_grown(grown: Grown) -> dict[str, Any]:
+    """For programs: entries, those a witness vouches for, and why the others wait. Times are moments."""
+    seen, waiting = grown.cosigned, grown.waiting
+    return {
+        "size": grown.size,
+        "cosigned": 0 if seen is None else seen.size,
+        "cosigned_at": None if seen is None else seen.at,
+        "not_cosigned_since": grown.unseen_since,
+        "waits": None
+        if waiting is None
+        else {"reason": waiting.why.value, "text": waiting.text, "since": waiting.since},
+    }
 
 
 def seconds(duration: timedelta | None) -> str:

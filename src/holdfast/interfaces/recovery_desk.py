@@ -45,6 +45,8 @@ class RecoveryDesk:
     check_start: Callable[[Playbook, str], None]
     runbook: Callable[[str, str], str]
     facts: Callable[[str], Facts] = Facts
+    recoverable: Callable[[], Mapping[str, str]] = dict
+    """Databases whose data can be put back, names by key."""
     earlier: EarlierRuns = field(default_factory=EarlierRuns)
 
     async def view(self, run_id: str) -> RunView:
@@ -53,9 +55,11 @@ class RecoveryDesk:
         view = view_of(held.run, held.now, await self.earlier.of(self.recovery))
         return replace(view, by_hand=hands_for(held.run, self.facts(held.run.subject)))
 
-    async def newest(self, most: int) -> list[RunView]:
-        """The newest first."""
-        newest = await self.recovery.newest(most)
+    async def newest(
+        self, most: int, before: str | None = None, *, over: bool | None = None
+    ) -> list[RunView]:
+        """The newest first: those that began before that run; all, or those that are over, or are not."""
+        newest = await self.recovery.newest(most, before, over=over)
         if not newest:
             return []
         now, earlier = (await self.recovery.get(newest[0].id)).now, await self.earlier.of(self.recovery)

@@ -1,6 +1,7 @@
 """How a run is told of to people: the same words in the terminal and in the console."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import UTC, timedelta
 
 from holdfast.recovery.model import RunState
 from holdfast.recovery.views import Kind, Mark, Row, RunView
@@ -19,6 +20,31 @@ SIGNS = {
     Mark.NOT_PASSED: "-",
 }
 """They differ in their signs, not in colour alone."""
+
+
+DECISIVE: Mapping[str, str] = {
+    "last_good": "Last good commit",
+    "first_bad": "First bad commit",
+    "told": "What is put back, and what is lost",
+    "lost": "Changes that are lost",
+    "loss": "What is lost",
+    "put_back": "Put back",
+    "rto_s": "Seconds that it took",
+    "rpo_s": "Seconds of data that are lost, at most",
+}
+"""What people decide by, and what a run came to, of all that its steps have found."""
+
+
+def decisive_of(view: RunView) -> list[tuple[str, str]]:
+    """In the words of people: the newest of each, in the order of `DECISIVE`."""
+    found = dict[str, str]()
+    for row in view.rows:
+        if row.record is not None:
+            found |= row.record.found
+    if found.get("loss") == found.get("told"):
+        found.pop("loss", None)
+    why = [("Begun because", reason)] if (reason := reason_of(view)) else []
+    return [*why, *((words, found[key]) for key, words in DECISIVE.items() if found.get(key))]
 
 
 def length_text(length: timedelta) -> str:
@@ -74,8 +100,9 @@ def remark_text(row: Row) -> str:
             wanted = gate.approvals - len(row.approvals)
             people = "one" if wanted == 1 else str(wanted)
             who = f"waits for {people} of: {', '.join(gate.roles)}"
-            said.append(who + (", and not who started it" if gate.four_eyes else ""))
-            said.append(f"until {row.expires_at:%H:%M:%S} UTC")
+            if wanted > 0:
+                said.append(who + (", and not who started it" if gate.four_eyes else ""))
+                said.append(_until(row))
     elif row.kind is Kind.STEP and row.step is not None:
         if record is not None and record.attempts > 1:
             said.append(f"attempt {record.attempts} of {row.step.retry.attempts}")
@@ -84,5 +111,19 @@ def remark_text(row: Row) -> str:
         if row.step.no_return and row.mark is Mark.LATER:
             said.append("no way back from here")
     elif row.mark is Mark.WAITS and row.expires_at is not None:
-        said.append(f"until {row.expires_at:%H:%M:%S} UTC")
+        said.append(_until(row))
     return "; ".join(said)
+
+
+def _until(row: Row) -> str:
+    """With its day, where that is another one than that on which it began to wait."""
+    ends, began = row.expires_at, None if row.record is None else row.record.began
+    if ends is None:
+        return ""
+    same = began is not None and began.astimezone(UTC).date() == ends.astimezone(UTC).date()
+    return f"until {ends.astimezone(UTC):{'' if same else '%Y-%m-%d '}%H:%M:%S} UTC"
+
+
+def reason_of(view: RunView) -> str:
+    """Why it was begun, where whoever began it has said so."""
+    return view.run.given.get("why", "")

@@ -1,8 +1,9 @@
-"""When people are called because a run cannot go on without them. Pure.
+"""When people are called: a run cannot go on without them, or traffic is moved without anybody's word. Pure.
 
 a gate waits               when it begins to, and again when half of its time is gone
 a run stands still         at once, and again each hour
 nobody works on a run      when that lasts a minute, and again each hour
+traffic moves by itself    when it begins, and when it is over (nobody has to do anything)
 
 Each call has a key that is the same for the same call, whoever makes it: of several processes one does.
 """
@@ -11,11 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from holdfast.recovery.model import RunState
+from holdfast.recovery.model import Gate, Run, RunState
 from holdfast.recovery.views import Row, RunView
+from holdfast.recovery.watching import ACTOR
 
 AGAIN_AFTER = timedelta(hours=1)
 UNATTENDED_AFTER = timedelta(minutes=1)
+NEWS_FOR = timedelta(hours=1)
+"""What was over for longer, and that nobody was told of, is no news: it stands in the list of runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class Call:
     text: str
     facts: dict[str, object]
     look: str
+    urgent: bool = True
+    """Whether somebody has to do something now."""
 
 
 def calls_of(view: RunView) -> Iterator[Call]:
@@ -36,6 +42,8 @@ def calls_of(view: RunView) -> Iterator[Call]:
     gate = view.waits_at
     if gate is not None:
         yield from _of_gate(view, gate)
+    if moved_by_itself(run):
+        yield from _of_moved(view)
     if run.state in (RunState.NEEDS_OPERATOR, RunState.PARKED):
         times = [each.ended or each.began for each in run.records.values()]
         since = max(times, default=run.started_at)
@@ -46,6 +54,39 @@ def calls_of(view: RunView) -> Iterator[Call]:
             f"{run.playbook.title}: {run.subject} stands still, and needs a person",
             {"run": run.id, "why": run.why, "since": f"{since:%Y-%m-%d %H:%M:%S}Z"},
             f"holdfast run show {run.id}, then holdfast run resume {run.id} --retry, --by-hand or --back",
+        )
+
+
+def moved_by_itself(run: Run) -> bool:
+    """Whether it moves traffic, or has, though nobody started it."""
+    return run.playbook.moves_traffic and run.started_by == ACTOR
+
+
+def _of_moved(view: RunView) -> Iterator[Call]:
+    """A gate that waits, and a run that stands still, call by themselves."""
+    run, title = view.run, f"{view.run.playbook.title}: {view.run.subject}"
+    look = f"holdfast run show {run.id}"
+    moved = {key: run.given[key] for key in ("lost", "to") if key in run.given}
+    if not any(isinstance(stage, Gate) for stage in run.playbook.stages) and not run.state.is_over:
+        yield Call(
+            f"run/{run.id}/moves",
+            "recovery.failover_begun",
+            f"{title} is moved by itself",
+            {"run": run.id, **moved, "why": run.given.get("why", "")},
+            f"holdfast run watch {run.id}",
+        )
+    if run.ended_at is not None and view.now - run.ended_at < NEWS_FOR:
+        found = {key: text for record in run.records.values() for key, text in record.found.items()}
+        told = ("rto_s", "rpo_s", "not_reached", "corrective")
+        facts: dict[str, object] = {key: found[key] for key in told if key in found}
+        end = f"{run.ended_at:%Y-%m-%d %H:%M:%S}Z"
+        yield Call(
+            f"run/{run.id}/moved",
+            "recovery.failover_over",
+            f"{title} was moved by itself" if run.state is RunState.DONE else f"{title}: {run.state.value}",
+            {"run": run.id, **moved, "over": end, "why": run.why, **facts},
+            look,
+            urgent=run.state is not RunState.DONE,
         )
 
 
@@ -76,6 +117,7 @@ def _of_gate(view: RunView, row: Row) -> Iterator[Call]:
                 "run": run.id,
                 "gate": gate.name,
                 "started_by": run.started_by,
+                "why": run.given.get("why", ""),
                 "roles": ", ".join(gate.roles),
                 "approved_by": ", ".join(each.who for each in record.approvals),
                 "wanted": gate.approvals - len(record.approvals),

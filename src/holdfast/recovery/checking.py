@@ -107,6 +107,10 @@ def _of_the_whole(playbook: Playbook) -> Iterator[Finding]:
     for name in playbook.takes:
         if not name.replace("-", "").replace("_", "").isalnum():
             yield Finding(("takes", name), "is no name", "letters, digits, - and _")
+    for name, taken in playbook.takes.items():
+        if names_in(taken.by_hand) is None:
+            message = "has a brace that is not closed"
+            yield Finding(("takes", name, "by_hand"), message, "write {{ for a brace")
 
 
 def _of_names(playbook: Playbook) -> Iterator[Finding]:

@@ -57,9 +57,15 @@ def standing_of(
     return Standing(key, drill, tried_at, passed_at, due_at, now)
 
 
+_BY_WHERE = {("region-outage", "production"): "switchover", ("corruption", "lab"): "corruption-lab"}
+
+
 def playbook_of(scenario: str, where: str = "") -> str:
-    """The playbook of a scenario's drills. Nobody breaks the real thing: there a region is left by a plan."""
-    return f"{DRILL}{'switchover' if (scenario, where) == ('region-outage', 'production') else scenario}"
+    """The playbook of a scenario's drills.
+
+    Nobody breaks the real thing: there a region is left by a plan, and no data is damaged but the lab's.
+    """
+    return f"{DRILL}{_BY_WHERE.get((scenario, where), scenario)}"
 
 
 def given_to_drill(drill: Drill, seed: int) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from hashlib import sha256
 from typing import Protocol
 
@@ -25,6 +26,56 @@ class Kept:
     """The checkpoint of the log with this leaf as its last."""
     at: datetime
     """By the store's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cosigned:
+    """A checkpoint of the log that a witness has cosigned: no more than one for each size."""
+
+    size: int
+    note: str
+    """With the signatures of both."""
+    at: datetime
+
+
+class Why(StrEnum):
+    """What keeps the newest entries from being cosigned."""
+
+    AWAY = "witness_away"
+    """The witness does not answer: it is asked again."""
+    REFUSES = "witness_refuses"
+    """It does not know this log, or signs with another key."""
+    FORK = "fork"
+    """It has seen what this log does not go on from."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why they wait, in words as well, and since when."""
+
+    why: Why
+    text: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """How far the log has come, and how far a witness vouches for it."""
+
+    size: int = 0
+    note: str = ""
+    """The newest checkpoint; empty for a log without entries."""
+    cosigned: Cosigned | None = None
+    """The newest."""
+    unseen_since: datetime | None = None
+    """When the oldest entry was kept that is in no cosigned checkpoint; None when there is none."""
+    waiting: Waiting | None = None
+
+    @property
+    def unseen(self) -> int:
+        """Entries that no witness vouches for."""
+        return self.size - (self.cosigned.size if self.cosigned else 0)
 
 
 class EvidenceLog(Protocol):
@@ -51,13 +102,38 @@ class EvidenceLog(Protocol):
         ...
 
     async def newest(
-        self, most: int, *, subject: str | None = None, scenario: str | None = None
+        self,
+        most: int,
+        *,
+        subject: str | None = None,
+        scenario: str | None = None,
+        before: int | None = None,
     ) -> Sequence[Kept]:
-        """Evidence alone, the newest first."""
+        """Evidence alone, the newest first; with `before` of leaves below that one."""
         ...
 
     async def last_drilled(self, subject: str, scenario: str) -> datetime | None:
         """When the last drill, or real recovery, of this ended that passed; None for never."""
+        ...
+
+    async def grown(self) -> Grown:
+        """As of one moment."""
+        ...
+
+    async def hashes(self) -> bytes:
+        """Of all leaves, 32 bytes each."""
+        ...
+
+    async def cosigned(self) -> Sequence[Cosigned]:
+        """All cosigned checkpoints, in order."""
+        ...
+
+    async def keep_cosigned(self, size: int, note: str) -> None:
+        """Keep what a witness has cosigned; nothing is waited for then. One of that size stays as it is."""
+        ...
+
+    async def keep_waiting(self, why: Why, text: str) -> None:
+        """Tell why the newest entries are not cosigned, until they are. The same again changes nothing."""
         ...
 
     async def unrecorded(self, most: int) -> Sequence[str]:

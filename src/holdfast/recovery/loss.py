@@ -15,6 +15,8 @@ from datetime import datetime
 from msgspec import Struct
 
 UNKNOWN = "unknown"
+MOST_SEQUENCES = 20
+"""Sources of a ledger in a bound: those that sent last."""
 MOST_LISTED = 10_000
 """Transactions in a statement; the count is of all of them."""
 
@@ -42,6 +44,8 @@ class Bound(Struct, frozen=True, kw_only=True):
     """From when the candidate had all of it until it is decided: commits of this time may be lost."""
     entries: Mapping[str, int | None] = {}
     """By ledger: how many entries may be lost."""
+    sequences: Mapping[str, Mapping[str, int]] = {}
+    """By ledger, then by source and epoch: up to which number its entries are there, at least."""
 
     @property
     def nothing_acknowledged(self) -> bool | None:
@@ -60,11 +64,12 @@ def bound(
     at: datetime,
     acknowledged: Mapping[str, int | None] | None = None,
     has: Mapping[str, int | None] | None = None,
+    sequences: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Bound:
     """`caught_up_at`: when the candidate was seen to have all that the primary had.
 
-    `acknowledged` and `has`: by ledger, how many entries were acknowledged, and how many are in the region
-    that takes over.
+    `acknowledged` and `has`: by ledger, how many entries were acknowledged, and how many will be there;
+    `sequences`, up to which number of each source.
     """
     behind = None
     if primary is not None and candidate is not None:
@@ -80,7 +85,13 @@ def bound(
         for name, size in (acknowledged or {}).items()
     }
     return Bound(
-        primary=primary, candidate=candidate, waited=waited, bytes=behind, seconds=seconds, entries=entries
+        primary=primary,
+        candidate=candidate,
+        waited=waited,
+        bytes=behind,
+        seconds=seconds,
+        entries=entries,
+        sequences={name: found for name, found in (sequences or {}).items() if found},
     )
 
 
@@ -100,10 +111,36 @@ class LostEntry(Struct, frozen=True, kw_only=True):
     """A ledger entry that was in the tail."""
 
     ledger: str
+    """The key of its tenant."""
+    source: str
+    epoch: int
     sequence: int
+    """By which its source counts."""
+    job: str
+    leaf: int
+    """Where it stood in the lost primary's log. In the log that goes on, another entry may stand there."""
     acknowledged: bool | None
     again: bool | None = None
     """Whether its source has posted it again since, or it was re-applied. None: not looked at."""
+    by_hand: str = ""
+    """Why it cannot simply be taken in again; empty when it can."""
+
+
+class LostEntries(Struct, frozen=True, kw_only=True):
+    """All of a tail."""
+
+    entries: Sequence[LostEntry]
+    """The first of them."""
+    count: int
+    complete: bool
+    """False: the log holds some that could not be read."""
+    by_hand: int = 0
+    """How many cannot simply be taken in again."""
+    kept_at: str = ""
+    """The file with all that can be."""
+
+
+NO_ENTRIES = LostEntries(entries=(), count=0, complete=True)
 
 
 class Loss(Struct, frozen=True, kw_only=True):
@@ -119,7 +156,7 @@ class Loss(Struct, frozen=True, kw_only=True):
     """Of all transactions, also those that are not listed."""
     acknowledged: int | None
     """How many of them a user was told of. None is unknown."""
-    entries: Sequence[LostEntry] | None
+    entries: LostEntries | None
     """None: nobody looked for ledger entries, or could."""
     archived_at: str
     """Where the tail is kept."""
@@ -144,7 +181,7 @@ def exact(
     waited: bool | None,
     archived_at: str,
     complete: bool,
-    entries: Sequence[LostEntry] | None = None,
+    entries: LostEntries | None = None,
 ) -> Loss:
     """The statement of a tail. Transactions that end before the parting are in both histories, and left out.
 
@@ -165,9 +202,12 @@ def exact(
     )
 
 
-def to_reapply(loss: Loss) -> Sequence[LostEntry]:
-    """Entries that are offered to be posted again: whoever posted them twice changes nothing."""
-    return [each for each in loss.entries or () if each.again is not True]
+def to_reapply(loss: Loss) -> int:
+    """How many entries are offered to be taken in again: doing it twice changes nothing."""
+    if loss.entries is None:
+        return 0
+    there = sum(each.again is True and not each.by_hand for each in loss.entries.entries)
+    return loss.entries.count - loss.entries.by_hand - there
 
 
 BOUND_KEYS = (
@@ -176,6 +216,7 @@ BOUND_KEYS = (
     "bound_lsn",
     "candidate_lsn",
     "bound_entries",
+    "bound_sequences",
     "nothing_acknowledged_lost",
 )
 LOSS_KEYS = ("lost_transactions", "lost_acknowledged", "lost_entries", "entries_to_reapply", "tail", "loss")
@@ -189,6 +230,10 @@ def found_before(told: Bound) -> Mapping[str, str]:
         "bound_lsn": "unknown" if told.primary is None else lsn_text(told.primary.lsn),
         "candidate_lsn": "unknown" if told.candidate is None else lsn_text(told.candidate.lsn),
         "bound_entries": _entries(told.entries),
+        "bound_sequences": "; ".join(
+            f"{name}: {', '.join(_sequences(found))}" for name, found in told.sequences.items()
+        )
+        or UNKNOWN,
         "nothing_acknowledged_lost": {True: "yes", False: "no", None: UNKNOWN}[told.nothing_acknowledged],
     }
 
@@ -198,8 +243,8 @@ def found_after(loss: Loss) -> Mapping[str, str]:
     return {
         "lost_transactions": str(loss.count) if loss.complete else f"at least {loss.count}",
         "lost_acknowledged": _number(loss.acknowledged),
-        "lost_entries": UNKNOWN if loss.entries is None else str(len(loss.entries)),
-        "entries_to_reapply": UNKNOWN if loss.entries is None else str(len(to_reapply(loss))),
+        "lost_entries": _entry_count(loss),
+        "entries_to_reapply": UNKNOWN if loss.entries is None else str(to_reapply(loss)),
         "tail": f"{lsn_text(loss.from_lsn)} to {lsn_text(loss.to_lsn)}",
         "loss": "\n".join(loss_lines(loss)),
     }
@@ -215,6 +260,8 @@ def bound_lines(told: Bound) -> Iterator[str]:
     yield f"seconds               {_at_most(told.seconds)}"
     for name, count in told.entries.items():
         yield f"entries of {name}  {_at_most(count)}"
+        if name in told.sequences:
+            yield f"  there, at least: {', '.join(_sequences(told.sequences[name]))}"
     match told.nothing_acknowledged:
         case True:
             yield "acknowledged writes   none is lost: each waited for the region that takes over"
@@ -231,7 +278,7 @@ def loss_lines(loss: Loss, most: int = 20) -> Iterator[str]:
     yield f"kept at               {loss.archived_at}"
     yield f"transactions          {'' if loss.complete else 'at least '}{loss.count}"
     yield f"of them acknowledged  {_number(loss.acknowledged)}"
-    yield f"ledger entries        {UNKNOWN if loss.entries is None else len(loss.entries)}"
+    yield f"ledger entries        {_entry_count(loss)}"
     for each in loss.transactions[:most]:
         tables = ", ".join(each.tables) or "no table"
         yield f"  {lsn_text(each.lsn)}  {each.at:%Y-%m-%d %H:%M:%S.%f} UTC  {each.rows} rows  {tables}"
@@ -239,6 +286,25 @@ def loss_lines(loss: Loss, most: int = 20) -> Iterator[str]:
         yield f"  and {loss.count - most} more"
     if not loss.complete:
         yield "the log's end leaves doubt: more may have followed"
+    yield from _entry_lines(loss, most)
+
+
+def _entry_lines(loss: Loss, most: int) -> Iterator[str]:
+    found = loss.entries
+    if found is None or not (found.count or not found.complete):
+        return
+    yield "entries of the ledger that were in it:"
+    for each in found.entries[:most]:
+        why = f"  ({each.by_hand})" if each.by_hand else ""
+        yield f"  {each.ledger}  {each.source} {each.epoch}/{each.sequence}  job {each.job}{why}"
+    if found.count > most:
+        yield f"  and {found.count - most} more"
+    if not found.complete:
+        yield "  and some that could not be read out of the log"
+    if to_reapply(loss):
+        yield f"take them in again, as often as you like: holdfast ledger reapply {found.kept_at}"
+    if found.by_hand:
+        yield f"{found.by_hand} cannot be taken in again as they are: look at them one by one"
 
 
 def lsn_text(lsn: int) -> str:
@@ -252,10 +318,22 @@ def lsn_number(text: str) -> int:
     return int(high, 16) << 32 | int(low, 16)
 
 
+def _entry_count(loss: Loss) -> str:
+    if loss.entries is None:
+        return UNKNOWN
+    return f"{'' if loss.entries.complete else 'at least '}{loss.entries.count}"
+
+
 def _number(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     return str(value) if isinstance(value, int) else f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def _sequences(found: Mapping[str, int]) -> Iterator[str]:
+    yield from (f"{source} up to {number}" for source, number in list(found.items())[:MOST_SEQUENCES])
+    if len(found) > MOST_SEQUENCES:
+        yield f"{len(found) - MOST_SEQUENCES} sources more"
 
 
 def _at_most(value: float | None) -> str:

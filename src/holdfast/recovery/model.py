@@ -91,6 +91,8 @@ class Taken(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     title: str
     default: str | None = None
+    by_hand: str = ""
+    """What people who follow it by hand take it to be, where they are told nothing else: `{primary}`."""
 
 
 class Playbook(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

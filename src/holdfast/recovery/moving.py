@@ -18,6 +18,7 @@ from holdfast.recovery.region_ports import (
     Fleet,
     Incidents,
     Ledgers,
+    LedgerStands,
     Lookouts,
     Names,
     Tails,
@@ -53,6 +54,12 @@ class Parts:
     ledgers: Ledgers | None = None
     tails: Tails | None = None
     release_lock: bool = False
+    damaged: Callable[[], Awaitable[Sequence[str]]] | None = None
+    """What says now that data is wrong: the other region has the same rows."""
+
+    async def damage(self) -> Sequence[str]:
+        """Why leaving a region would not help, in words; empty when nothing is known."""
+        return [] if self.damaged is None else await self.damaged()
 
     @property
     def regions(self) -> Sequence[str]:
@@ -95,11 +102,28 @@ def leader_in(told: Mapping[str, Told], region: str) -> str | None:
     return own.name if own is not None and own.leads and own.running else None
 
 
-def bound_of(told: Mapping[str, Told], lost: str, to: str, at: datetime, before: bool | None = None) -> Bound:
+async def stands_of(parts: Parts) -> Mapping[str, LedgerStands]:
+    """The ledger as far as it can be asked before a failover; empty where there is none, or none answers."""
+    if parts.ledgers is None:
+        return {}
+    try:
+        return await parts.ledgers.stands(parts.key)
+    except HoldfastError:
+        return {}
+
+
+def bound_of(
+    told: Mapping[str, Told],
+    lost: str,
+    to: str,
+    at: datetime,
+    before: bool | None = None,
+    ledgers: Mapping[str, LedgerStands] | None = None,
+) -> Bound:
     """What is known before a failover, by those who still answer.
 
     `before`: whether commits waited for `to`, as somebody saw while `lost` led. What is seen after another
-    one took the lead says nothing of that time.
+    one took the lead says nothing of that time. `ledgers`: as they stand where they can be asked now.
     """
     lock = lock_in(told)
     leads = lock is not None and lock.region == lost
@@ -116,7 +140,17 @@ def bound_of(told: Mapping[str, Told], lost: str, to: str, at: datetime, before:
                 candidate = position
     waited = waits_for(told, to) if leads else before
     caught_up = None if taken else _caught_up_at(told, to)
-    return bound(primary, candidate, waited=waited, caught_up_at=caught_up, at=at)
+    known = ledgers or {}
+    return bound(
+        primary,
+        candidate,
+        waited=waited,
+        caught_up_at=caught_up,
+        at=at,
+        acknowledged={name: each.acknowledged for name, each in known.items()},
+        has={name: each.there for name, each in known.items()},
+        sequences={name: each.sources for name, each in known.items()},
+    )
 
 
 def _caught_up_at(told: Mapping[str, Told], to: str) -> datetime | None:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from holdfast.recovery.deciding import CORRUPTION, INSTEAD
 from holdfast.recovery.errors import StepFailed
 from holdfast.recovery.loss import bound_lines
 from holdfast.recovery.model import Did, Run, RunState
-from holdfast.recovery.moving import Parts, bound_of, leader_in, standing_text
+from holdfast.recovery.moving import Parts, bound_of, leader_in, standing_text, stands_of
 from holdfast.recovery.outage import Standing, judged
 from holdfast.recovery.region_ports import Told, lock_in, waits_for
 from holdfast.recovery.region_return import against_switchover
@@ -32,6 +33,8 @@ class Planned:
     against: Sequence[str]
     loss: Sequence[str]
     given: Mapping[str, str]
+    instead: str = ""
+    """What would help, where this would not."""
 
 
 async def planned(parts: Parts, move: str) -> Planned:
@@ -50,7 +53,12 @@ async def planned(parts: Parts, move: str) -> Planned:
             against = [] if standing.standing is Standing.LOST else [standing_text(standing)]
         case _:
             against = _against_forcing(told, lost, to)
-    loss = list(bound_lines(bound_of(told, lost, to, look.at))) if move.startswith("failover") else []
+    instead = ""
+    if move.startswith("failover") and (damage := await parts.damage()):
+        against, instead = [f"{CORRUPTION} ({'; '.join(damage)})", *against], INSTEAD
+    loss = list[str]()
+    if move.startswith("failover"):
+        loss += bound_lines(bound_of(told, lost, to, look.at, ledgers=await stands_of(parts)))
     at = look.at.isoformat()
     given = {"lost": lost, "to": to}
     if move.startswith("failover"):
@@ -59,7 +67,7 @@ async def planned(parts: Parts, move: str) -> Planned:
         given |= {"waited": {True: "yes", False: "no", None: "unknown"}[waited]}
         given |= {"began": at, "lost_since": at, "started": at, "why": f"{move}: a person said so"}
     seen = [standing_text(each) for each in regions.values()]
-    return Planned(PLAYBOOKS[move], lost, to, seen, against, loss, given)
+    return Planned(PLAYBOOKS[move], lost, to, seen, against, loss, given, instead)
 
 
 def waited_in(runs: Sequence[Run], cluster: str) -> str:

@@ -7,6 +7,10 @@ from typing import Protocol
 
 from holdfast.recovery.model import Playbook, Run
 
+NEWEST_KEPT = 3
+SHORTEST_KEEP = timedelta(days=7)
+"""A request that is sent again must find the run that it started."""
+
 Transition = Callable[[Run, datetime], Run]
 """A run as it is afterwards, at the database's time. Raises Refused; and is called again when it must be."""
 
@@ -74,8 +78,21 @@ class RunStore(Protocol):
         """Raises NotThere."""
         ...
 
-    async def newest(self, most: int) -> Sequence[Run]:
-        """The newest first."""
+    async def newest(
+        self, most: int, before: str | None = None, *, over: bool | None = None
+    ) -> Sequence[Run]:
+        """The newest first: those that began before that run; all, or only those that are over, or are not.
+
+        None are before a run that there is not.
+        """
+        ...
+
+    async def prune(self, keep: timedelta, most: int) -> int:
+        """Let go of runs that ended longer ago, and whose evidence is kept: the oldest, so many at most.
+
+        The newest NEWEST_KEPT of each playbook on each subject stay: by them it is known how long steps take.
+        Returns how many went; one note tells of them.
+        """
         ...
 
     async def unfinished(self) -> Sequence[Run]:

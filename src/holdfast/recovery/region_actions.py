@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from holdfast.recovery.coming_about import come_about
+from holdfast.recovery.deciding import CORRUPTION, INSTEAD
 from holdfast.recovery.errors import StepFailed
 from holdfast.recovery.loss import BOUND_KEYS, bound_lines, found_before
 from holdfast.recovery.moving import (
@@ -28,6 +29,7 @@ from holdfast.recovery.moving import (
     is_lost,
     leader_in,
     standing_text,
+    stands_of,
     told_of_failure,
     until,
 )
@@ -43,7 +45,10 @@ WRITTEN_WITHIN = timedelta(seconds=20)
 
 @dataclass(frozen=True, slots=True)
 class Confirming:
-    """Looks once more, before anything is changed. `forced`: a person says it, whatever is seen."""
+    """Looks once more, before anything is changed. `forced`: a person says it, whatever is seen.
+
+    Data that is known to be wrong is no reason to leave a region: the other one has the same rows.
+    """
 
     parts: PartsOf
     wants = ("lost", "to")
@@ -51,12 +56,15 @@ class Confirming:
 
     async def observe(self, given: Mapping[str, str]) -> Found | None:
         parts, lost, to = between(self.parts, given)
+        forced = given.get("forced") == "yes"
+        if not forced and await parts.damage():
+            return None
         judgement, told = await parts.judged(lost)
         taken_over = leader_in(told, to)
-        if not (is_lost(judgement) or taken_over or given.get("forced") == "yes"):
+        if not (is_lost(judgement) or taken_over or forced):
             return None
         before = {"yes": True, "no": False}.get(given.get("waited", ""))
-        known = bound_of(told, lost, to, parts.clock.now(), before)
+        known = bound_of(told, lost, to, parts.clock.now(), before, await stands_of(parts))
         return {
             "standing": standing_text(judgement),
             "leader": taken_over or lost,
@@ -71,6 +79,9 @@ class Confirming:
         found = await self.observe(given)
         if found is None:
             parts, lost, _ = between(self.parts, given)
+            if damage := await parts.damage():
+                hint = f"{INSTEAD}; to leave the region all the same: holdfast failover --force"
+                raise StepFailed(f"{CORRUPTION} ({'; '.join(damage)})", hint=hint)
             judgement, _ = await parts.judged(lost)
             raise StepFailed(
                 standing_text(judgement), hint="it is not lost; to move it all the same: holdfast switchover"

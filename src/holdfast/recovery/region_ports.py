@@ -231,6 +231,8 @@ class LedgerStands:
 
     acknowledged: int | None
     there: int | None
+    sources: Mapping[str, int] = field(default_factory=dict)
+    """By source and epoch, in one word: the highest number that is there. Of those that sent last."""
 
     @property
     def lost(self) -> int | None:

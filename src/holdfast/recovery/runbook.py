@@ -4,13 +4,13 @@ What is known is filled in: the subject, what a run would be started with, and t
 step would find out is a blank, to be filled in with a pen; where it is needed the blank is named.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from string import Formatter
 
-from holdfast.recovery.checking import SUBJECT, names_in
+from holdfast.recovery.checking import RUN, SUBJECT, names_in
 from holdfast.recovery.model import Did, Gate, Pause, Playbook, Run, Stage, Step, Together
 from holdfast.recovery.views import letter
 
@@ -74,6 +74,12 @@ class Runbook:
     facts: Facts
     items: Sequence[Item]
     unknown: Sequence[str]
+    taken: Mapping[str, str]
+    """What it is started with, as far as that is known."""
+    assumed: Sequence[str]
+    """Names of `taken` that nobody gave: they are as the playbook has them for people."""
+    by_role: bool
+    """Whether its texts speak of a primary and a secondary region."""
 
     @property
     def no_return(self) -> Item | None:
@@ -90,7 +96,15 @@ def runbook_of(playbook: Playbook, facts: Facts) -> Runbook:
         for number, stage in enumerate(playbook.stages, 1)
         for item in _items(number, stage, filling, needed)
     ]
-    return Runbook(playbook, facts, tuple(items), tuple(sorted(filling.unknown)))
+    return Runbook(
+        playbook,
+        facts,
+        tuple(items),
+        tuple(sorted(filling.unknown)),
+        filling.taken,
+        filling.assumed,
+        bool({"primary", "secondary"} & {part for name in filling.met for part in name.split(".")}),
+    )
 
 
 def _items(
@@ -119,16 +133,16 @@ def _items(
 
 
 def _item(number: str, step: Step, filling: "_Filling", needed: Mapping[str, Sequence[str]]) -> Item:
-    undo = None if step.undo is None else filling.filled(step.undo_by_hand)
+    undo = None if step.undo is None else filling.filled(step.undo_by_hand, step.name)
     return Item(
         Kind.DO,
         number,
         step.name,
         step.title,
-        filling.filled(step.by_hand),
+        filling.filled(step.by_hand, step.name),
         undo,
         step.action,
-        {key: filling.filled(text) for key, text in step.given.items()},
+        {key: filling.filled(text, step.name) for key, text in step.given.items()},
         step.within,
         step.no_return,
         write_down=needed.get(step.name, ()),
@@ -137,14 +151,24 @@ def _item(number: str, step: Step, filling: "_Filling", needed: Mapping[str, Seq
 
 def _needed(playbook: Playbook) -> Mapping[str, Sequence[str]]:
     """By step, what others are given of what it finds."""
-    needed = dict[str, dict[str, None]]()
+    needed, before = dict[str, dict[str, None]](), _before(playbook)
     for step in playbook.steps():
         for text in (*step.given.values(), step.by_hand, step.undo_by_hand):
             for name in names_in(text) or ():
-                finder, dot, key = name.partition(".")
-                if dot:
+                finder, _, key = name.partition(".")
+                if key and finder in before[step.name]:
                     needed.setdefault(finder, {})[key] = None
     return {name: tuple(keys) for name, keys in needed.items()}
+
+
+def _before(playbook: Playbook) -> Mapping[str, Collection[str]]:
+    """By step, those of earlier stages: what they have found is known when it begins."""
+    found, before = dict[str, Collection[str]](), frozenset[str]()
+    for stage in playbook.stages:
+        steps = [stage] if isinstance(stage, Step) else stage.steps if isinstance(stage, Together) else []
+        found |= dict.fromkeys((each.name for each in steps), before)
+        before |= {each.name for each in steps}
+    return found
 
 
 def _numbers(playbook: Playbook) -> Mapping[str, str]:
@@ -169,37 +193,61 @@ def hands_for(run: Run, facts: Facts) -> Mapping[str, str]:
         did = run.did(step.name)
         text = step.undo_by_hand if did is Did.NOT_UNDONE else step.by_hand if did is Did.FAILED else ""
         if text:
-            hands[step.name] = filling.filled(text)
+            hands[step.name] = filling.filled(text, step.name)
     return hands
 
 
 class _Filling:
-    """Texts with what is known in the place of names, and blanks for the rest."""
+    """Texts with what is known in the place of names, and blanks for the rest.
+
+    A part of a name that is something the run is started with stands for its value: where `to` is b,
+    `{edges.to.socket}` is `{edges.b.socket}`.
+    """
 
     def __init__(self, playbook: Playbook, facts: Facts) -> None:
-        self.unknown = set[str]()
+        self.unknown, self.met = set[str](), set[str]()
         defaults = {name: each.default for name, each in playbook.takes.items() if each.default}
         subject = {SUBJECT: facts.subject} if facts.subject else {}
         self._known = {**facts.also, **facts.addresses, **defaults, **facts.given, **subject}
-        self._finders = _numbers(playbook)
-        self._asked = {SUBJECT, *playbook.takes}
+        self._finders, self._before = _numbers(playbook), _before(playbook)
+        self._asked = {SUBJECT, RUN, *playbook.takes}
+        self._takes = playbook.takes
+        people = {name: self._for_people(name) for name in playbook.takes if not self._known.get(name)}
+        self.assumed = tuple(name for name, text in people.items() if text)
+        self._known |= {name: text for name, text in people.items() if text}
+        self.taken = {name: text for name in playbook.takes if (text := self._known.get(name))}
 
-    def filled(self, text: str) -> str:
+    def filled(self, text: str, step: str = "") -> str:
+        """A text of that step."""
         if names_in(text) is None:
             return text
         parts = list[str]()
         for literal, name, _, _ in Formatter().parse(text):
             parts.append(literal)
             if name is not None:
-                parts.append(self._of(name))
+                parts.append(self._of(name, self._before.get(step, ())))
         return "".join(parts)
 
-    def _of(self, name: str) -> str:
+    def _for_people(self, name: str) -> str:
+        """What they take it to be; nothing where that is not known whole."""
+        text = self._takes[name].by_hand
+        wanted = names_in(text)
+        if wanted is None or not all(self._known.get(each) for each in wanted):
+            return ""
+        parts = Formatter().parse(text)
+        return "".join(literal + ("" if each is None else self._known[each]) for literal, each, _, _ in parts)
+
+    def _of(self, name: str, before: Collection[str]) -> str:
+        self.met.add(name)
         if name in self._known:
             return self._known[name]
-        finder, dot, key = name.partition(".")
-        if dot and finder in self._finders:
+        finder, _, key = name.partition(".")
+        if key and finder in before:
             return f"{BLANK} ({key}, written down at {self._finders[finder]})"
+        parts = [self._known.get(part, part) if part in self._takes else part for part in name.split(".")]
+        meant = ".".join(parts)
+        if meant in self._known:
+            return self._known[meant]
         if name not in self._asked:
-            self.unknown.add(name)
-        return f"{BLANK} ({name})"
+            self.unknown.add(meant)
+        return f"{BLANK} ({meant})"

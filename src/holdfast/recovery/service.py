@@ -126,9 +126,11 @@ class Recovery:
         """The run, its epoch, and the time by the store's clock. Raises NotThere."""
         return await self._store.get(run_id)
 
-    async def newest(self, most: int = 50) -> Sequence[Run]:
-        """The newest first."""
-        return await self._store.newest(most)
+    async def newest(
+        self, most: int = 50, before: str | None = None, *, over: bool | None = None
+    ) -> Sequence[Run]:
+        """The newest first: those that began before that run; all, or those that are over, or are not."""
+        return await self._store.newest(most, before, over=over)
 
     async def unfinished(self) -> Sequence[Run]:
         """Those that are not over, the newest first."""

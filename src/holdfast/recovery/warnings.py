@@ -3,6 +3,7 @@
 a drill did not pass                       once for each
 what a drill proved has expired            once for each time that it passed
 a restore will take longer than agreed on  once a week, while it is so
+the witness does not cosign evidence       once for each time: at once, or after an hour when it is away
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,11 +12,13 @@ from datetime import datetime, timedelta
 
 from holdfast.recovery.drills import Standing
 from holdfast.recovery.evidence import Evidence, Holds, Outcome
+from holdfast.recovery.evidence_ports import Grown, Why
 from holdfast.recovery.forecast import Forecast
 
 NEW_FOR = timedelta(days=2)
 """What ended longer ago is told of no more: a process may be new, and the log long."""
 MOST_TEXT = 500
+AWAY_FOR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,31 @@ def warned_of(
     for database, forecast in forecasts.items():
         if forecast.breaks_at is not None:
             yield _too_long(database, forecast, now)
+
+
+def not_cosigned(grown: Grown, now: datetime) -> Warned | None:
+    """That no witness vouches for the newest entries: where it refuses, or is away for long."""
+    waiting = grown.waiting
+    if waiting is None or not grown.unseen:
+        return None
+    if waiting.why is Why.AWAY and now - waiting.since < AWAY_FOR:
+        return None
+    text = {
+        Why.AWAY: "the witness of the log of evidence is away",
+        Why.FORK: "the log of evidence is not the one that its witness has seen",
+    }
+    return Warned(
+        f"cosigning/{waiting.why.value}/{waiting.since.isoformat()}",
+        "evidence.not_cosigned",
+        text.get(waiting.why, "the witness does not cosign the log of evidence"),
+        {
+            "reason": waiting.why.value,
+            "why": waiting.text[:MOST_TEXT],
+            "since": waiting.since.isoformat(),
+            "entries": grown.unseen,
+        },
+        "holdfast evidence verify",
+    )
 
 
 def _failed(it: Evidence) -> Warned:

@@ -22,6 +22,7 @@ Drilled = Callable[[str], Awaitable[datetime | None]]
 Corrupt = Callable[[str], Awaitable[Sequence[str]]]
 AUTOMATIC, GATED = "region-outage-automatic", "region-outage"
 ACTOR = "holdfast"
+"""Who starts a run that nobody started."""
 AGAIN_AFTER = timedelta(seconds=60)
 
 

@@ -78,6 +78,9 @@ def test_a_run_is_started_watched_approved_and_done(holdfast: Installation) -> N
     run = started["id"]
     eventually(lambda: holdfast.run("run", "show", run, "--json").json["waits_at"] == "agree", "it waits")
     assert "waits for people" in holdfast.run("run", "list").out
+    assert f"holdfast run list --before {run}" in holdfast.run("run", "list", "--most", "1").out
+    assert holdfast.run("run", "list", "--before", run, "--json").json == []
+    assert "no run" in holdfast.run("run", "list", "--before", "nothing", code=1).err
     said = holdfast.run("run", "approve", run[:8])
     assert f"run {run}: approved" in said.out
     watched = holdfast.run("run", "watch", run)

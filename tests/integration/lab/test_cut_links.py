@@ -180,6 +180,12 @@ async def test_an_isolated_leader_acknowledges_nothing_and_loses_nothing(linked:
     await linked.lab.break_(f"{lost}-link")
     await asyncio.sleep(2)
     await linked.lab.break_(f"region-{lost}")
+
+    async def is_missed() -> bool:
+        return (await linked.cluster().told())["witness"].connected.get(lost) is Seen.DOWN
+
+    # Whoever leads the raft, and though nobody told the witness that a connection had ended.
+    await until(is_missed, "the witness does not see the lost region")
     lock = (await linked.cluster().told())["witness"].lock
     assert lock is not None
     await linked.cluster().release(lock, Fence("run", 3, 1))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dns.asyncquery
@@ -12,10 +13,13 @@ import psycopg
 import pytest
 from tests.two_regions import TwoRegions, until
 
+from holdfast.adapters.patroni.rest import ask
 from holdfast.adapters.postgres.server.process import processes_of as servers_of
 from holdfast.lab import Damage, PartState, processes
 from holdfast.lab.errors import UnsupportedError, WrongDamageError
 from holdfast.lab.regions import layout as at
+from holdfast.lab.regions import shim
+from holdfast.lab.regions.faults import JUMP_S
 from holdfast.lab.regions.layout import REGIONS
 from holdfast.recovery.errors import ComesLate, StepFailed
 from holdfast.recovery.ports import Fence
@@ -72,8 +76,8 @@ async def test_nothing_secret_stands_on_a_command_line_or_is_readable(regions: T
 async def test_the_name_is_answered_over_udp_and_tcp(regions: TwoRegions) -> None:
     host, port = regions.lab.layout.outer("w"), regions.lab.layout.port(at.DNS)
     question = dns.message.make_query(at.NAME, "A")
-    for ask in (dns.asyncquery.udp, dns.asyncquery.tcp):
-        answer = await ask(question, host, timeout=60, port=port)
+    for by in (dns.asyncquery.udp, dns.asyncquery.tcp):
+        answer = await by(question, host, timeout=60, port=port)
         assert [rdata.to_text() for rdata in answer.answer[0]] == ["127.0.1.1"]
 
 
@@ -256,6 +260,45 @@ async def test_the_clock_of_a_voter_jumps_and_comes_back(regions: TwoRegions) ->
 
     await until(is_right, "the witness's clock is right")
     await regions.paired()
+
+
+async def test_the_clock_of_a_region_is_wrong_for_all_that_runs_there(regions: TwoRegions) -> None:
+    leader = await regions.paired()
+    await regions.route(leader, leader)
+    # Without a compiler the lab sets the voters' clock alone.
+    wrong = 0 if shim.built(regions.directory) is None else -JUMP_S
+    connection = await regions.superuser()
+    try:
+        await regions.lab.break_(f"{leader}-clock", Damage.BACK)
+
+        async def database() -> bool:
+            [[told]] = await (await connection.execute("SELECT clock_timestamp()")).fetchall()
+            assert isinstance(told, datetime)
+            return abs((told - datetime.now(UTC)).total_seconds() - wrong) < 60
+
+        async def service() -> bool:
+            url = regions.url(leader, at.EDGE, "/jobs")
+            body = {"owner": "ada", "title": "by a wrong clock"}
+            answer = await ask("POST", url, timedelta(seconds=5), body=body)
+            if answer.status != 201:
+                return False
+            submitted = datetime.fromisoformat(str(answer.content["submitted_at"]))
+            return abs((submitted - datetime.now(UTC)).total_seconds() - wrong) < 60
+
+        await until(database, "PostgreSQL's clock is wrong")
+        await until(service, "the clock of the service's replicas is wrong")
+    finally:
+        await connection.close()
+    assert await regions.add("while-a-region-was-wrong", leader)
+    await regions.lab.heal(f"{leader}-clock")
+    healed = await regions.paired()
+
+    async def writes() -> bool:
+        return await regions.add("after-a-region-was-wrong", healed)
+
+    await until(writes, "writes, with the clock right again")
+    both = {"while-a-region-was-wrong", "after-a-region-was-wrong"}
+    assert both <= await regions.members(healed)
 
 
 async def test_links_cannot_be_cut_in_a_lab_without_links(regions: TwoRegions) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -19,9 +21,12 @@ from holdfast.adapters.memory.recovery import MemoryRuns
 from holdfast.adapters.postgres.conninfo import Conninfo, Role
 from holdfast.bootstrap.backup.opening import regions_of
 from holdfast.bootstrap.estates import read_estate
+from holdfast.bootstrap.recovery import stored_wal
 from holdfast.bootstrap.recovery.corruption import corruption_actions
+from holdfast.bootstrap.recovery.corruption_measured import measuring_actions
 from holdfast.bootstrap.recovery.good_copies import GoodCopies
 from holdfast.bootstrap.recovery.playbooks import read_shelf
+from holdfast.bootstrap.recovery.practice import Telling
 from holdfast.bootstrap.recovery.surroundings import Surroundings
 from holdfast.interfaces.cli.ports import Place
 from holdfast.kernel.clock import SystemClock
@@ -62,9 +67,17 @@ class Damaged:
     def sql(self, text: str) -> list[tuple[Any, ...]]:
         return self.server.sql(text, "shop")
 
-    def run(self, each: Callable[[Run], None] = lambda _: None, *, approve: bool = True, **given: str) -> Run:
+    def run(
+        self,
+        each: Callable[[Run], None] = lambda _: None,
+        *,
+        approve: bool = True,
+        store: bool = True,
+        **given: str,
+    ) -> Run:
         """The packaged playbook, to its end or to where a person must look. At its gate somebody decides."""
-        self.stored.store_wal()
+        if store:
+            self.stored.store_wal()
         return asyncio.run(asyncio.wait_for(self._run(each, given, approve=approve), PATIENCE_S))
 
     async def _run(self, each: Callable[[Run], None], given: dict[str, str], *, approve: bool) -> Run:
@@ -88,7 +101,8 @@ class Damaged:
             started_at=datetime.now(UTC),
         )
         await store.start(run, Note("ann", "run.started", {}))
-        engine = Engine(store, corruption_actions(around), SystemClock(), replica="one")
+        actions = {**corruption_actions(around), **measuring_actions(around), "evidence.record": Telling()}
+        engine = Engine(store, actions, SystemClock(), replica="one")
         working = asyncio.create_task(engine.work())
         try:
             while True:
@@ -117,9 +131,28 @@ def _cancelled(run: Run, at: datetime) -> Run:
     return transitions.cancelled(run, "bob")
 
 
+@contextmanager
+def archiving(damaged: Damaged) -> Iterator[None]:
+    """What is written meanwhile is stored within a second or two, as in production."""
+    ended = threading.Event()
+
+    def keep_storing() -> None:
+        while not ended.wait(1.0):
+            damaged.stored.store_wal()
+
+    thread = threading.Thread(target=keep_storing)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 @pytest.fixture
-def damaged(protected: Protected, tmp_path: Path) -> Iterator[Damaged]:
+def damaged(protected: Protected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Damaged]:
     """A shop with fifty orders, all of them good, and a full backup of them."""
+    monkeypatch.setattr(stored_wal, "STILL_S", 4.0)
     text = ESTATE.format(folder=tmp_path, port=protected.port, owner=OWNER)
     (tmp_path / "holdfast.yaml").write_text(text, encoding="utf-8")
     for name, password in (("password", LOGIN_PASSWORD), ("owner", OWNER_PASSWORD)):
@@ -190,6 +223,10 @@ def test_deleted_rows_come_back_new_ones_stay_and_nothing_is_left_over(damaged: 
     run = damaged.run(check=json.dumps("SELECT count(*) FILTER (WHERE id <= 50) = 50 FROM orders"))
     assert run.state is RunState.DONE, told(run)
     assert orders(damaged) == [*good, (100, 7, "new")]
+    found = run.records["measure"].found
+    assert (found["rpo_s"], found["lost_transactions"]) == ("0", "0")
+    assert 0 < float(found["rto_s"]) < PATIENCE_S
+    assert int(found["data_bytes"]) > 1_000_000
     assert not list((damaged.place.data_dir / "recovery").iterdir())
     damaged.sql("INSERT INTO orders VALUES (101, 7, 'it is written to again')")
 
@@ -203,6 +240,9 @@ def test_a_dropped_table_is_there_again(damaged: Damaged) -> None:
 
 
 def test_flipped_bytes_in_a_file_bring_the_whole_database_and_keep_the_damaged_one(damaged: Damaged) -> None:
+    # Damage that was mended before is not what is looked for.
+    damaged.sql("UPDATE orders SET amount = 0 WHERE id <= 3")
+    damaged.sql("UPDATE orders SET amount = id WHERE id <= 3")
     good = orders(damaged)
     [(path,)] = damaged.sql("SELECT pg_relation_filepath('orders')")
     damaged.stored.store_wal()  # a checkpoint lets go of it
@@ -215,12 +255,30 @@ def test_flipped_bytes_in_a_file_bring_the_whole_database_and_keep_the_damaged_o
     damaged.server.start()
     with pytest.raises(psycopg.errors.DataCorrupted):
         orders(damaged)
-    run = damaged.run()
+    with archiving(damaged):
+        run = damaged.run()
     assert run.state is RunState.DONE, told(run)
     assert orders(damaged) == good
+    found = run.records["measure"].found
+    assert (found["rpo_s"], found["lost_transactions"]) == ("0", "0")
     kept = damaged.server.sql("SELECT datname FROM pg_database WHERE datname LIKE 'shop_before_%'")
     assert len(kept) == 1
     damaged.sql("INSERT INTO orders VALUES (101, 7, 'it is written to again')")
+
+
+def test_a_log_that_is_not_stored_to_its_end_is_not_taken_for_good(damaged: Damaged) -> None:
+    good = orders(damaged)
+    damaged.stored.store_wal()
+    damaged.sql("UPDATE orders SET amount = 0 WHERE id <= 30")
+    bad = orders(damaged)
+    run = damaged.run(store=False)
+    assert run.state is RunState.CANCELLED, told(run)
+    assert "not all of it is stored" in run.why + run.records["compare"].told
+    assert orders(damaged) == bad
+    with archiving(damaged):
+        run = damaged.run(store=False)
+    assert run.state is RunState.DONE, told(run)
+    assert orders(damaged) == good
 
 
 def test_cancelled_at_the_gate_everything_is_as_it_was(damaged: Damaged) -> None:

@@ -101,12 +101,21 @@ async def test_how_the_ledger_stands_is_what_it_handed_out_and_what_is_there(
         connection.execute(
             "INSERT INTO ledger.published (log_id, size, note) VALUES (2, 5, 'n'), (2, 8, 'n'), (3, 6, 'n')"
         )
+        connection.execute(
+            "INSERT INTO ledger.standing "
+            "(tenant, source, epoch, lowest, highest, entries, leaf, received_at, occurred_at) "
+            "SELECT 'a', 'mfp-' || n, 1, 1, n, n, n, now() + n * interval '1 s', now() "
+            "FROM generate_series(1, 300) AS n"
+        )
     stands = await ledgers.stands("print")
     assert {name: (each.acknowledged, each.there, each.lost) for name, each in stands.items()} == {
         "l/a": (8, 9, 0),
         "l/b": (6, 4, 2),
         "l/c": (0, 0, 0),
     }
+    # Those that sent last, and no more than can be read.
+    assert list(stands["l/a"].sources.items())[:2] == [("mfp-300 1", 300), ("mfp-299 1", 299)]
+    assert [len(each.sources) for each in stands.values()] == [200, 0, 0]
 
 
 async def test_a_move_opens_one_incident_however_often(
@@ -196,7 +205,7 @@ async def test_a_cluster_that_the_estate_does_not_move_is_told(
 
 def test_the_smallest_rpo_of_an_agreement_is_the_limit() -> None:
     text = SAMPLE.read_text(encoding="utf-8")
-    text = text.rstrip() + "\n      automatic: {lag: 30s}\n" if "automatic" not in text else text
+    text = re.sub(r"(?m)^( +automatic:).*$", r"\1 {lag: 30s}", text)
     text += """
 customers:
   acme: {name: Acme}

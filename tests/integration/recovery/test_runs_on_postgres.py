@@ -43,8 +43,10 @@ async def test_a_database_refuses_an_older_epoch_and_a_change_of_what_is_over(
             connection.execute("UPDATE recovery.run SET state = 'done'")
             with pytest.raises(psycopg.errors.CheckViolation):
                 connection.execute("UPDATE recovery.run SET state = 'running'")
-            with pytest.raises(psycopg.Error):
+            with pytest.raises(psycopg.errors.RestrictViolation, match="needed still"):
                 connection.execute("DELETE FROM recovery.run")
+            with pytest.raises(psycopg.errors.RestrictViolation):
+                connection.execute("TRUNCATE recovery.run")
 
 
 async def test_epochs_go_on_after_the_database_was_restored_from_a_backup(

@@ -42,7 +42,26 @@ async def test_a_run_is_started_and_followed(commander: httpx.AsyncClient, rehea
     assert run["started_at"] == "2026-11-23T03:00:00Z"
     listed = (await commander.get("/runs", params={"state": "active"})).json()["items"]
     assert [each["id"] for each in listed] == [started["id"]]
-    assert (await commander.get("/runs", params={"state": "over"})).json() == {"items": []}
+    assert (await commander.get("/runs", params={"state": "over"})).json() == {"items": [], "next": None}
+
+
+async def test_runs_come_in_pages_however_many_there_are(
+    commander: httpx.AsyncClient, rehearsed: Rehearsed
+) -> None:
+    started = [(await rehearsed.start("harmless")).id for _ in range(205)]
+
+    found, cursor = list[str](), None
+    while True:
+        asked = {"limit": "100", **({"cursor": cursor} if cursor else {})}
+        page = (await commander.get("/runs", params=asked)).json()
+        found += [each["id"] for each in page["items"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert found == started[::-1]
+    over = (await commander.get("/runs", params={"state": "over", "limit": "1"})).json()
+    assert over == {"items": [], "next": None}
+    assert (await commander.get("/runs", params={"cursor": "x"})).status_code == 422
 
 
 async def test_the_same_request_with_its_key_starts_one_run(

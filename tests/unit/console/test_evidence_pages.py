@@ -1,6 +1,7 @@
 """Evidence in the console: listed, whole, and as files that prove themselves."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -13,13 +14,15 @@ from holdfast.adapters.signing.ed25519 import verifies
 from holdfast.adapters.vault.aes import AesVault
 from holdfast.bootstrap.recovery.evidence_console import pages_over
 from holdfast.bootstrap.recovery.sealing import seal_with, shown_by
-from holdfast.estate.drills import EvidenceKeeping
+from holdfast.estate.drills import Drill, EvidenceKeeping
 from holdfast.estate.model import Estate, Site
 from holdfast.estate.recovery import Recovery
 from holdfast.identity.desk import IdentityDesk
 from holdfast.identity.model import Role, Terms
 from holdfast.interfaces.console.app import create_console
+from holdfast.interfaces.console.evidence_pages import SHOWN
 from holdfast.kernel.clock import ManualClock
+from holdfast.recovery.evidence_ports import Why
 from holdfast.recovery.model import RunState
 
 ADDRESS = "http://127.0.0.1:8082"
@@ -39,7 +42,14 @@ async def shown() -> Shown:
     clock = ManualClock(BEGAN)
     log = MemoryEvidence(clock.now)
     estate = Estate.model_construct(
-        recovery=Recovery(evidence=EvidenceKeeping(name=SIGNER.key.name)), ledger=None
+        recovery=Recovery(
+            evidence=EvidenceKeeping(name=SIGNER.key.name),
+            drills={"weekly": Drill(scenario="corruption", subject="print", every=timedelta(days=7))},
+        ),
+        ledger=None,
+        agreements={},
+        databases={},
+        clusters={},
     )
     identity = IdentityDesk(
         MemoryIdentity(),
@@ -71,10 +81,46 @@ async def test_the_newest_come_first_and_say_how_they_ended(shown: Shown) -> Non
 
     listed = (await shown.browser.get("/evidence")).text
 
-    assert listed.index("&lt;i&gt;scan") < listed.index("print")
+    assert listed.index("<strong>&lt;i&gt;scan") < listed.index("<strong>print</strong>: drill")
     assert "RTO 12.5 s" in listed
     assert listed.count('class="tag bad">cancelled') == 1
     assert "<i>scan" not in listed
+
+
+async def test_pages_go_back_to_the_first_and_drills_stand_above(shown: Shown) -> None:
+    for number in range(SHOWN + 3):
+        await shown.log.append(an_evidence(f"r{number}"), SEAL)
+
+    first = (await shown.browser.get("/evidence")).text
+    assert 'id="drill-weekly"' in first
+    assert "never passed" in first
+    assert 'href="/evidence?before=3"' in first
+    assert first.count('id="evidence-') == SHOWN
+    rest = (await shown.browser.get("/evidence", params={"before": "3"})).text
+    assert rest.count('id="evidence-') == 3
+    assert 'id="older"' not in rest
+    assert 'id="drill-weekly"' not in rest
+    assert "There is none before that" in (await shown.browser.get("/evidence?before=0")).text
+    for odd in ("x", "-1", "9" * 30, "\u0663"):
+        answer = await shown.browser.get("/evidence", params={"before": odd})
+        assert (answer.status_code, answer.text.count('id="evidence-')) == (200, SHOWN)
+
+
+async def test_what_no_witness_vouches_for_is_said(shown: Shown) -> None:
+    one = await shown.log.append(an_evidence("r1"), SEAL)
+    assert "No witness has cosigned the log" in (await shown.browser.get("/evidence")).text
+    await shown.log.keep_cosigned(1, one.note)
+    two = await shown.log.append(an_evidence("r2"), SEAL)
+    await shown.log.keep_waiting(Why.AWAY, "the witness <is> away")
+
+    listed = (await shown.browser.get("/evidence")).text
+
+    assert 'id="cosigned" class="banner loud"' in listed
+    assert "Cosigned up to entry 1; 1 not cosigned since" in listed
+    assert "the witness &lt;is&gt; away" in listed
+    seen, unseen = [(await shown.browser.get(f"/evidence/{each.id}")).text for each in (one, two)]
+    assert "A witness has cosigned the log with this entry in it" in seen
+    assert "No witness has cosigned the log with this entry in it" in unseen
 
 
 async def test_one_whole_with_its_remarks(shown: Shown) -> None:

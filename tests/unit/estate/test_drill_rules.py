@@ -1,7 +1,12 @@
 """What must hold of `recovery.drills` and `recovery.evidence`."""
 
+from datetime import timedelta
+
 import pytest
 from estate_files import VALID, load, problems
+
+from holdfast.adapters.signing.ed25519 import Ed25519Signer
+from holdfast.ledger.log.notes import COSIGNATURE_V1
 
 KEPT = (
     VALID
@@ -18,6 +23,21 @@ recovery:
     one: {scenario: restore, subject: shop, every: 7d, valid_for: 30d, agreements: [gold], region: west}
 """
 )
+
+
+LOG_KEY = Ed25519Signer("holdfast/evidence", bytes(32)).key.text
+WITNESS_KEY = Ed25519Signer("witness.example", bytes(32), COSIGNATURE_V1).key.text
+
+
+def test_who_cosigns_and_how_long_runs_are_kept() -> None:
+    witness = f"witness: {{url: 'https://witness.example', key: {WITNESS_KEY}}}"
+    recovery = load(f"{KEPT}  evidence: {{{witness}}}\n  keep_runs: 30d\n").recovery
+    assert recovery is not None
+    assert recovery.evidence.witness is not None
+    assert recovery.evidence.witness.key == WITNESS_KEY
+    assert recovery.keep_runs == timedelta(days=30)
+    found = problems(f"{KEPT}  keep_runs: 6d\n")
+    assert any("recovery.keep_runs" in str(each) for each in found), found
 
 
 def test_drills_that_can_be_held() -> None:
@@ -63,6 +83,8 @@ def test_drills_that_cannot(old: str, new: str, complaint: str) -> None:
         ("{signing_key: in the file}", "by reference"),
         ("{old_keys: [nonsense]}", "old_keys"),
         ("{name: ledger.example.com}", "that is the ledger's"),
+        (f"{{witness: {{url: 'http://127.0.0.1:9', key: {LOG_KEY}}}}}", "is not a witness's key"),
+        ("{witness: {url: 'http://127.0.0.1:9'}}", "key"),
     ],
 )
 def test_evidence_that_cannot_be_kept_so(evidence: str, complaint: str) -> None:

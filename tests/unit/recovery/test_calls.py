@@ -9,7 +9,7 @@ from holdfast.adapters.memory.evidence import MemoryTold
 from holdfast.availability.alerting.model import Message, Outcome, Severity
 from holdfast.bootstrap.recovery.calling import call
 from holdfast.estate.model import Estate
-from holdfast.recovery.calls import AGAIN_AFTER, call_for_unattended, calls_of
+from holdfast.recovery.calls import AGAIN_AFTER, NEWS_FOR, call_for_unattended, calls_of
 from holdfast.recovery.model import RunState
 from rehearsed import Rehearsed
 
@@ -96,6 +96,56 @@ async def test_a_run_that_stands_still_calls_each_hour_until_it_goes_on(rehearse
     assert len(keys) == 3
     await rehearsed.recovery.cancel(run.id, "ada", {"operator"})
     assert list(calls_of(await rehearsed.view(run.id))) == []
+
+
+BY_ITSELF = """
+title: Leave
+moves_traffic: true
+takes: {lost: {title: what}, to: {title: where}, why: {title: why}}
+stages:
+  - {name: look, title: Look, action: practice.tell, by_hand: Look.}
+  - {name: measure, title: Measure, action: practice.tell, by_hand: Measure.}
+"""
+GIVEN = {"lost": "a", "to": "b", "why": "it burns"}
+
+
+async def test_traffic_that_moves_by_itself_calls_when_it_begins_and_when_it_is_over() -> None:
+    rehearsed, channels, told = Rehearsed({"leave": BY_ITSELF}), Channels(), MemoryTold()
+    run = await rehearsed.start("leave", by="holdfast", **GIVEN)
+    [begun] = await call(rehearsed.recovery, told, ESTATE, channels)
+    assert (begun.event, begun.facts["to"], begun.facts["why"]) == (
+        "recovery.failover_begun",
+        "b",
+        "it burns",
+    )
+    view = await rehearsed.drive(run.id)
+    assert view.run.state is RunState.DONE
+    [over] = await call(rehearsed.recovery, told, ESTATE, channels)
+    assert (over.event, over.text) == ("recovery.failover_over", "Leave: eu was moved by itself")
+    severities = [message.severity for _, message in channels.sent]
+    assert severities == [Severity.PAGE] * 2 + [Severity.TICKET] * 2, "nobody has to get up for its end"
+    assert await call(rehearsed.recovery, told, ESTATE, channels) == []
+
+
+async def test_what_moved_by_itself_between_two_looks_is_told_too_and_old_news_is_not() -> None:
+    rehearsed = Rehearsed({"leave": BY_ITSELF})
+    run = await rehearsed.start("leave", by="holdfast", **GIVEN)
+    await rehearsed.drive(run.id)
+    [over] = await call(rehearsed.recovery, MemoryTold(), ESTATE, Channels())
+    assert over.event == "recovery.failover_over"
+    rehearsed.clock.advance(NEWS_FOR.total_seconds() + 1)
+    assert await call(rehearsed.recovery, MemoryTold(), ESTATE, Channels()) == []
+
+
+async def test_one_that_turned_back_is_urgent_and_one_that_a_person_started_is_nobodys_news() -> None:
+    rehearsed = Rehearsed({"leave": BY_ITSELF})
+    run = await rehearsed.start("leave", by="holdfast", **GIVEN)
+    await rehearsed.recovery.cancel(run.id, "ada", {"operator"})
+    await rehearsed.drive(run.id)
+    [over] = calls_of(await rehearsed.view(run.id))
+    assert (over.text, over.urgent) == ("Leave: eu: cancelled", True)
+    mine = await rehearsed.start("leave", **GIVEN)
+    assert list(calls_of(await rehearsed.view(mine.id))) == []
 
 
 def test_a_run_that_nobody_works_on_calls_after_a_minute_and_each_hour() -> None:

@@ -11,6 +11,7 @@ from holdfast.availability.alerting.model import Message, Outcome
 from holdfast.bootstrap.recovery.sealing import seal_with
 from holdfast.bootstrap.recovery.warning import warn
 from holdfast.estate.model import Estate
+from holdfast.recovery.evidence_ports import Why
 from holdfast.recovery.model import RunState
 
 DAY = timedelta(days=1)
@@ -113,6 +114,25 @@ async def test_what_expires_is_told_once_for_each_time_that_it_passed() -> None:
     assert len(sent.titles) == 2
     await warn(log, told, ESTATE, sent, BEGAN + 40 * DAY)
     assert len(sent.titles) == 4
+
+
+async def test_that_the_witness_does_not_vouch_is_told_once() -> None:
+    log, told, sent = await kept({}), MemoryTold(), Sent()
+    now = (await log.grown()).unseen_since
+    assert now is not None
+
+    await log.keep_waiting(Why.AWAY, "no answer")
+    await warn(log, told, ESTATE, sent, now)
+    assert sent.titles == []
+    for hours in (2, 3, 30):
+        await warn(log, told, ESTATE, sent, now + timedelta(hours=hours))
+    assert sent.titles == ["[TICKET] the witness of the log of evidence is away"] * 2
+
+    await log.keep_waiting(Why.FORK, "another log")
+    for _ in range(2):
+        await warn(log, told, ESTATE, sent, now)
+    assert sent.titles[2:] == ["[TICKET] the log of evidence is not the one that its witness has seen"] * 2
+    assert "why: another log" in sent.messages[-1][1].body
 
 
 async def test_a_restore_that_grows_too_long_is_told_before_it_is_and_once_a_week() -> None:

@@ -85,6 +85,8 @@ def test_a_game_day_without_a_drill_says_so() -> None:
 
 def test_what_a_drill_is_started_with() -> None:
     assert playbook_of("restore") == "drill-restore"
+    assert playbook_of("corruption", "isolated") == "drill-corruption"
+    assert playbook_of("corruption", "lab") == "drill-corruption-lab"
     assert given_to_drill(BY_HAND, 5) == {"on": "lab", "region": "eu", "seed": "5"}
     assert scheduled_seed("a", NOW) == scheduled_seed("a", NOW + timedelta(hours=1))
     assert scheduled_seed("a", NOW) != scheduled_seed("a", NOW + DAY)

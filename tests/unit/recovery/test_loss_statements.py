@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from holdfast.recovery.loss import (
     MOST_LISTED,
+    NO_ENTRIES,
     Loss,
+    LostEntries,
     LostEntry,
     LostTransaction,
     Position,
@@ -79,6 +81,31 @@ def test_commits_that_did_not_wait_are_bound_by_what_the_other_one_had() -> None
     assert "may be lost" in "\n".join(bound_lines(told))
 
 
+def test_how_far_each_source_has_come_is_told_where_it_is_known() -> None:
+    many = {f"mfp-{n} 1": n for n in range(30)}
+    told = bound(
+        at(500),
+        at(400),
+        waited=None,
+        caught_up_at=None,
+        at=NOW,
+        acknowledged={"l/a": 10, "l/b": None},
+        has={"l/a": 10, "l/b": None},
+        sequences={"l/a": many, "l/b": {}},
+    )
+    found = found_before(told)
+    assert found["bound_entries"] == "l/a: 0, l/b: unknown"
+    assert found["bound_sequences"].startswith("l/a: mfp-0 1 up to 0, mfp-1 1 up to 1,")
+    assert found["bound_sequences"].endswith("10 sources more")
+    lines = list(bound_lines(told))
+    assert any(line.startswith("  there, at least: mfp-0 1 up to 0,") for line in lines)
+    assert sum("at least" in line for line in lines) == 1
+    assert (
+        found_before(bound(None, None, waited=None, caught_up_at=None, at=NOW))["bound_sequences"]
+        == "unknown"
+    )
+
+
 def test_what_both_histories_have_is_not_lost() -> None:
     loss = lost([40, 99, 100, 150, 120])
     assert [each.lsn for each in loss.transactions] == [100, 120, 150]
@@ -102,15 +129,46 @@ def test_a_log_that_leaves_doubt_says_at_least() -> None:
     assert "leaves doubt" in told["loss"]
 
 
+def entry(number: int, **more: object) -> LostEntry:
+    what: dict[str, object] = {"ledger": "acme", "source": "mfp-1", "epoch": 1, "acknowledged": True, **more}
+    return LostEntry(sequence=number, job=f"job-{number}", leaf=100 + number, **what)  # type: ignore[arg-type]
+
+
 def test_entries_are_offered_again_unless_they_are_there() -> None:
     entries = [
-        LostEntry(ledger="l/a", sequence=number, acknowledged=True, again=again)
-        for number, again in ((1, None), (2, True), (3, False))
+        entry(1),
+        entry(2, again=True),
+        entry(3, again=False),
+        entry(4, by_hand="it corrects a lost entry"),
     ]
-    loss = lost([150], entries=entries)
-    assert [each.sequence for each in to_reapply(loss)] == [1, 3]
-    assert found_after(loss)["entries_to_reapply"] == "2"
+    found = LostEntries(entries=entries, count=4, complete=True, by_hand=1, kept_at="/kept/entries.ndjson")
+    loss = lost([150], entries=found)
+    assert to_reapply(loss) == 2
+    told = found_after(loss)
+    assert (told["lost_entries"], told["entries_to_reapply"]) == ("4", "2")
+    assert "acme  mfp-1 1/3  job job-3" in told["loss"]
+    assert "holdfast ledger reapply /kept/entries.ndjson" in told["loss"]
+    assert "1 cannot be taken in again as they are" in told["loss"]
     assert msgspec.json.decode(msgspec.json.encode(loss), type=Loss) == loss
+
+
+def test_entries_that_could_not_be_read_are_said() -> None:
+    told = found_after(lost([150], entries=LostEntries(entries=[entry(1)], count=1, complete=False)))
+    assert told["lost_entries"] == "at least 1"
+    assert "could not be read" in told["loss"]
+
+
+def test_many_entries_are_counted_and_few_are_shown() -> None:
+    found = LostEntries(entries=[entry(n) for n in range(50)], count=70, complete=True, kept_at="/kept/e")
+    lines = list(loss_lines(lost([150], entries=found), most=3))
+    assert sum("job job-" in line for line in lines) == 3
+    assert "  and 67 more" in lines
+
+
+def test_a_tail_without_entries_offers_nothing() -> None:
+    told = found_after(lost([150], entries=NO_ENTRIES))
+    assert (told["lost_entries"], told["entries_to_reapply"]) == ("0", "0")
+    assert "reapply" not in told["loss"]
 
 
 def test_a_long_list_is_cut_and_its_count_is_not() -> None:

@@ -11,6 +11,7 @@ from holdfast.interfaces.cli.recovery.watching import Lines, picture
 from holdfast.interfaces.run_documents import run_document
 from holdfast.interfaces.run_words import (
     SIGNS,
+    decisive_of,
     left_text,
     length_text,
     remark_text,
@@ -205,3 +206,22 @@ async def test_what_is_usual_is_told_with_how_often_it_was_measured(rehearsed: R
     view = await rehearsed.view(second.id)
     assert usual_text(view.rows[0]) == "12s (1 run, 12s at most)"
     assert left_text(view) == "13s"
+
+
+async def test_whoever_is_woken_reads_why_it_was_begun(rehearsed: Rehearsed) -> None:
+    run = await rehearsed.start(why="drilled: unknown (no drill of this is known)")
+    view = await rehearsed.drive(run.id)
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(picture(view))
+    assert "begun because: drilled: unknown (no drill of this is known)" in console.export_text()
+    assert decisive_of(view)[0] == ("Begun because", "drilled: unknown (no drill of this is known)")
+    harmless = await rehearsed.start("harmless")
+    assert not [words for words, _ in decisive_of(await rehearsed.view(harmless.id)) if "because" in words]
+
+
+async def test_a_gate_that_is_open_until_another_day_says_which(rehearsed: Rehearsed) -> None:
+    rehearsed.clock.advance(20.75 * 60 * 60)  # a quarter to midnight
+    run = await rehearsed.start()
+    gate = (await rehearsed.drive(run.id)).waits_at
+    assert gate is not None
+    assert "until 2026-11-24 00:15:01 UTC" in remark_text(gate)

@@ -7,7 +7,7 @@ import pytest
 from holdfast.backup.lsn import Segment, Timeline
 from holdfast.bootstrap.recovery.tails import MANIFEST, FolderTails
 from holdfast.recovery.errors import StepFailed
-from holdfast.recovery.loss import found_after, loss_lines, lsn_text
+from holdfast.recovery.loss import NO_ENTRIES, found_after, loss_lines, lsn_text
 from written_wal import SEGMENT, START, Writer
 
 
@@ -48,7 +48,7 @@ async def test_a_tail_is_kept_and_its_transactions_are_listed(tmp_path: Path) ->
     assert [each.rows for each in loss.transactions] == [1, 1, 1]
     assert [list(each.tables) for each in loss.transactions] == [["file 20000"]] * 3
     assert (loss.count, loss.acknowledged, loss.complete, loss.timeline) == (3, 0, True, 1)
-    assert (loss.from_lsn, list(loss.entries or ())) == (parted, [])
+    assert (loss.from_lsn, loss.entries) == (parted, NO_ENTRIES)
     kept = Path(loss.archived_at)
     assert (kept / MANIFEST).is_file()
     segment = Segment.holding(Timeline(1), parted, SEGMENT)

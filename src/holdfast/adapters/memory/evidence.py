@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from holdfast.recovery.evidence import Entry, Evidence, Remark, canonical, entry_of
-from holdfast.recovery.evidence_ports import Kept, Seal, leaf_hash
+from holdfast.recovery.evidence_ports import Cosigned, Grown, Kept, Seal, Waiting, Why, leaf_hash
 from holdfast.recovery.model import Run
 
 
@@ -20,6 +20,9 @@ class MemoryEvidence:
     now: Callable[[], datetime]
     runs: Callable[[], Sequence[Run]] = _no_runs
     kept: list[Kept] = field(default_factory=list)
+    seen: dict[int, Cosigned] = field(default_factory=dict)
+    """What was cosigned, by its size."""
+    waiting: Waiting | None = None
 
     async def append(self, entry: Evidence | Remark, seal: Seal) -> Kept:
         content = canonical(entry)
@@ -41,12 +44,19 @@ class MemoryEvidence:
         return [kept for kept, entry in self._read() if isinstance(entry, Remark) and entry.about == id]
 
     async def newest(
-        self, most: int, *, subject: str | None = None, scenario: str | None = None
+        self,
+        most: int,
+        *,
+        subject: str | None = None,
+        scenario: str | None = None,
+        before: int | None = None,
     ) -> Sequence[Kept]:
         found = [
             kept
             for kept, each in self._evidence()
-            if subject in {None, each.subject} and scenario in {None, each.scenario}
+            if subject in {None, each.subject}
+            and scenario in {None, each.scenario}
+            and (before is None or kept.leaf < before)
         ]
         return found[::-1][:most]
 
@@ -57,6 +67,27 @@ class MemoryEvidence:
             if each.passed and (each.subject, each.scenario) == (subject, scenario)
         ]
         return max(ends, default=None)
+
+    async def grown(self) -> Grown:
+        if not self.kept:
+            return Grown()
+        seen = self.seen[max(self.seen)] if self.seen else None
+        unseen = self.kept[seen.size if seen else 0 :]
+        return Grown(len(self.kept), self.kept[-1].note, seen, unseen[0].at if unseen else None, self.waiting)
+
+    async def hashes(self) -> bytes:
+        return b"".join(leaf_hash(each.content) for each in self.kept)
+
+    async def cosigned(self) -> Sequence[Cosigned]:
+        return [self.seen[size] for size in sorted(self.seen)]
+
+    async def keep_cosigned(self, size: int, note: str) -> None:
+        self.seen.setdefault(size, Cosigned(size, note, self.now()))
+        self.waiting = None
+
+    async def keep_waiting(self, why: Why, text: str) -> None:
+        if self.waiting is None or self.waiting.why is not why:
+            self.waiting = Waiting(why, text, self.now())
 
     async def unrecorded(self, most: int) -> Sequence[str]:
         there = {each.run for _, each in self._evidence()}

@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from holdfast.recovery.errors import Fenced, NotThere, Refused
 from holdfast.recovery.model import Playbook, Run
-from holdfast.recovery.ports import Held, Note, Transition
+from holdfast.recovery.ports import NEWEST_KEPT, SHORTEST_KEEP, Held, Note, Transition
 from holdfast.recovery.transitions import lease_lost
 
 CLOCK_SLACK = timedelta(seconds=5)
@@ -43,6 +44,8 @@ class MemoryRuns:
     heard: int = 0
     last_epoch: int = 0
     """Of all runs. No real time is in it: there is no database to be restored from a backup."""
+    has_evidence: Callable[[str], bool] = lambda _: True
+    numbers: int = 0
     _rows: dict[str, _Row] = field(default_factory=dict)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -55,7 +58,8 @@ class MemoryRuns:
         if run.id in self._rows:
             raise Refused(f"run {run.id} is there already")
         started = replace(run, started_at=self.now())
-        self._rows[run.id] = _Row(started, len(self._rows))
+        self.numbers += 1
+        self._rows[run.id] = _Row(started, self.numbers)
         self.notes.append((0, note))
         await self._tell()
         return started
@@ -115,8 +119,37 @@ class MemoryRuns:
         row = self._row(run_id, None)
         return Held(row.run, row.epoch, self.now())
 
-    async def newest(self, most: int) -> Sequence[Run]:
-        return [each.run for each in heapq.nlargest(most, self._rows.values(), key=lambda row: row.number)]
+    async def newest(
+        self, most: int, before: str | None = None, *, over: bool | None = None
+    ) -> Sequence[Run]:
+        known = self._rows.get(before) if before is not None else None
+        limit = -1 if before is not None and known is None else None if known is None else known.number
+        rows = [
+            row
+            for row in self._rows.values()
+            if (limit is None or row.number < limit) and over in {None, row.run.state.is_over}
+        ]
+        return [each.run for each in heapq.nlargest(most, rows, key=lambda row: row.number)]
+
+    async def prune(self, keep: timedelta, most: int) -> int:
+        limit, going = self.now() - max(keep, SHORTEST_KEEP), list[str]()
+        placed = Counter[tuple[str, str]]()
+        for run in await self.newest(len(self._rows)):
+            what = (run.playbook.name, run.subject)
+            placed[what] += 1
+            if (
+                placed[what] > NEWEST_KEPT
+                and run.state.is_over
+                and (run.ended_at or run.started_at) < limit
+                and self.has_evidence(run.id)
+            ):
+                going.append(run.id)
+        going = going[::-1][:most]
+        for each in going:
+            del self._rows[each]
+        if going:
+            self.notes.append((0, Note("recovery", "run.pruned", {"runs": len(going), "last": going[-1]})))
+        return len(going)
 
     async def unfinished(self) -> Sequence[Run]:
         return [run for run in await self.newest(len(self._rows)) if not run.state.is_over]

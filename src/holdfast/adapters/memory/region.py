@@ -23,6 +23,8 @@ from holdfast.recovery.region_ports import (
 
 ANSWERS_IN_S = 0.01
 NO_ANSWER_IN_S = 1.0
+LEADER = "leader"
+"""All that changes who leads has one fence: the witness keeps it."""
 
 
 @dataclass
@@ -56,7 +58,7 @@ class MemoryCluster:
         world = self.world
         if not world.witness_alive or not world.reaches("us", WITNESS) or not world.has_quorum(WITNESS):
             raise StepFailed("the witness is away, or in no quorum")
-        world.fences.pass_("lock", fence)
+        world.fences.pass_(LEADER, fence)
         if world.lock is not None and world.lock != lock:
             raise StepFailed("the lock has been renewed")
         world.lock = None
@@ -64,7 +66,7 @@ class MemoryCluster:
     async def fail_over(self, to: str, fence: Fence) -> None:
         await asyncio.sleep(ANSWERS_IN_S)
         self._reach(to)
-        self.world.fences.pass_("leader", fence)
+        self.world.fences.pass_(LEADER, fence)
         if self.world.lock is None and self.world.has_quorum(to) and self.world.may_lead(to):
             self.world.promote(to)
 
@@ -72,7 +74,9 @@ class MemoryCluster:
         await asyncio.sleep(ANSWERS_IN_S)
         self._reach(to)
         world = self.world
-        world.fences.pass_("leader", fence)
+        world.fences.pass_(LEADER, fence)
+        if world.nodes[to].leads:
+            return
         if world.lock is None or world.lock.holder != lock.holder or world.waiting_for != to:
             raise StepFailed("the leader is another one, or the standby is not in step")
         old = world.nodes[lock.holder]
@@ -85,7 +89,7 @@ class MemoryCluster:
     async def rebuild(self, region: str, fence: Fence) -> None:
         await asyncio.sleep(ANSWERS_IN_S)
         self._reach(region)
-        self.world.fences.pass_(f"rebuild {region}", fence)
+        self.world.fences.pass_(LEADER, fence)
         node = self.world.nodes[region]
         leader = next((each for each in self.world.nodes.values() if each.leads), None)
         if leader is None or leader is node:

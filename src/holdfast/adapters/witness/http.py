@@ -12,7 +12,10 @@ from holdfast.ledger.log.notes import Signature, VerifierKey, parse_signatures
 from holdfast.ledger.log.witness import SIZE_TYPE, Addition
 
 MOST_ANSWER_BYTES = 64 * 1024
-_KNOWN_LOGS = "the witness must be started with the ledger's verifier key: holdfast ledger key show"
+_KNOWN_LOGS = (
+    "the witness must be started with the log's verifier key (--log): "
+    "holdfast ledger key show, or holdfast evidence key"
+)
 
 
 class HttpWitness:
@@ -55,7 +58,7 @@ class HttpWitness:
         if status == 422:
             raise Fork(
                 f"the witness refuses: {_told(body)}",
-                hint="what it cosigned is not what the log goes on from: see docs/ledger.md",
+                hint="what it cosigned is not what the log goes on from: see docs/ledger-proof.md",
             )
         if status in {400, 403, 404}:
             raise WitnessRefused(f"the witness answers {status}: {_told(body)}", hint=_KNOWN_LOGS)
@@ -84,7 +87,7 @@ class HttpWitness:
         if not found:
             raise WitnessRefused(
                 f"the witness signs with another key than that of {self._key.name!r}",
-                hint="put its verifier key into the estate: ledger.witness.key",
+                hint="put its verifier key into the estate: `key` of that witness",
             )
         return found[0]
 

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from holdfast.interfaces.cli.ledger.ingest import IngestCommands
     from holdfast.interfaces.cli.ledger.jobs import JobsCommands
     from holdfast.interfaces.cli.ledger.keys import KeyCommands
+    from holdfast.interfaces.cli.ledger.late import LateCommands
     from holdfast.interfaces.cli.ledger.persons import PersonCommands
+    from holdfast.interfaces.cli.ledger.reapply import ReapplyCommands
     from holdfast.interfaces.cli.ledger.report import ReportCommands
     from holdfast.interfaces.cli.ledger.retention import RetentionCommands
     from holdfast.interfaces.cli.ledger.sources import SourceCommands
@@ -36,6 +38,16 @@ class LedgerCommands:
         from holdfast.bootstrap.ledger.ingesting import LocalIngesting  # noqa: PLC0415
 
         return LocalIngesting()
+
+    def ledger_reapplying(self) -> "ReapplyCommands":
+        from holdfast.bootstrap.ledger.reapplying import LocalReapplying  # noqa: PLC0415
+
+        return LocalReapplying()
+
+    def ledger_late(self) -> "LateCommands":
+        from holdfast.bootstrap.ledger.late import LocalLate  # noqa: PLC0415
+
+        return LocalLate()
 
     def ledger_correcting(self) -> "CorrectionCommands":
         from holdfast.bootstrap.ledger.correcting import LocalCorrecting  # noqa: PLC0415

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -17,6 +17,7 @@ from holdfast.bootstrap.logs import configure_logs
 from holdfast.bootstrap.serving import bound, serve_until_stopped
 from holdfast.bootstrap.signals import Signals
 from holdfast.estate.ledger import Ledger as DeclaredLedger
+from holdfast.estate.ledger import LedgerWitness
 from holdfast.interfaces.cli.ledger.witness import WitnessRequest
 from holdfast.interfaces.witness.app import create_witness_app
 from holdfast.kernel.clock import SystemClock
@@ -27,10 +28,14 @@ from holdfast.ledger.log.notes import COSIGNATURE_V1, ED25519, VerifierKey
 log = structlog.get_logger()
 
 
+def witness_of(declared: DeclaredLedger, config: Path) -> AbstractAsyncContextManager[HttpWitness | None]:
+    """The ledger's witness, as `witness_at` has it."""
+    return witness_at(declared.witness, config)
+
+
 @asynccontextmanager
-async def witness_of(declared: DeclaredLedger, config: Path) -> AsyncIterator[HttpWitness | None]:
+async def witness_at(wanted: LedgerWitness | None, config: Path) -> AsyncIterator[HttpWitness | None]:
     """The witness to ask; None where none is declared. Nothing is asked yet. Paths are beside the estate."""
-    wanted = declared.witness
     if wanted is None:
         yield None
         return

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from holdfast.bootstrap.recovery.corruption import corruption_actions
+from holdfast.bootstrap.recovery.corruption_measured import measuring_actions
 from holdfast.bootstrap.recovery.drilling import drill_actions
+from holdfast.bootstrap.recovery.drilling_damage import damage_drill_actions
 from holdfast.bootstrap.recovery.drilling_regions import region_drill_actions
 from holdfast.bootstrap.recovery.practice import practice_actions
 from holdfast.bootstrap.recovery.recording import evidence_actions
@@ -18,7 +20,9 @@ MAKERS: Sequence[Maker] = (
     evidence_actions,
     drill_actions,
     region_drill_actions,
+    damage_drill_actions,
     corruption_actions,
+    measuring_actions,
     region_actions,
 )
 """Each subject's own: region.*, data.*, drill.*."""

@@ -1,8 +1,9 @@
 """What a runbook is filled in with: the estate's own addresses of a cluster or a database. Files only.
 
 Names are the estate's keys with dots, such as `postgres.patroni.a`; where a key is a region that the cluster
-calls primary or secondary, the same stands under that name too: `edges.secondary.socket`. Secrets stand there
-as the estate refers to them, never themselves.
+calls primary or secondary, the same stands under that name too: `edges.secondary.socket`. What is typed into
+another program stands there as that program takes it: `postgres.member.a`, `dns.nsupdate.a`. Secrets stand
+there as the estate refers to them, never themselves.
 """
 
 import re
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from holdfast.estate.model import Estate
+from holdfast.estate.recovery import ClusterRecovery
 from holdfast.recovery.runbook import Facts
 
 MOST = 400
@@ -34,6 +36,7 @@ def facts_of(estate: Estate, subject: str, given: Mapping[str, str] | None = Non
                 if edge.socket is None and edge.address is not None:
                     # As socat takes it, so that one sentence does for both.
                     leaves["edges", key, "socket"] = f"TCP:{edge.address}"
+            leaves |= dict(_to_type(declared))
             also |= _dotted(leaves) | _by_role(leaves, regions)
         found |= dict(_checked(estate, subject))
     database = estate.databases.get(subject)
@@ -45,6 +48,24 @@ def facts_of(estate: Estate, subject: str, given: Mapping[str, str] | None = Non
     if found and estate.site.url:
         found["status site"] = estate.site.url
     return Facts(subject, given or {}, _bounded(found), _bounded(also))
+
+
+def _to_type(declared: ClusterRecovery) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What somebody types as it stands: a member to ask in each region, and what nsupdate reads."""
+    for region, members in declared.postgres.patroni.items():
+        if members:
+            yield ("postgres", "member", region), members[0].rstrip("/")
+    dns = declared.dns
+    if dns is None:
+        return
+    host, _, port = dns.server.partition(":")
+    for region, addresses in dns.answers.items():
+        lines = [f"server {host} {port or 53}", f"zone {dns.zone}"]
+        lines += [f"update delete {dns.name} {kind}" for kind in ("A", "AAAA")]
+        for each in addresses:
+            kind = "AAAA" if ":" in each else "A"
+            lines.append(f"update add {dns.name} {dns.ttl.total_seconds():.0f} {kind} {each}")
+        yield ("dns", "nsupdate", region), "\n".join([*lines, "send"])
 
 
 def _bounded(found: Mapping[str, str]) -> Mapping[str, str]:

@@ -1,4 +1,7 @@
-"""Calls people, through the estate's alert channels, when a run cannot go on without them: by one process."""
+"""Calls people, through the estate's alert channels, when a run cannot go on without them: by one process.
+
+Also when traffic is moved by itself, and once that is over.
+"""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -15,12 +18,14 @@ from holdfast.availability.alerting.model import Message, Outcome, Severity
 from holdfast.bootstrap.alerting import url_of
 from holdfast.bootstrap.recovery.working import Working
 from holdfast.estate.model import Estate
-from holdfast.recovery.calls import Call, call_for_unattended, calls_of
+from holdfast.recovery.calls import Call, call_for_unattended, calls_of, moved_by_itself
 from holdfast.recovery.evidence_ports import ToldOnce
 from holdfast.recovery.service import Recovery
 from holdfast.recovery.views import view_of
 
 LOOK_EVERY_S = 15.0
+NEWEST = 20
+"""Runs that are over, to look through: more do not end between two looks."""
 
 log = structlog.get_logger()
 
@@ -46,7 +51,8 @@ async def keep_calling(working: Working) -> None:
 async def call(recovery: Recovery, told: ToldOnce, estate: Estate, notifier: Notifier) -> Sequence[Call]:
     """Call for every run that waits for people now; returns what nobody was called for before."""
     made = list[Call]()
-    for run in await recovery.unfinished():
+    over = [run for run in await recovery.newest(NEWEST) if run.state.is_over and moved_by_itself(run)]
+    for run in (*over, *await recovery.unfinished()):
         held = await recovery.get(run.id)
         made += await _tell(calls_of(view_of(held.run, held.now)), told, estate, notifier)
     return made
@@ -71,4 +77,5 @@ def _message_of(call: Call, estate: Estate) -> Message:
     lines.append(f"look: {call.look}")
     if estate.console.url is not None and (run := call.facts.get("run")) is not None:
         lines.append(f"console: {estate.console.url.rstrip('/')}/recovery/runs/{run}")
-    return Message(f"[{Severity.PAGE.name}] {call.text}", "\n".join(lines), Severity.PAGE)
+    severity = Severity.PAGE if call.urgent else Severity.TICKET
+    return Message(f"[{severity.name}] {call.text}", "\n".join(lines), severity)

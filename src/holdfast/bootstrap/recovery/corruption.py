@@ -13,26 +13,31 @@ Each is given the subject (a database of the estate) and the run; what it rememb
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from holdfast.adapters.postgres.recovery.damaged import DamagedDatabase, Wanted
 from holdfast.adapters.postgres.restored.extracting_databases import replace_database
 from holdfast.adapters.postgres.restored.programs import Programs
-from holdfast.bootstrap.backup.sources import params_for
-from holdfast.bootstrap.recovery.good_copies import GoodCopies, GoodCopy
+from holdfast.backup.lsn import parse_lsn
+from holdfast.bootstrap.recovery.damaged_subject import UNKNOWN, OnDamaged, check_of
+from holdfast.bootstrap.recovery.good_copies import GoodCopy, Log
+from holdfast.bootstrap.recovery.stored_wal import stored_until
 from holdfast.bootstrap.recovery.surroundings import Surroundings
 from holdfast.recovery.coming_about import come_about
 from holdfast.recovery.errors import StepFailed
 from holdfast.recovery.ports import Action, Fence, Found
-from holdfast.recovery.salvage import Compared, loss_of, tables_named, told, way_for
+from holdfast.recovery.salvage import Compared, Way, loss_of, told, way_for
 
-UNKNOWN = "unknown"
 LONGEST_FOUND = 20_000
+_WORDS = {
+    Way.ROWS.value: "{} rows that were damaged or gone",
+    Way.REPLACE.value: "{} rows, all of them replaced",
+    Way.CREATE.value: "{} rows, the table made again",
+    Way.NOTHING.value: "nothing, it was as it should be",
+}
 
 
 def corruption_actions(around: Surroundings) -> Mapping[str, Action]:
@@ -50,57 +55,7 @@ def corruption_actions(around: Surroundings) -> Mapping[str, Action]:
 
 
 @dataclass(frozen=True, slots=True)
-class _OnDamaged:
-    """What works on a damaged database."""
-
-    around: Surroundings
-
-    def damaged(self, given: Mapping[str, str]) -> DamagedDatabase:
-        return DamagedDatabase(self.params(given))
-
-    def params(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Raises StepFailed where the estate names no owner."""
-        estate, subject = self.around.estate, given["subject"]
-        declared = None if estate.recovery is None else estate.recovery.databases.get(subject)
-        if declared is None:
-            raise StepFailed(
-                f"nobody told who owns the tables of {subject!r}",
-                hint=f"declare `recovery.databases.{subject}.owner` in the estate",
-            )
-        return params_for(declared.owner, self.around.place.config)
-
-    def copies(self, given: Mapping[str, str]) -> GoodCopies:
-        return GoodCopies(self.around.place, given["run"], self.bin_dir(given))
-
-    def bin_dir(self, given: Mapping[str, str]) -> Path | None:
-        declared = self.around.estate.databases.get(given["subject"])
-        if declared is None:
-            raise StepFailed(f"the estate has no database {given['subject']!r}")
-        wanted = declared.verification.bin_dir
-        return None if wanted is None else Path(wanted)
-
-    async def copy(self, given: Mapping[str, str]) -> GoodCopy:
-        """That of the run. Raises StepFailed when it is gone."""
-        found = await self.copies(given).found(self.params(given)["dbname"])
-        if found is None:
-            raise StepFailed("the good copy does not answer any more", hint="retry: it is made again")
-        return found
-
-    def wanted(self, given: Mapping[str, str], copy: GoodCopy) -> Wanted:
-        tables = tables_named(given.get("tables", "")) or copy.tables
-        if not tables:
-            raise StepFailed("it is not known which tables were damaged", hint="name them: --tables a,b")
-        return Wanted(
-            copy.conninfo,
-            tables,
-            copy.bad,
-            replace=given.get("way") == "replace",
-            again=given.get("again", "yes") == "yes",
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Freezing(_OnDamaged):
+class Freezing(OnDamaged):
     """A database only reads, or is written to again. Not wanted (`wanted` is not `yes`) it does nothing."""
 
     to: str
@@ -130,13 +85,23 @@ class Freezing(_OnDamaged):
 
 
 @dataclass(frozen=True, slots=True)
-class Searching(_OnDamaged):
+class Searching(OnDamaged):
     """The last good point is known, and a copy of it runs. `check`: SQL, as a JSON text."""
 
     took: dict[str, float] = field(default_factory=dict)
     wants = frozenset({"run", "check"})
     finds = frozenset(
-        {"copy", "folder", "tables", "last_good", "first_bad", "until", "in_log", "phase.find-good"}
+        {
+            "copy",
+            "folder",
+            "tables",
+            "last_good",
+            "first_bad",
+            "until",
+            "in_log",
+            "complete",
+            "phase.find-good",
+        }
     )
 
     async def observe(self, given: Mapping[str, str]) -> Found | None:
@@ -152,6 +117,7 @@ class Searching(_OnDamaged):
             "first_bad": found.first_bad,
             "until": found.until,
             "in_log": "yes" if found.in_log else "no",
+            "complete": _yes_no(found.complete),
             "phase.find-good": UNKNOWN if took is None else f"{took:.3f}",
         }
 
@@ -166,15 +132,29 @@ class Searching(_OnDamaged):
         if given.get("region"):
             options += ["--region", given["region"]]
         began = time.monotonic()
-        await self.copies(given).find(given["subject"], _check(given), fence, options)
+        await self.copies(given).find(
+            given["subject"], check_of(given), fence, options, await self._log(given)
+        )
         self.took[given["run"]] = time.monotonic() - began
 
     async def verify(self, given: Mapping[str, str]) -> Found:
         return come_about(await self.observe(given), "the good copy does not answer")
 
+    async def _log(self, given: Mapping[str, str]) -> Log | None:
+        """None where production cannot be asked: it may be damaged as much as that."""
+        try:
+            text, _ = await asyncio.to_thread(self.damaged(given).written)
+        except StepFailed:
+            return None
+        if text is None:
+            return None
+        written = parse_lsn(text)
+        subject, region = given["subject"], given.get("region", "")
+        return Log(written, lambda within_s: stored_until(self.around, subject, region, written, within_s))
+
 
 @dataclass(frozen=True, slots=True)
-class Releasing(_OnDamaged):
+class Releasing(OnDamaged):
     """The copy of the run is gone."""
 
     wants = frozenset({"run"})
@@ -194,7 +174,7 @@ class Releasing(_OnDamaged):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparing(_OnDamaged):
+class Comparing(OnDamaged):
     """What is damaged is told, and what putting it back would lose. Looks, and changes nothing."""
 
     wants = frozenset({"run"})
@@ -202,6 +182,12 @@ class Comparing(_OnDamaged):
 
     async def observe(self, given: Mapping[str, str]) -> Found | None:
         copy = await self.copy(given)
+        if not copy.in_log and copy.complete is False and given.get("way") != "database":
+            raise StepFailed(
+                "all that is stored of the log is good, and not all of it is stored",
+                hint="the damage may be in the rest: begin again when `holdfast backup points` shows a later "
+                "moment; or with --way database, and lose what was written since then",
+            )
         if given.get("way") == "database" or not copy.in_log:
             return _whole_database(copy)
         wanted = self.wanted(given, copy)
@@ -221,7 +207,7 @@ class Comparing(_OnDamaged):
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping(_OnDamaged):
+class Keeping(OnDamaged):
     """The damaged tables are kept as they are now; a whole database is kept by what puts it back."""
 
     wants = frozenset({"run"})
@@ -243,7 +229,7 @@ class Keeping(_OnDamaged):
 
 
 @dataclass(frozen=True, slots=True)
-class Salvaging(_OnDamaged):
+class Salvaging(OnDamaged):
     """What was damaged is as it was, and what came later is still there."""
 
     wants = frozenset({"run"})
@@ -267,28 +253,36 @@ class Salvaging(_OnDamaged):
         """The copy's database takes the name of the damaged one, which is kept under another.
 
         The new one is told that it was done behind the change: who dies in between finds it whole, and does
-        it once more, which comes to the same.
+        it once more, which comes to the same. No fence can be held while names change, since no session may
+        be in there; so they change only if it is still the one that was announced behind the fence.
         """
         params = self.params(given)
-        damaged.announce(fence)
+        announced = damaged.announce(fence)
         frozen = damaged.frozen(given["run"])
         # It may only read by now, and so would what is loaded beside it.
         params["options"] = "-c default_transaction_read_only=off"
         binaries = Programs(self.bin_dir(given)).binaries.folder
-        swapped = replace_database(copy.conninfo, params["dbname"], binaries, params, self.around.clock.now())
+        swapped = replace_database(
+            copy.conninfo,
+            params["dbname"],
+            binaries,
+            params,
+            self.around.clock.now(),
+            last=announced.see_that_it_is_the_same,
+        )
         told = {"database": {"way": "database", "kept_as": swapped.kept_as, "left_out": swapped.left_out}}
         damaged.swapped(given["run"], told, frozen, fence)
 
 
 @dataclass(frozen=True, slots=True)
-class Checking(_OnDamaged):
+class Checking(OnDamaged):
     """The check is true in production."""
 
     wants = frozenset({"run", "check"})
     finds = frozenset({"invariant.check"})
 
     async def observe(self, given: Mapping[str, str]) -> Found | None:
-        answer = await asyncio.to_thread(self.damaged(given).ask, _check(given))
+        answer = await asyncio.to_thread(self.damaged(given).ask, check_of(given))
         if answer is not True:
             said = "it is false" if answer is False else "it cannot be answered"
             raise StepFailed(
@@ -304,14 +298,8 @@ class Checking(_OnDamaged):
         return await self.observe(given) or {}
 
 
-def _check(given: Mapping[str, str]) -> str:
-    try:
-        text = json.loads(given["check"])
-    except ValueError:
-        text = given["check"]
-    if not isinstance(text, str) or not text.strip():
-        raise StepFailed("the check is no SQL", hint="one SELECT that returns one row, true or false")
-    return text
+def _yes_no(known: bool | None) -> str:
+    return UNKNOWN if known is None else "yes" if known else "no"
 
 
 def _compared(found: Sequence[Compared], wanted: Wanted) -> Found:
@@ -327,16 +315,17 @@ def _compared(found: Sequence[Compared], wanted: Wanted) -> Found:
 
 def _whole_database(copy: GoodCopy) -> Found:
     since = f"since {copy.until}" if copy.until else "since the newest WAL that is stored"
-    lost = (
-        f"what was written {since} is lost, unless the database only reads"
-        if copy.in_log
-        else ("all that was committed is in the copy, up to the newest WAL that is stored")
-    )
+    lost = f"what was written {since} is lost, unless the database only reads"
+    if not copy.in_log:
+        lost = "all that was committed is in the copy, up to the newest WAL that is stored"
+    if copy.complete is not None:
+        also = "" if copy.complete else "not "
+        lost += f"; that is {also}everything that was committed when the search began"
     return {
         "told": f"the whole database changes places with the copy's; {lost}",
         "back": UNKNOWN,
         "kept": UNKNOWN,
-        "lost": UNKNOWN,
+        "lost": "0" if copy.complete and not copy.in_log else UNKNOWN,
         "way": "database",
     }
 
@@ -349,9 +338,10 @@ def _salvaged(done: Mapping[str, Any]) -> Found:
             continue
         left_out = each.get("left_out") or ()
         lost = f"; left out: {'; '.join(left_out)}" if left_out else ""
-        lines.append(f"{table}: {each['rows']} rows by {each['way']}{lost}")
+        lines.append(f"{table}: {_WORDS[each['way']].format(each['rows'])}{lost}")
+    tables = "1 table" if len(done) == 1 else f"{len(done)} tables"
     return {
-        "what": f"{len(done)} tables" if "database" not in done else "the whole database",
+        "what": "the whole database" if "database" in done else tables,
         "put_back": "\n".join(lines)[:LONGEST_FOUND],
         "lost_rows": UNKNOWN,
     }

@@ -10,16 +10,16 @@ from holdfast.adapters.postgres.recovery.evidence import PostgresEvidence
 from holdfast.availability.inventory import Inventory
 from holdfast.bootstrap.at_work import run, with_database
 from holdfast.bootstrap.estates import read_estate
-from holdfast.bootstrap.recovery.forecasting import forecast_for
+from holdfast.bootstrap.recovery.forecasting import shown_drills
 from holdfast.bootstrap.recovery.people import shelf_of
 from holdfast.bootstrap.recovery.runs import LocalRuns
-from holdfast.bootstrap.recovery.scheduling import standings_of
 from holdfast.bootstrap.recovery.terms import drill_for, drills_of
 from holdfast.estate.model import Estate
 from holdfast.estate.suggest import did_you_mean
 from holdfast.interfaces.cli.ports import Place
-from holdfast.interfaces.cli.recovery.drill import DrillRequest, DrillShown
+from holdfast.interfaces.cli.recovery.drill import DrillRequest
 from holdfast.interfaces.cli.recovery.runs import StartRequest
+from holdfast.interfaces.evidence_desk import DrillShown
 from holdfast.kernel.clock import SystemClock
 from holdfast.recovery.drills import given_to_drill, picked, playbook_of
 from holdfast.recovery.errors import NotThere, Refused
@@ -62,14 +62,7 @@ class LocalDrills:
         now = SystemClock().now()
 
         async def read(pool: Pool, inventory: Inventory) -> Sequence[DrillShown]:
-            evidence = PostgresEvidence(pool)
-            standings = await standings_of(evidence, drills_of(inventory.estate), now)
-            return [
-                DrillShown(each, await forecast_for(evidence, inventory.estate, each.drill.subject, now))
-                if each.drill.scenario == "restore"
-                else DrillShown(each, None)
-                for each in standings
-            ]
+            return await shown_drills(PostgresEvidence(pool), inventory.estate, now)
 
         return now, run(with_database(place, Role.RECOVERY, read))
 

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import ClassVar
 
+from holdfast.bootstrap.recovery.lab_beside import lab_beside
 from holdfast.bootstrap.recovery.region_parts import parts_in
 from holdfast.bootstrap.recovery.surroundings import Surroundings
 from holdfast.kernel.clock import Clock
@@ -28,13 +29,7 @@ def region_drill_actions(around: Surroundings) -> Mapping[str, Action]:
     """By name, on the clusters of the estate and the lab of the data directory."""
 
     async def change(part: str, *, broken: bool) -> None:
-        from holdfast.bootstrap import lab  # noqa: PLC0415  few processes ever need it
-
-        regions = lab.regions_at(around.place)
-        if not (regions.directory / "state").is_dir():
-            raise StepFailed(
-                "there is no lab in this data directory", hint="holdfast lab up regions starts it"
-            )
+        regions = lab_beside(around)
         await (regions.break_(part) if broken else regions.heal(part))
 
     return {

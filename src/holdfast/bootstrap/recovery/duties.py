@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from holdfast.bootstrap.recovery.calling import keep_calling
+from holdfast.bootstrap.recovery.cosigning import keep_cosigning
+from holdfast.bootstrap.recovery.pruning import keep_pruning
 from holdfast.bootstrap.recovery.recording import keep_recording
 from holdfast.bootstrap.recovery.region_watch import keep_watching
 from holdfast.bootstrap.recovery.scheduling import keep_drilling
@@ -13,6 +15,8 @@ DUTIES: Mapping[str, Duty] = {
     "calls": keep_calling,
     "regions": keep_watching,
     "evidence": keep_recording,
+    "pruning": keep_pruning,
+    "witness": keep_cosigning,
     "drills": keep_drilling,
     "drill warnings": keep_warning,
 }

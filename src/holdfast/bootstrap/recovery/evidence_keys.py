@@ -37,30 +37,40 @@ def evidence_signer(estate: Estate, config: Path, data_dir: Path) -> Ed25519Sign
 
 
 def evidence_keys(estate: Estate, config: Path, data_dir: Path) -> list[VerifierKey]:
-    """What the log verifies with: the present key first, then those that signed before it."""
-    present = evidence_signer(estate, config, data_dir).key
-    return [present, *(VerifierKey.parsed(each) for each in keeping_of(estate).old_keys)]
+    """What the log verifies with: the present key first, then those that signed before it, and witnesses'."""
+    present, keeping = evidence_signer(estate, config, data_dir).key, keeping_of(estate)
+    witness = [keeping.witness.key] if keeping.witness is not None else []
+    return [present, *(VerifierKey.parsed(each) for each in (*keeping.old_keys, *witness))]
 
 
 def _own(path: Path, origin: str) -> str:
     """The data directory's, made unless it is there. It appears whole or not at all, whoever makes it."""
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        key = new_key(origin)
-        fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(key.text(signer_of(key).key.public))
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(fresh, path)
-        except FileExistsError:
-            pass  # another process was faster: its key counts
-        finally:
-            fresh.unlink()
+    try:
+        if not path.exists():
+            _make(path, origin)
+    except OSError as error:
+        raise EvidenceRefused(
+            f"{path} cannot be made: {error.strerror}", hint="see to the disk of the data directory"
+        ) from error
     try:
         with path.open(encoding="ascii") as source:
             return source.read(_MOST_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise EvidenceRefused(f"{path} cannot be read: {error}") from error
+
+
+def _make(path: Path, origin: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = new_key(origin)
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(key.text(signer_of(key).key.public))
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(fresh, path)
+    except FileExistsError:
+        pass  # another process was faster: its key counts
+    finally:
+        fresh.unlink()

@@ -71,4 +71,5 @@ async def _planned(place: Place, request: MoveRequest, pool: Pool, inventory: In
         against=against,
         loss=found.loss,
         given=given,
+        instead=found.instead,
     )

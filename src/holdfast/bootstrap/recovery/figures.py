@@ -16,11 +16,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from holdfast.adapters.postgres.connect import Pool
+from holdfast.adapters.postgres.recovery.evidence import PostgresEvidence
 from holdfast.adapters.postgres.recovery.standing import Standing, standing_of
 from holdfast.interfaces.agents.limits import RateLimit
 from holdfast.kernel.clock import Clock
 from holdfast.kernel.errors import HoldfastError
 from holdfast.recovery.engine import Engine
+from holdfast.recovery.evidence_ports import Grown, Why
 from holdfast.recovery.model import RunState
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -52,10 +54,11 @@ def recovery_app(pool: Pool, engine: Engine, clock: Clock) -> Starlette:
                 "too many calls\n", HTTPStatus.TOO_MANY_REQUESTS, {"retry-after": "2", **NEVER_KEPT}
             )
         try:
-            standing = await standing_of(pool)
+            standing, grown = await standing_of(pool), await PostgresEvidence(pool).grown()
         except HoldfastError:  # what nobody knows is left out
-            standing = None
-        text = "\n".join([*lines_of(engine, standing), "# EOF\n"])
+            standing, grown = None, None
+        of_log = log_figures(grown) if grown is not None else []
+        text = "\n".join([*lines_of(engine, standing), *of_log, "# EOF\n"])
         return Response(text, media_type=CONTENT_TYPE, headers=NEVER_KEPT)
 
     return Starlette(
@@ -77,16 +80,40 @@ def lines_of(engine: Engine, standing: Standing | None) -> Sequence[str]:
     ]
     if standing is None:
         return found
-    found += _head("holdfast_recovery_runs", "gauge", "Runs, by how they stand.")
-    found += [
-        f'holdfast_recovery_runs{{state="{state.value}"}} {standing.runs.get(state, 0)}' for state in RunState
-    ]
     return [
         *found,
+        *runs_figures(standing),
         "# TYPE holdfast_recovery_unattended_seconds gauge",
         "# UNIT holdfast_recovery_unattended_seconds seconds",
         "# HELP holdfast_recovery_unattended_seconds How long nobody has worked on an active run.",
         f"holdfast_recovery_unattended_seconds {standing.unattended_s:g}",
+    ]
+
+
+def runs_figures(standing: Standing) -> Sequence[str]:
+    """Runs by their state."""
+    return [
+        *_head("holdfast_recovery_runs", "gauge", "Runs, by how they stand."),
+        *(
+            f'holdfast_recovery_runs{{state="{state.value}"}} {standing.runs.get(state, 0)}'
+            for state in RunState
+        ),
+    ]
+
+
+def log_figures(grown: Grown) -> Sequence[str]:
+    """Of the log of evidence: its entries, and those that no witness vouches for."""
+    return [
+        *_head("holdfast_recovery_evidence_entries", "gauge", "Entries of the log of evidence."),
+        f"holdfast_recovery_evidence_entries {grown.size}",
+        *_head("holdfast_recovery_evidence_not_cosigned", "gauge", "Entries that no witness has cosigned."),
+        f"holdfast_recovery_evidence_not_cosigned {grown.unseen}",
+        *_head("holdfast_recovery_evidence_waits", "gauge", "Whether cosigning waits, by reason."),
+        *(
+            f'holdfast_recovery_evidence_waits{{reason="{why.value}"}} '
+            f"{int(grown.waiting is not None and grown.waiting.why is why)}"
+            for why in Why
+        ),
     ]
 
 

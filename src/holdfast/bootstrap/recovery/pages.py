@@ -30,7 +30,14 @@ def recovery_desk(pool: Pool, estate: Callable[[], Estate], place: Place) -> Rec
         lambda playbook, subject: check_start(estate(), playbook, subject),
         runbook,
         lambda subject: facts_of(estate(), subject),
+        lambda: recoverable_of(estate()),
     )
+
+
+def recoverable_of(estate: Estate) -> Mapping[str, str]:
+    """Databases whose tables' owner is declared, with their names."""
+    declared = {} if estate.recovery is None else estate.recovery.databases
+    return {key: each.name for key, each in estate.databases.items() if key in declared}
 
 
 def subjects_of(estate: Estate) -> Mapping[str, str]:

@@ -54,11 +54,12 @@ async def found_run(recovery: Recovery, which: str | None, *, over: bool = False
     """
     if which is not None and len(which) == ID_LENGTH:
         return await recovery.get(which)
-    newest = await recovery.newest(EARLIER_RUNS)
+    active = await recovery.unfinished()
     if which:
-        found = [each for each in newest if each.id.startswith(which)]
+        newest = [*active, *await recovery.newest(EARLIER_RUNS)]
+        found = [each for each in {each.id: each for each in newest}.values() if each.id.startswith(which)]
     else:
-        found = [each for each in newest if not each.state.is_over] or (list(newest[:1]) if over else [])
+        found = list(active) or (list(await recovery.newest(1)) if over else [])
     if len(found) == 1:
         return await recovery.get(found[0].id)
     if not found:

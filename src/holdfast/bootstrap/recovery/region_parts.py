@@ -3,7 +3,8 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from holdfast.adapters.dns.names import DnsNames, TsigKey
@@ -11,10 +12,14 @@ from holdfast.adapters.haproxy.edge import HaproxyEdge
 from holdfast.adapters.haproxy.socket import AdminSocket
 from holdfast.adapters.patroni.cluster import PatroniCluster
 from holdfast.adapters.patroni.rest import Login
+from holdfast.adapters.postgres.conninfo import Conninfo, Role
 from holdfast.adapters.postgres.estate import PostgresRegistry
 from holdfast.adapters.postgres.recovery.regions import PostgresFences, PostgresLedgers
+from holdfast.adapters.postgres.recovery.tail_tables import table_names
 from holdfast.adapters.service.fleet import HttpFleet
 from holdfast.adapters.service.user_write import HttpUserWrite, Request
+from holdfast.bootstrap.backup.sources import params_for
+from holdfast.bootstrap.recovery.known_damage import damage_of
 from holdfast.bootstrap.recovery.lookouts import lookouts_of
 from holdfast.bootstrap.recovery.region_telling import DeskIncidents
 from holdfast.bootstrap.recovery.surroundings import Surroundings
@@ -23,6 +28,7 @@ from holdfast.estate.model import Cluster
 from holdfast.estate.recovery import ClusterRecovery, RecoveryDns, RecoveryEdge, RecoveryWrite
 from holdfast.estate.secrets import resolve
 from holdfast.estate.values import SecretRef
+from holdfast.kernel.errors import HoldfastError
 from holdfast.recovery.errors import StepFailed
 from holdfast.recovery.moving import Parts, PartsOf
 from holdfast.recovery.ports import Fence
@@ -93,6 +99,7 @@ class _Maker:
             ledgers=None if around.estate.ledger is None else PostgresLedgers(around.pool),
             tails=self._tails(),
             release_lock=declared.postgres.release_lock,
+            damaged=partial(damage_of, self._key, around.estate, around.runs),
         )
 
     def _patroni(self) -> PatroniCluster:
@@ -158,7 +165,21 @@ class _Maker:
             return None
         folders = {region: self._beside(folder) for region, folder in postgres.data.items()}
         archive = self._around.place.data_dir / "recovery" / "tails" / self._key
-        return FolderTails(folders, archive)
+        return FolderTails(folders, archive, self._tables if postgres.connections else None)
+
+    async def _tables(self, region: str, databases: frozenset[int]) -> Mapping[tuple[int, int], str]:
+        """As the region knows them that took over from `region`."""
+        declared = self._declared.postgres.connections.get(
+            next((each for each in self._declared.edges if each != region), "")
+        )
+        if declared is None:
+            return {}
+        try:
+            params = params_for(declared, self._around.place.config)
+        except HoldfastError:  # its secret is not there: the numbers of files have to do
+            return {}
+        password = params.pop("password", None)
+        return await table_names(Conninfo(Role.RECOVERY, params, password), databases)
 
     def _secret(self, ref: SecretRef | None) -> str | None:
         if ref is None:

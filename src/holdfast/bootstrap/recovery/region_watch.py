@@ -7,6 +7,7 @@ from datetime import datetime
 import structlog
 
 from holdfast.adapters.postgres.recovery.evidence import PostgresEvidence
+from holdfast.bootstrap.recovery.known_damage import damage_of
 from holdfast.bootstrap.recovery.region_parts import parts_in
 from holdfast.bootstrap.recovery.surroundings import Surroundings
 from holdfast.bootstrap.recovery.working import Working
@@ -97,14 +98,7 @@ def watcher_of(working: Working, key: str, declared: ClusterRecovery) -> Watcher
             return None
 
     async def corrupt(cluster: str) -> Sequence[str]:
-        """Runs that people began because data is wrong, and that are not over."""
-        newest = await working.runs.newest(200)
-        databases = {name for name, each in working.estate.databases.items() if each.cluster == cluster}
-        return [
-            f"run {run.id} ({run.playbook.name}) is under way on {run.subject}"
-            for run in newest
-            if run.playbook.name == "corruption" and not run.state.is_over and run.subject in databases
-        ]
+        return await damage_of(cluster, working.estate, working.runs)
 
     policy = policy_of(working.estate, key, declared)
     return Watcher(parts_in(around)(key), policy, drilled, corrupt, declared.watch.every)

@@ -51,10 +51,12 @@ class LocalRuns:
 
         return run(_with_runs(place, start))
 
-    def newest(self, place: Place, most: int, *, over: bool) -> Sequence[RunView]:
+    def newest(self, place: Place, most: int, *, over: bool, before: str | None = None) -> Sequence[RunView]:
         async def read(recovery: Recovery, _: Inventory) -> Sequence[RunView]:
-            earlier = await recovery.newest(max(EARLIER_RUNS, most))
-            shown = [each for each in earlier if over or not each.state.is_over][:most]
+            if before is not None:
+                await recovery.get(before)  # raises NotThere
+            shown = await recovery.newest(most, before, over=None if over else False)
+            earlier = await recovery.newest(EARLIER_RUNS)
             if not shown:
                 return []
             now = (await recovery.get(shown[0].id)).now

@@ -28,7 +28,6 @@ from holdfast.recovery.evidence_ports import EvidenceLog
 
 LOOK_EVERY_S = 60.0
 WHO = "schedule"
-NEWEST = 200
 
 log = structlog.get_logger()
 
@@ -62,8 +61,8 @@ async def start_due(working: Working, standing: Standing) -> bool:
     given = given_to_drill(drill, scheduled_seed(standing.key, now))
     name = playbook_of(drill.scenario, drill.where)
     # A drill that takes longer than its time is not overtaken by the next one.
-    for run in await working.runs.newest(NEWEST):
-        if not run.state.is_over and (run.playbook.name, run.subject) == (name, drill.subject):
+    for run in await working.runs.unfinished():
+        if (run.playbook.name, run.subject) == (name, drill.subject):
             return False
     playbook = working.recovery.playbooks().get(name)
     if playbook is not None:

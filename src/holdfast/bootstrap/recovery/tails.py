@@ -10,17 +10,23 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 
+from holdfast.adapters.postgres.recovery.tail_tables import BESIDE
 from holdfast.backup.lsn import DEFAULT_SEGMENT_BYTES, Lsn, Segment, Timeline
-from holdfast.backup.search.commits import Commit, CommitReader
+from holdfast.backup.search.commits import Change, Commit, CommitReader
+from holdfast.bootstrap.recovery.tail_entries import read_entries
 from holdfast.recovery.errors import StepFailed
-from holdfast.recovery.loss import Loss, LostEntry, LostTransaction, exact, lsn_text
+from holdfast.recovery.loss import Loss, LostTransaction, exact, lsn_text
 
-MANIFEST = "manifest.json"
+MANIFEST, TABLES = "manifest.json", "tables.json"
+TableNames = Callable[[str, frozenset[int]], Awaitable[Mapping[tuple[int, int], str]]]
+"""Of these databases' files, by (database, number), as a server outside of that region knows them; raises
+nothing: what cannot be told is absent.
+"""
 AT_ONCE = 1024 * 1024
 _SEGMENT = re.compile(r"[0-9A-F]{24}(\.partial)?")
 _PAGE = Struct("<HHIQIIQII")
@@ -40,53 +46,106 @@ class _Tail:
 class FolderTails:
     """Tails out of data directories. `archive` is the folder that keeps them: by region and place."""
 
-    def __init__(
-        self, folders: Mapping[str, Path], archive: Path, entries: Sequence[LostEntry] | None = ()
-    ) -> None:
-        """`entries`: none where no ledger is kept in this database, None where nobody can tell."""
+    def __init__(self, folders: Mapping[str, Path], archive: Path, names: TableNames | None = None) -> None:
+        """Without `names`, tables are told by the numbers of their files."""
         self._folders = folders
         self._kept_in = archive
-        self._entries = entries
+        self._names = names
 
     async def archive(self, region: str, parted: Mapping[int, int], waited: bool | None) -> Loss:
         if region not in self._folders:
             raise StepFailed(f"the estate names no data directory in {region}")
         try:
-            return await asyncio.to_thread(self._archived, region, parted, waited)
+            tail, kept = await asyncio.to_thread(self._kept, region, parted)
+            commits, reached, complete = await asyncio.to_thread(_read, kept, tail)
+            names = await self._named(region, kept, commits)
+            return await asyncio.to_thread(_told, kept, tail, commits, reached, complete, names, waited)
         except OSError as error:
             raise StepFailed(
                 f"the log in {self._folders[region]} cannot be read: {error.strerror or error}",
                 hint="nothing there may be rebuilt before it is archived",
             ) from error
 
-    def _archived(self, region: str, parted: Mapping[int, int], waited: bool | None) -> Loss:
+    def _kept(self, region: str, parted: Mapping[int, int]) -> tuple["_Tail", Path]:
         tail = _tail_in(self._folders[region] / "pg_wal", parted)
         name = f"{tail.timeline:08X}-{tail.parted_at:016X}"
         kept = self._kept_in / region / name
         if not (kept / MANIFEST).is_file():
             _copied(tail, kept)
         _checked(kept)
-        commits, reached, complete = _read(kept, tail)
-        lost = [
-            LostTransaction(
-                lsn=each.lsn,
-                xid=each.xid,
-                at=each.at,
-                rows=sum(change.rows for change in each.changes),
-                tables=sorted({f"file {change.locator.number}" for change in each.changes}),
-            )
-            for each in commits
-        ]
-        return exact(
-            lost,
-            from_lsn=tail.parted_at,
-            to_lsn=reached,
-            timeline=tail.timeline,
-            waited=waited,
-            archived_at=str(kept),
-            complete=complete,
-            entries=self._entries,
+        return tail, kept
+
+    async def _named(
+        self, region: str, kept: Path, commits: Sequence[Commit]
+    ) -> Mapping[tuple[int, int], str]:
+        """Names as they were when the tail was archived first: later on, a table may have another file."""
+        names = await asyncio.to_thread(_names_kept, kept)
+        if names is None and self._names is not None:
+            databases = {change.locator.database for each in commits for change in each.changes}
+            names = await self._names(region, frozenset(databases)) if databases else {}
+            if names:
+                await asyncio.to_thread(_keep_names, kept, names)
+        return names or {}
+
+
+def _told(
+    kept: Path,
+    tail: _Tail,
+    commits: Sequence[Commit],
+    reached: int,
+    complete: bool,
+    names: Mapping[tuple[int, int], str],
+    waited: bool | None,
+) -> Loss:
+    lost = [
+        LostTransaction(
+            lsn=each.lsn,
+            xid=each.xid,
+            at=each.at,
+            rows=sum(change.rows for change in each.changes if not _is_beside(change, names)),
+            tables=_tables(each, names),
         )
+        for each in commits
+    ]
+    committed = {xid for each in commits if each.lsn >= tail.parted_at for xid in (each.xid, *each.subxids)}
+    first = Segment.holding(Timeline(tail.timeline), tail.parted_at, tail.segment_bytes)
+    entries = read_entries(kept, first, tail.segment_bytes, committed, waited=waited)
+    return exact(
+        lost,
+        from_lsn=tail.parted_at,
+        to_lsn=reached,
+        timeline=tail.timeline,
+        waited=waited,
+        archived_at=str(kept),
+        complete=complete,
+        entries=entries,
+    )
+
+
+def _tables(commit: Commit, names: Mapping[tuple[int, int], str]) -> Sequence[str]:
+    files = ((each.locator.database, each.locator.number) for each in commit.changes)
+    told = (names.get(each, f"file {each[1]}") for each in files)
+    return sorted({each.removesuffix(BESIDE) for each in told})
+
+
+def _is_beside(change: Change, names: Mapping[tuple[int, int], str]) -> bool:
+    """Rows of long values belong to the row that refers to them."""
+    return names.get((change.locator.database, change.locator.number), "").endswith(BESIDE)
+
+
+def _names_kept(kept: Path) -> Mapping[tuple[int, int], str] | None:
+    try:
+        found = json.loads((kept / TABLES).read_text(encoding="utf-8"))
+        return {(int(database), int(number)): str(name) for database, number, name in found}
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _keep_names(kept: Path, names: Mapping[tuple[int, int], str]) -> None:
+    document = [[database, number, name] for (database, number), name in sorted(names.items())]
+    beside = kept / f"{TABLES}.{os.getpid()}.new"
+    beside.write_text(json.dumps(document), encoding="utf-8")
+    beside.replace(kept / TABLES)
 
 
 def _tail_in(wal: Path, parted: Mapping[int, int]) -> _Tail:

@@ -19,7 +19,7 @@ from holdfast.bootstrap.recovery.working import Working
 from holdfast.estate.model import Estate
 from holdfast.recovery.evidence import Evidence, entry_of
 from holdfast.recovery.evidence_ports import EvidenceLog, ToldOnce
-from holdfast.recovery.warnings import Warned, warned_of
+from holdfast.recovery.warnings import Warned, not_cosigned, warned_of
 
 LOOK_EVERY_S = 60.0
 NEWEST = 50
@@ -50,9 +50,13 @@ async def warn(
     standings = await standings_of(evidence, drills_of(estate), now)
     forecasts = {key: await forecast_for(evidence, estate, key, now) for key in estate.databases}
     drills = [each for each in newest if isinstance(each, Evidence)]
+    vouched = not_cosigned(await evidence.grown(), now)
     found = [
         each
-        for each in warned_of(drills, standings, forecasts, now)
+        for each in [
+            *warned_of(drills, standings, forecasts, now),
+            *([vouched] if vouched is not None else []),
+        ]
         if await told.first(each.key, each.event, each.facts)
     ]
     for each in found:

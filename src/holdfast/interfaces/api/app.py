@@ -18,6 +18,7 @@ from starlette.routing import Route
 from holdfast import __version__
 from holdfast.interfaces.api import (
     agreements,
+    evidence,
     incidents,
     ledger_jobs,
     ledger_reports,
@@ -66,6 +67,7 @@ ROUTERS = (
     ledger_jobs.router,
     ledger_reports.router,
     runs.router,
+    evidence.router,
 )
 
 

@@ -11,6 +11,7 @@ from holdfast.identity.model import Actor
 from holdfast.identity.roles import roles_of
 from holdfast.interfaces.api.callers import Operator, Reader, Served
 from holdfast.interfaces.api.exchange import IdempotencyKey, id_for
+from holdfast.interfaces.api.paging import Cursor, Limit, read, written
 from holdfast.interfaces.api.problems import (
     CONFLICT,
     INVALID,
@@ -29,11 +30,9 @@ from holdfast.interfaces.api.shapes.recovery import (
     RunTold,
 )
 from holdfast.interfaces.api.words import ToldId
-from holdfast.interfaces.recovery_desk import EARLIER_RUNS, RecoveryDesk, check_may_work
+from holdfast.interfaces.recovery_desk import RecoveryDesk, check_may_work
 from holdfast.recovery.shelf import found_in
 from holdfast.recovery.transitions import How
-
-MOST = 100
 
 router = APIRouter(tags=["recovery"])
 
@@ -56,12 +55,15 @@ async def list_runs(
     services: Served,
     _: Reader,
     state: Annotated[Literal["active", "over", "all"], Query(description="active: not over yet")] = "all",
-    limit: Annotated[int, Query(ge=1, le=MOST, description="how many at most")] = 20,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> RunList:
-    """The newest runs, the newest first. Those that are older than the newest 200 are found by their id."""
-    views = await _desk(services).newest(EARLIER_RUNS)
-    wanted = [each for each in views if state == "all" or each.run.state.is_over == (state == "over")]
-    return RunList(items=[RunTold.of(each) for each in wanted[:limit]])
+    """Runs, the newest first. Those that are over go after `recovery.keep_runs`; their evidence stays."""
+    before = None if cursor is None else read(cursor)
+    over = None if state == "all" else state == "over"
+    views = await _desk(services).newest(limit + 1, before, over=over)
+    following = written(views[limit - 1].run.id) if len(views) > limit else None
+    return RunList(items=[RunTold.of(each) for each in views[:limit]], next=following)
 
 
 @router.get("/runs/{run_id}", operation_id="getRun", responses=described(NOT_FOUND))

@@ -14,6 +14,7 @@ from holdfast.communication.subscribing import SubscriptionStore
 from holdfast.estate.model import Estate
 from holdfast.identity.model import Actor, Recorded
 from holdfast.interfaces.api.overviews import Overviews
+from holdfast.interfaces.evidence_desk import EvidenceDesk
 from holdfast.interfaces.recovery_desk import RecoveryDesk
 from holdfast.interfaces.site.ports import StatusReader
 from holdfast.kernel.clock import Clock
@@ -64,6 +65,7 @@ class Services:
     tracer: Tracer | None = None
     reports: Reports | None = None
     runs: RecoveryDesk | None = None
+    evidence: EvidenceDesk | None = None
     overviews: Overviews = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """Evidence in the console: what drills and recoveries came to, each whole, and as files for an auditor."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -8,29 +8,27 @@ from starlette.responses import Response
 
 from holdfast.identity.model import Right
 from holdfast.interfaces.console.shell import ConsolePage, page, problem
-from holdfast.interfaces.evidence_words import counted, kind, lasted, measure_words, size_words, verdict
+from holdfast.interfaces.evidence_desk import EvidenceDesk
+from holdfast.interfaces.evidence_words import (
+    cosigned_words,
+    counted,
+    kind,
+    lasted,
+    measure_words,
+    size_words,
+    verdict,
+)
 from holdfast.recovery.errors import NotThere
-from holdfast.recovery.evidence import Evidence, Remark
 
 SHOWN = 100
 TYPES = {"pdf": "application/pdf", "json": "application/json"}
 
-Whole = tuple[int, Evidence, Sequence[tuple[int, Remark]]]
-"""The leaf, the evidence, and the remarks on it with theirs."""
-
 
 class EvidencePages:
-    """The pages. `exported` makes a file, `pdf` or `json`; it and `whole` raise NotThere."""
+    """The pages."""
 
-    def __init__(
-        self,
-        newest: Callable[[int], Awaitable[Sequence[tuple[int, Evidence]]]],
-        whole: Callable[[str], Awaitable[Whole]],
-        exported: Callable[[str, str], Awaitable[bytes]],
-    ) -> None:
-        self._newest = newest
-        self._whole = whole
-        self._exported = exported
+    def __init__(self, desk: EvidenceDesk) -> None:
+        self._desk = desk
 
     def pages(self) -> Sequence[ConsolePage]:
         return [
@@ -46,24 +44,39 @@ class EvidencePages:
         ]
 
     async def listed(self, request: Request) -> Response:
+        before = _before(request.query_params.get("before", ""))
+        entries = await self._desk.newest(SHOWN + 1, before=before)
         found = [
             (it, kind(it), verdict(it), lasted(it.rpo.measured_ms), lasted(it.rto.measured_ms))
-            for _, it in await self._newest(SHOWN)
+            for _, it in entries[:SHOWN]
         ]
-        return page(request, "evidence.html", title="Evidence", found=found, most=SHOWN)
+        grown = await self._desk.grown()
+        return page(
+            request,
+            "evidence.html",
+            title="Evidence",
+            found=found,
+            older=entries[SHOWN - 1][0] if len(entries) > SHOWN else None,
+            newest=before is None,
+            drills=await self._desk.drills() if before is None else [],
+            cosigned=cosigned_words(grown),
+            stuck=grown.waiting is not None,
+        )
 
     async def shown(self, request: Request) -> Response:
         try:
-            leaf, it, remarks = await self._whole(request.path_params["evidence"])
+            whole = await self._desk.whole(request.path_params["evidence"])
         except NotThere as error:
             return problem(request, HTTPStatus.NOT_FOUND, str(error), "The list shows what there is.")
+        it, seen = whole.evidence, (await self._desk.grown()).cosigned
         return page(
             request,
             "evidence_of.html",
             title=f"Evidence: {it.subject}",
             it=it,
-            leaf=leaf,
-            remarks=remarks,
+            leaf=whole.leaf,
+            remarks=whole.remarks,
+            cosigned=seen is not None and whole.leaf < seen.size,
             kind=kind(it),
             verdict=verdict(it),
             measures=[("RPO", measure_words(it.rpo)), ("RTO", measure_words(it.rto))],
@@ -81,10 +94,15 @@ class EvidencePages:
         if type_ not in TYPES:
             return problem(request, HTTPStatus.NOT_FOUND, "There is no such file", "pdf, or json")
         try:
-            content = await self._exported(which, type_)
+            content = await self._desk.exported(which, type_)
         except NotThere as error:
             return problem(request, HTTPStatus.NOT_FOUND, str(error), "The list shows what there is.")
         # The id is one of ours: it was found under it.
         disposition = f'attachment; filename="evidence-{which}.{type_}"'
         headers = {"content-disposition": disposition, "cache-control": "no-store"}
         return Response(content, media_type=TYPES[type_], headers=headers)
+
+
+def _before(text: str) -> int | None:
+    """The leaf below which a page begins; None for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None

@@ -16,6 +16,7 @@ from holdfast.interfaces.console.shell import ConsolePage, actor_of, form, page,
 from holdfast.interfaces.recovery_desk import RecoveryDesk, check_may_work, may_work_with
 from holdfast.interfaces.run_words import (
     SIGNS,
+    decisive_of,
     left_text,
     length_text,
     remark_text,
@@ -25,6 +26,7 @@ from holdfast.interfaces.run_words import (
 from holdfast.kernel.errors import HoldfastError
 from holdfast.kernel.ids import id_from
 from holdfast.recovery.errors import NotThere, Refused
+from holdfast.recovery.evidence import evidence_id
 from holdfast.recovery.shelf import found_in
 from holdfast.recovery.transitions import How
 from holdfast.recovery.views import possible_for
@@ -76,6 +78,7 @@ class RecoveryPages:
             active=[each for each in views if not each.run.state.is_over],
             over=[each for each in views if each.run.state.is_over],
             shelf=[shelf[name] for name in sorted(shelf)],
+            recoverable=bool(self._desk.recoverable()),
             **_WORDS,
         )
 
@@ -181,6 +184,8 @@ class RecoveryPages:
             run=view.run,
             possible=possible,
             may_cancel=may_work and possible.cancel,
+            decisive=decisive_of(view),
+            evidence=evidence_id(view.run.id) if view.run.state.is_over else "",
             ways=[way for way, how in WAYS.items() if how in possible.resume] if may_work else [],
             trouble=trouble,
             **_WORDS,

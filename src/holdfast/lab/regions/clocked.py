@@ -1,8 +1,8 @@
 """Runs Patroni with a clock that the lab can set: `python -m holdfast.lab.regions.clocked FILE ARGUMENTS...`.
 
 FILE holds how many seconds the wall clock is wrong; it may change at any moment, and the clock jumps with it.
-Only `time.time` is wrong, by which Patroni and its raft judge when a lock expires. The monotonic clock is
-right, and so is PostgreSQL's.
+Only `time.time` is wrong, by which Patroni and its raft judge when a lock expires: where the lab could build
+its library (shim.py), that sets the clock instead, PostgreSQL's as well. The monotonic clock is right.
 """
 
 import sys
@@ -10,11 +10,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from holdfast.lab.regions.shim import is_there
+
 LOOK_EVERY_S = 0.2
 
 
 def set_clock(file: Path) -> None:
     """From now on `time.time` is wrong by what the file says; by nothing where there is none."""
+    if is_there():  # else it would be wrong twice
+        return
     time.time = _wrong_by(file, time.time, time.monotonic)
 
 

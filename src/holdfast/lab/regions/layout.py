@@ -57,7 +57,7 @@ class Layout:
         return self.folder(region) / "node" / "data"
 
     def clock_file(self, site: str) -> Path:
-        """How many seconds the clock of the site's voter is wrong; there is none while it is right."""
+        """How many seconds the clock of the site is wrong; there is none while it is right."""
         return self.folder(site) / "clock"
 
     def ports_of(self, site: str) -> tuple[int, ...]:

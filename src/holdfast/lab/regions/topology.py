@@ -34,6 +34,7 @@ from holdfast.lab.regions.layout import REGIONS, SITES, WITNESS, Layout
 from holdfast.lab.regions.network import OUTSIDE, Network
 from holdfast.lab.regions.parts import FolderPart, TreePart, asked, says
 from holdfast.lab.regions.provide import ProvidedPart
+from holdfast.lab.regions.shim import environment
 from holdfast.lab.service import LAB_VARIABLE, PART_VARIABLE, Command, ServicePart
 from holdfast.lab.topology import Topology
 
@@ -143,7 +144,11 @@ class Regions:
             },
             "witness",
         )
-        return self._at(WITNESS, program, _imports())
+        return self._at(WITNESS, program, {**_imports(), **self._clock_of(WITNESS)})
+
+    def _clock_of(self, site: str) -> Mapping[str, str]:
+        """What a program of the site is started with, so that the lab can set its clock."""
+        return environment(self._place.root, self._layout.clock_file(site))
 
     def _dns(self) -> Part:
         def command() -> Command:
@@ -175,7 +180,8 @@ class Regions:
             file = self._place.write_secret(f"{region}-node.yaml", yaml.safe_dump(content))
             clock = str(self._layout.clock_file(region))
             program = [sys.executable, "-m", "holdfast.lab.regions.clocked", clock, str(file)]
-            return self._at(region, [*way.prefix, *program], {**_imports(), "LC_ALL": "C"})
+            own = {**_imports(), "LC_ALL": "C", **self._clock_of(region)}
+            return self._at(region, [*way.prefix, *program], own)
 
         service = self._service(f"{region}-node", region, at.PATRONI, command, "/patroni")
         data = self._layout.data(region)
@@ -213,7 +219,7 @@ class Regions:
                 },
                 f"{region}-supervisor",
             )
-            return self._at(region, program, _imports())
+            return self._at(region, program, {**_imports(), **self._clock_of(region)})
 
         async def serves() -> bool:
             told = await asked(self._layout.outer(region), self._layout.port(at.SUPERVISOR), "/replicas")

@@ -16,10 +16,11 @@ every few seconds, and so is left alone or steps down.
 
 import json
 import signal
+import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from holdfast.lab.regions.fence import StaleFenceError, passing
 from holdfast.lab.regions.http import Answer, Login, fence_of, serve
 
 RETRY_S = 3
+TRY_EVERY_S, REACHED_WITHIN_S = 0.5, 1.0
 
 
 def main(file: Path) -> None:
@@ -62,8 +64,10 @@ class Witness:
         self._fence = Path(raft["data_dir"]).parent / "release.fence"
         self._store = KVStoreTTL(None, None, None, **raft, retry_timeout=RETRY_S, commandsWaitLeader=False)
         self._store.startAutoTick()
+        self._reaching = Reaching([node.id for node in self._store.otherNodes])
 
     def close(self) -> None:
+        self._reaching.close()
         self._store.destroy()
 
     def view(self, _: Mapping[str, object]) -> Answer:
@@ -72,7 +76,9 @@ class Witness:
         connected: dict[str, bool] = {}
         for address, site in self._sites.items():
             node = next((each for each in self._store.otherNodes if each.id == address), None)
-            connected[site] = node is None or self._store.isNodeConnected(node)
+            connected[site] = node is None or (
+                self._store.isNodeConnected(node) and self._reaching.reaches(address)
+            )
         return 200, {
             "quorum": self._has_quorum(),
             "raft": connected,
@@ -138,6 +144,38 @@ class Witness:
             except RuntimeError:  # the raft's thread changed it while we were walking
                 continue
             return {key[len(self._prefix) :]: value for key, value in (found or {}).items() if value}
+
+
+class Reaching:
+    """Tries again and again whether the other voters can be reached, each by a thread of its own.
+
+    Raft's own connections do not tell: those who follow never talk to each other, so that a region behind a
+    line that loses everything without a word would stay connected for ever.
+    """
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._reached = dict.fromkeys(addresses, True)
+        self._ended = threading.Event()
+        for each in addresses:
+            threading.Thread(target=self._keep_trying, args=(each,), daemon=True).start()
+
+    def reaches(self, address: str) -> bool:
+        """At the last try; true before the first has come to an end."""
+        return self._reached.get(address, True)
+
+    def close(self) -> None:
+        self._ended.set()
+
+    def _keep_trying(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        while not self._ended.is_set():
+            try:
+                socket.create_connection((host, int(port)), REACHED_WITHIN_S).close()
+            except OSError:
+                self._reached[address] = False
+            else:
+                self._reached[address] = True
+            self._ended.wait(TRY_EVERY_S)
 
 
 def _members(told: Mapping[str, Any]) -> dict[str, Any]:

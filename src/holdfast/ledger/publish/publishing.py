@@ -7,18 +7,18 @@ witness, and stands still until an operator has decided.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from holdfast.ledger.errors import Fork, NotFlushed, WitnessAway
+from holdfast.ledger.errors import NotFlushed, WitnessAway
 from holdfast.ledger.log.checkpoint import Checkpoint, LogKeys, verified
 from holdfast.ledger.log.notes import Note, Signature, VerifierKey, Verifies
 from holdfast.ledger.log.tree import leaf_hashes
-from holdfast.ledger.log.witness import Addition
 from holdfast.ledger.model import Numbered, Prepared
 from holdfast.ledger.ports import LogStore, Published, SecondRegion, Witness
 from holdfast.ledger.publish import proving
+from holdfast.ledger.publish.cosigning import MOST_TRIES, Cosigning
 
-MOST_TRIES = 4
-"""A witness that tells another size each time is asked so often."""
+WHEN_LOST = "published leaves are missing: see 'When leaves were lost' in docs/ledger-proof.md"
 OVERALL = ""
 """The tenant of the log over all tenants' checkpoints."""
 
@@ -50,12 +50,10 @@ class Publisher:
         self._store = store
         self._published = published
         self._second = second
-        self._witness = witness
+        self._cosigning = None if witness is None else Cosigning(witness, hint=WHEN_LOST)
         self._witness_key = witness_key
         self._verifies = verifies
         self._flushed_within_s = flushed_within_s
-        self._stands: dict[int, int] = {}
-        """Where the witness is believed to stand, by log."""
 
     async def publish(self, log_id: int, log_key: LogKeys) -> Handed | None:
         """The log's newest checkpoint, handed out; None when there is nothing new.
@@ -72,8 +70,8 @@ class Publisher:
             if not await self._second.flushed(await self._store.lsn(), self._flushed_within_s):
                 raise NotFlushed(f"the second region has not flushed the log up to {size:,} leaves")
             note = Note.parsed(text)
-            if self._witness is not None:
-                signature = await self._cosigned(self._witness, log_id, size, text)
+            if self._cosigning is not None:
+                signature = await self._cosigned(self._cosigning, log_id, size, text)
                 if signature is None:
                     continue  # somebody else had it cosigned further on meanwhile
                 note = note.with_signatures([signature])
@@ -83,30 +81,14 @@ class Publisher:
             return Handed(log_id, found.checkpoint, note.text)
         raise WitnessAway("others publish this log faster than it can be followed here")
 
-    async def _cosigned(self, witness: Witness, log_id: int, size: int, text: str) -> Signature | None:
+    async def _cosigned(self, cosigning: Cosigning, log_id: int, size: int, text: str) -> Signature | None:
         """None when the witness is ahead of this size, and the log by now as well."""
-        for _ in range(MOST_TRIES):
-            old_size = self._stands.get(log_id, 0)
-            if old_size > size:
-                if await self._store.grown_to(log_id, old_size):
-                    return None
-                del self._stands[log_id]
-                raise Fork(
-                    f"the witness has seen this log with {old_size:,} leaves, and it has {size:,}",
-                    hint="published leaves are missing: see 'When leaves were lost' in docs/ledger.md",
-                )
-            proof = await proving.consistency(self._store, log_id, old_size, size)
-            answer = await witness.cosign(Addition(old_size, tuple(proof), text))
-            if isinstance(answer, Signature):
-                self._stands[log_id] = size
-                return answer
-            if answer == old_size:
-                raise Fork(
-                    f"the witness has cosigned another checkpoint of {size:,} leaves of this log",
-                    hint="see 'When leaves were lost' in docs/ledger.md",
-                )
-            self._stands[log_id] = answer
-        raise WitnessAway("the witness tells another size each time it is asked")
+
+        async def is_grown_to(old_size: int) -> bool:
+            return await self._store.grown_to(log_id, old_size) is not None
+
+        proof = partial(proving.consistency, self._store, log_id, size=size)
+        return await cosigning.of(log_id, size, text, proof, is_grown_to)
 
 
 def over_all(handed: Mapping[str, Handed]) -> Prepared:

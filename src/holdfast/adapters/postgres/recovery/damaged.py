@@ -14,13 +14,12 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from holdfast.adapters.postgres.recovery.damaged_sessions import SQL, Connection, acting, connected, copy_at
 from holdfast.adapters.postgres.recovery.damaged_tables import (
-    SQL,
-    Connection,
+    Staged,
+    Table,
     compared,
-    gone,
     made_again,
     parts_of,
     put_back,
@@ -31,16 +30,6 @@ from holdfast.recovery.errors import ComesLate, StepFailed
 from holdfast.recovery.ports import Fence
 from holdfast.recovery.salvage import Compared, Way, order_of, way_for
 
-_SPOKEN = (
-    "default_transaction_read_only=off",
-    "datestyle=ISO",
-    "intervalstyle=postgres",
-    "extra_float_digits=3",
-    "statement_timeout=0",
-    "idle_in_transaction_session_timeout=0",
-    "lock_timeout=60000",
-    "search_path=pg_catalog",
-)
 CHECK_WITHIN_MS = 600_000
 LONGEST_NAME = 63
 
@@ -55,6 +44,19 @@ class Wanted:
     bad: Sequence[int] = ()
     replace: bool = False
     again: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A database that is about to change places, as it was when that was said behind the fence."""
+
+    oid: int
+    read_only: str | None
+
+    def see_that_it_is_the_same(self, session: Connection, name: str) -> None:
+        """The one of that name, in a transaction that holds it. Raises ComesLate: another was quicker."""
+        if session.execute(SQL["database"], {"name": name}).fetchone() != (self.oid, self.read_only):
+            raise ComesLate("the database has changed since this attempt began: it is left as it is")
 
 
 class DamagedDatabase:
@@ -73,17 +75,15 @@ class DamagedDatabase:
 
     def freeze(self, run: str, fence: Fence) -> None:
         """New transactions only read, and sessions that are there end. One that asks to write still may."""
-        self._prepare()
-        with self._session() as session:
-            with session.transaction():
-                _pass(session, fence)
+        with self._behind(fence) as session:
+            with acting(session, fence):
                 before = _read_only(session)
                 if self._done(session, run, "freeze") is None:
                     _note(session, run, "freeze", {"before": before})
                 _set_read_only(session, "on")
-            for (pid,) in session.execute(SQL["sessions"]).fetchall():
+            for pid, began in session.execute(SQL["sessions"]).fetchall():
                 try:
-                    session.execute(SQL["end_session"], {"pid": pid})
+                    session.execute(SQL["end_session"], {"pid": pid, "began": began})
                 except psycopg.errors.InsufficientPrivilege:
                     continue  # another's: it is counted by `writers`
 
@@ -94,8 +94,7 @@ class DamagedDatabase:
 
     def thaw(self, run: str, fence: Fence) -> None:
         """Set it to what it was set to before."""
-        with self._session() as session, session.transaction():
-            _pass(session, fence)
+        with self._behind(fence) as session, acting(session, fence):
             told = self._done(session, run, "freeze")
             if told is None:
                 return
@@ -117,11 +116,19 @@ class DamagedDatabase:
                 return None
             return None if row is None or not isinstance(row[0], bool) else row[0]
 
+    def written(self) -> tuple[str | None, int]:
+        """How far its log is written (an LSN; None for a standby), and how many bytes the database has."""
+        with self._session() as session:
+            row = session.execute(SQL["written"]).fetchone()
+            return row or (None, 0)
+
     def compare(self, wanted: Wanted) -> list[Compared]:
         """Each table beside its good copy, of one moment in production."""
-        with self._session() as now, _copy(wanted.copy) as then, now.transaction():
-            now.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            return [_beside(now, then, each, wanted.bad) for each in wanted.tables]
+        with self._session() as now:
+            tables = _staged(now, wanted)
+            with now.transaction():
+                now.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                return [compared(now, each, wanted.bad) for each in tables]
 
     # --- changing
 
@@ -132,9 +139,7 @@ class DamagedDatabase:
 
     def keep(self, run: str, tables: Sequence[str], fence: Fence) -> None:
         """A copy of each table as it is now, in the schema `holdfast_recovery`."""
-        self._prepare()
-        with self._session() as session, session.transaction():
-            _pass(session, fence)
+        with self._behind(fence) as session, acting(session, fence):
             if self._done(session, run, "keep") is not None:
                 return
             names = dict[str, str]()
@@ -157,32 +162,28 @@ class DamagedDatabase:
 
     def salvage(self, run: str, wanted: Wanted, fence: Fence) -> None:
         """Put the tables back, all of them or none. Raises StepFailed, ComesLate."""
-        self._prepare()
-        with self._session() as now, _copy(wanted.copy) as then:
+        with self._behind(fence) as now:
+            tables = {each.name: each for each in _staged(now, wanted)}
             try:
-                with now.transaction():
-                    _pass(now, fence)
+                with acting(now, fence):
                     if self._done(now, run, "salvage") is not None:
                         return
-                    told = {each: _put(now, then, each, wanted) for each in _ordered(now, wanted.tables)}
+                    told = {each: _put(now, tables[each], wanted) for each in _ordered(now, wanted.tables)}
                     _note(now, run, "salvage", told)
             except psycopg.Error as error:
                 first = (error.diag.message_primary or str(error)).splitlines()[0]
                 raise StepFailed(f"nothing was changed: {first}") from error
 
-    def announce(self, fence: Fence) -> None:
+    def announce(self, fence: Fence) -> Announced:
         """Say that the whole database is about to change places. Raises ComesLate."""
-        self._prepare()
-        with self._session() as session, session.transaction():
-            _pass(session, fence)
+        with self._behind(fence) as session, acting(session, fence):
+            return _itself(session)
 
     def swapped(
         self, run: str, told: Mapping[str, Any], frozen: Mapping[str, Any] | None, fence: Fence
     ) -> None:
         """Note in the one that is there now that it came to be so by this run, and that it only reads too."""
-        self._prepare()
-        with self._session() as session, session.transaction():
-            _pass(session, fence)
+        with self._behind(fence) as session, acting(session, fence):
             for step, noted in (("salvage", told), ("freeze", frozen)):
                 session.execute(SQL["forget"], {"run_id": run, "step": step})
                 if noted is not None:
@@ -190,11 +191,15 @@ class DamagedDatabase:
 
     # --- connections
 
-    def _prepare(self) -> None:
-        with self._session() as session, session.transaction():
-            session.execute(SQL["one_at_a_time"])
-            if session.execute(SQL["prepared"]).fetchone() != (True,):
-                session.execute(SQL["prepare"])
+    @contextmanager
+    def _behind(self, fence: Fence) -> Iterator[Connection]:
+        """A session to act in, on a database that knows fences; those of earlier attempts have ended."""
+        with connected(self._params, fence) as session:
+            with session.transaction():
+                session.execute(SQL["one_at_a_time"])
+                if session.execute(SQL["prepared"]).fetchone() != (True,):
+                    session.execute(SQL["prepare"])
+            yield session
 
     def _done(self, session: Connection, run: str, step: str) -> Mapping[str, Any] | None:
         if session.execute(SQL["prepared"]).fetchone() != (True,):
@@ -204,80 +209,28 @@ class DamagedDatabase:
 
     @contextmanager
     def _session(self) -> Iterator[Connection]:
-        with _connected(self._params) as session:
+        with connected(self._params) as session:
             yield session
 
 
-def with_database(conninfo: str, dbname: str) -> str:
-    """The same server's database of that name."""
-    return make_conninfo(conninfo, dbname=dbname)
+def _staged(now: Connection, wanted: Wanted) -> list[Staged]:
+    with copy_at(wanted.copy) as then:
+        return [staged(now, then, each, number) for number, each in enumerate(wanted.tables, start=1)]
 
 
-def promote(conninfo: str) -> None:
-    """Have a copy leave recovery. Raises StepFailed."""
-    with _connected(conninfo_to_dict(conninfo)) as session:
-        if session.execute("SELECT pg_is_in_recovery()").fetchone() == (False,):
-            return
-        if session.execute("SELECT pg_promote(true, 120)").fetchone() != (True,):
-            raise StepFailed("the good copy does not leave recovery")
-
-
-def answers(conninfo: str) -> bool:
-    """Whether a server is there, and has that database."""
-    try:
-        with psycopg.connect(conninfo, connect_timeout=10) as session:
-            return session.execute("SELECT 1").fetchone() == (1,)
-    except psycopg.Error:
-        return False
-
-
-@contextmanager
-def _copy(conninfo: str) -> Iterator[Connection]:
-    with _connected(conninfo_to_dict(conninfo)) as session:
-        yield session
-
-
-@contextmanager
-def _connected(params: Mapping[str, Any]) -> Iterator[Connection]:
-    options = f"{params.get('options') or ''} {' '.join(f'-c {each}' for each in _SPOKEN)}".strip()
-    ours = {"options": options, "client_encoding": "utf8", "application_name": "holdfast recovery"}
-    try:
-        session = psycopg.connect(**{**params, **ours}, autocommit=True, connect_timeout=10)
-    except psycopg.Error as error:
-        raise StepFailed(f"the database cannot be reached: {str(error).strip().splitlines()[0]}") from error
-    try:
-        yield session
-    except psycopg.Error as error:
-        first = (error.diag.message_primary or str(error)).strip().splitlines()[0]
-        raise StepFailed(f"the database says: {first}") from error
-    finally:
-        session.close()
-
-
-def _beside(now: Connection, then: Connection, name: str, bad: Sequence[int]) -> Compared:
-    table = staged(now, then, name)
-    try:
-        return compared(now, table, name, bad, then)
-    finally:
-        if table is not None:
-            gone(now)
-
-
-def _put(now: Connection, then: Connection, name: str, wanted: Wanted) -> Mapping[str, Any]:
+def _put(now: Connection, table: Staged, wanted: Wanted) -> Mapping[str, Any]:
     """Judged anew, behind a lock: what was compared before may be otherwise by now."""
-    table = staged(now, then, name)
-    if table is None:
-        rows, left_out = made_again(now, then, name)
+    if not isinstance(table, Table):
+        rows, left_out = made_again(now, table)
         return {"way": Way.CREATE.value, "rows": rows, "left_out": list(left_out)}
     now.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(table.whole))
-    found = compared(now, table, name, wanted.bad, then)
+    found = compared(now, table, wanted.bad)
     way = way_for(found, replace=wanted.replace)
-    schema, plain = parts_of(name)
+    schema, plain = parts_of(table.name)
     if way is Way.REPLACE and (not table.key or not wanted.again):
         see_that_it_stands_alone(now, schema, plain)
     with asleep(now, schema, plain):
         rows = put_back(now, table, way, wanted.bad, again=wanted.again)
-    gone(now)
     return {"way": way.value, "rows": rows, "later": found.later, "new": found.new}
 
 
@@ -288,21 +241,17 @@ def _ordered(now: Connection, tables: Sequence[str]) -> list[str]:
     return order_of(tables, refers)
 
 
-def _pass(session: Connection, fence: Fence) -> None:
-    # By run: the epochs of two runs have nothing to do with each other.
-    scope = f"data {fence.run_id}"
-    told = {"scope": scope, "run_id": fence.run_id, "epoch": fence.epoch, "turn": fence.turn}
-    if session.execute(SQL["pass"], told).fetchone() is None:
-        raise ComesLate(f"the database has heard of a later attempt than epoch {fence.epoch}")
-
-
 def _note(session: Connection, run: str, step: str, told: Mapping[str, Any]) -> None:
     session.execute(SQL["note"], {"run_id": run, "step": step, "told": json.dumps(told)})
 
 
 def _read_only(session: Connection) -> str | None:
-    row = session.execute(SQL["read_only"]).fetchone()
-    return None if row is None else row[0]
+    return _itself(session).read_only
+
+
+def _itself(session: Connection) -> Announced:
+    row = session.execute(SQL["database"], {"name": session.info.dbname}).fetchone()
+    return Announced(*(row or (0, None)))
 
 
 def _set_read_only(session: Connection, value: str | None) -> None:

@@ -34,25 +34,50 @@ INSERT INTO holdfast_recovery.done (run_id, step, told) VALUES (%(run_id)s, %(st
 -- name: forget
 DELETE FROM holdfast_recovery.done WHERE run_id = %(run_id)s AND step = %(step)s;
 
--- name: read_only
--- What the database is set to by itself: null where nobody has set it.
-SELECT (SELECT pg_catalog.split_part(each, '=', 2) FROM pg_catalog.pg_db_role_setting AS s,
+-- name: database
+-- Which one has a name now, and what it is set to by itself: null where nobody has set it.
+SELECT d.oid, (SELECT pg_catalog.split_part(each, '=', 2) FROM pg_catalog.pg_db_role_setting AS s,
         pg_catalog.unnest(s.setconfig) AS each
         WHERE s.setdatabase = d.oid AND s.setrole = 0 AND each LIKE 'default\_transaction\_read\_only=%%')
-FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database();
+FROM pg_catalog.pg_database AS d WHERE d.datname = %(name)s;
+
+-- name: on_disk
+-- What is done and noted here is not forgotten by a server that dies; who wants more than that keeps it.
+SELECT pg_catalog.set_config('synchronous_commit', 'on', false)
+WHERE pg_catalog.current_setting('synchronous_commit') = 'off';
+
+-- name: end_earlier
+-- Sessions of attempts before this one, also those that wait for a process that stands still.
+SELECT pg_catalog.pg_terminate_backend(s.pid)
+FROM pg_catalog.pg_stat_activity AS s,
+     LATERAL pg_catalog.regexp_match(s.application_name, %(like)s) AS f
+WHERE s.datname = pg_catalog.current_database() AND s.usename = CURRENT_USER
+      AND (f[1]::bigint, f[2]::bigint) < (%(epoch)s::bigint, %(turn)s::bigint);
+
+-- name: written
+-- How far the log is written; null for one that follows another.
+SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_current_wal_lsn()::text END,
+       pg_catalog.pg_database_size(pg_catalog.current_database());
 
 -- name: sessions
-SELECT pid FROM pg_catalog.pg_stat_activity
+SELECT pid, backend_start FROM pg_catalog.pg_stat_activity
 WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid()
       AND backend_type = 'client backend';
 
 -- name: end_session
-SELECT pg_catalog.pg_terminate_backend(%(pid)s);
+-- That one, and no later one that was given its number.
+SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+WHERE pid = %(pid)s AND backend_start IS NOT DISTINCT FROM %(began)s;
 
 -- name: table
 SELECT c.oid, EXISTS (
     SELECT FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS below ON below.oid = i.inhrelid
     WHERE i.inhparent = c.oid AND NOT below.relispartition)
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND c.relkind IN ('r', 'p');
+
+-- name: owner
+SELECT pg_catalog.pg_get_userbyid(c.relowner)
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND c.relkind IN ('r', 'p');
 

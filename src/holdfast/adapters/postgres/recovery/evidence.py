@@ -8,9 +8,19 @@ from psycopg.types.json import Jsonb
 
 from holdfast.adapters.postgres.connect import Connection, Pool, borrowed
 from holdfast.adapters.postgres.queries import Queries, Query
+from holdfast.adapters.postgres.recovery.changing import changing
 from holdfast.recovery.continuity import Drilled
 from holdfast.recovery.evidence import Evidence, Measure, Remark, canonical
-from holdfast.recovery.evidence_ports import Kept, Seal, journalled, leaf_hash
+from holdfast.recovery.evidence_ports import (
+    Cosigned,
+    Grown,
+    Kept,
+    Seal,
+    Waiting,
+    Why,
+    journalled,
+    leaf_hash,
+)
 
 
 class EvidenceQueries(Queries):
@@ -23,6 +33,11 @@ class EvidenceQueries(Queries):
     newest: Query
     last_drilled: Query
     unrecorded: Query
+    grown: Query
+    cosigned: Query
+    keep_cosigned: Query
+    go_on: Query
+    keep_waiting: Query
     drilled: Query
     tell: Query
     journal: Query
@@ -39,7 +54,8 @@ class PostgresEvidence:
 
     async def append(self, entry: Evidence | Remark, seal: Seal) -> Kept:
         content = canonical(entry)
-        async with borrowed(self._pool) as connection, connection.transaction():
+        # Whoever is stopped in the middle must not keep the others from recording.
+        async with changing(self._pool) as connection:
             await connection.execute(SQL.take_turn)
             there = await _kept(connection, SQL.by_id, id=entry.id)
             if there:
@@ -71,15 +87,55 @@ class PostgresEvidence:
             return await _kept(connection, SQL.about, id=id)
 
     async def newest(
-        self, most: int, *, subject: str | None = None, scenario: str | None = None
+        self,
+        most: int,
+        *,
+        subject: str | None = None,
+        scenario: str | None = None,
+        before: int | None = None,
     ) -> Sequence[Kept]:
+        values = {"most": most, "subject": subject, "scenario": scenario, "before": before}
         async with borrowed(self._pool) as connection:
-            return await _kept(connection, SQL.newest, most=most, subject=subject, scenario=scenario)
+            return await _kept(connection, SQL.newest, **values)
 
     async def last_drilled(self, subject: str, scenario: str) -> datetime | None:
         async with borrowed(self._pool) as connection:
             ((found,),) = await _rows(connection, SQL.last_drilled, subject=subject, scenario=scenario)
         return found  # type: ignore[no-any-return]
+
+    async def grown(self) -> Grown:
+        async with borrowed(self._pool) as connection:
+            found = await _rows(connection, SQL.grown)
+        if not found:
+            return Grown()
+        size, note, seen, seen_note, seen_at, unseen_since, why, text, since = found[0]
+        return Grown(
+            size,
+            note,
+            None if seen is None else Cosigned(seen, seen_note, seen_at),
+            unseen_since,
+            None if why is None else Waiting(Why(why), text, since),
+        )
+
+    async def hashes(self) -> bytes:
+        async with borrowed(self._pool) as connection:
+            return b"".join([bytes(row[0]) for row in await _rows(connection, SQL.hashes)])
+
+    async def cosigned(self) -> Sequence[Cosigned]:
+        async with borrowed(self._pool) as connection:
+            return [Cosigned(*row) for row in await _rows(connection, SQL.cosigned)]
+
+    async def keep_cosigned(self, size: int, note: str) -> None:
+        async with changing(self._pool) as connection:
+            if await _rows(connection, SQL.keep_cosigned, leaf=size - 1, note=note):
+                await _tell(connection, "evidence.cosigned", {"size": size})
+            for (reason,) in await _rows(connection, SQL.go_on):
+                await _tell(connection, "evidence.cosigning_goes_on", {"reason": reason})
+
+    async def keep_waiting(self, why: Why, text: str) -> None:
+        async with changing(self._pool) as connection:
+            if await _rows(connection, SQL.keep_waiting, reason=why.value, told=text):
+                await _tell(connection, "evidence.cosigning_waits", {"reason": why.value, "text": text})
 
     async def unrecorded(self, most: int) -> Sequence[str]:
         async with borrowed(self._pool) as connection:
@@ -108,12 +164,16 @@ class PostgresTold:
         self._pool = pool
 
     async def first(self, key: str, event: str, facts: Mapping[str, object]) -> bool:
-        async with borrowed(self._pool) as connection, connection.transaction():
+        async with changing(self._pool) as connection:
             if not await _rows(connection, SQL.tell, key=key):
                 return False
-            values = {"actor": "recovery", "event": event, "facts": Jsonb(dict(facts))}
-            await connection.execute(SQL.journal, values)
+            await _tell(connection, event, facts)
             return True
+
+
+async def _tell(connection: Connection, event: str, facts: Mapping[str, object]) -> None:
+    values = {"actor": "recovery", "event": event, "facts": Jsonb(dict(facts))}
+    await connection.execute(SQL.journal, values)
 
 
 def _measure(target: int | None, contract: int | None, measured: int | None) -> Measure:

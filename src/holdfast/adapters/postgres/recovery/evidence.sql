@@ -26,10 +26,38 @@ SELECT leaf, id, content, note, at FROM recovery.evidence WHERE about = %(id)s O
 SELECT leaf, id, content, note, at FROM recovery.evidence
 WHERE run IS NOT NULL AND (%(subject)s::text IS NULL OR subject = %(subject)s)
       AND (%(scenario)s::text IS NULL OR scenario = %(scenario)s)
+      AND (%(before)s::bigint IS NULL OR leaf < %(before)s)
 ORDER BY leaf DESC LIMIT %(most)s;
 
 -- name: last_drilled
 SELECT max(ended_at) FROM recovery.evidence WHERE subject = %(subject)s AND scenario = %(scenario)s AND passed;
+
+-- name: grown
+-- Without a row nothing is kept yet.
+WITH seen AS (SELECT leaf, note, at FROM recovery.evidence_cosigned ORDER BY leaf DESC LIMIT 1)
+SELECT newest.leaf + 1, newest.note, seen.leaf + 1, seen.note, seen.at,
+       (SELECT at FROM recovery.evidence WHERE leaf = coalesce(seen.leaf + 1, 0)),
+       waiting.reason, waiting.told, waiting.since
+FROM (SELECT leaf, note FROM recovery.evidence ORDER BY leaf DESC LIMIT 1) AS newest
+     LEFT JOIN seen ON true
+     LEFT JOIN recovery.evidence_waiting AS waiting ON true;
+
+-- name: cosigned
+SELECT leaf + 1, note, at FROM recovery.evidence_cosigned ORDER BY leaf;
+
+-- name: keep_cosigned
+INSERT INTO recovery.evidence_cosigned (leaf, note) VALUES (%(leaf)s, %(note)s)
+ON CONFLICT DO NOTHING RETURNING leaf;
+
+-- name: go_on
+DELETE FROM recovery.evidence_waiting RETURNING reason;
+
+-- name: keep_waiting
+-- A row comes back when that is new.
+INSERT INTO recovery.evidence_waiting AS w (reason, told) VALUES (%(reason)s, %(told)s)
+ON CONFLICT (only_one) DO UPDATE SET reason = excluded.reason, told = excluded.told, since = clock_timestamp()
+    WHERE w.reason <> excluded.reason
+RETURNING reason;
 
 -- name: unrecorded
 -- Runs that are over and have no evidence, the oldest first.

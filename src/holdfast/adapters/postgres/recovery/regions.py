@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 
-from holdfast.adapters.postgres.connect import Pool, borrowed
+from holdfast.adapters.postgres.connect import Pool
 from holdfast.adapters.postgres.queries import Queries
+from holdfast.adapters.postgres.recovery.changing import changing
 from holdfast.adapters.postgres.recovery.fencing import pass_fence
 from holdfast.adapters.postgres.tenancy import EVERY_TENANT, as_tenant
 from holdfast.recovery.ports import Fence
 from holdfast.recovery.region_ports import LedgerStands
 
 SQL = Queries.beside(__file__)
+MOST_SOURCES = 200
+"""Of each log: those that sent last."""
 
 
 class PostgresFences:
@@ -20,7 +23,7 @@ class PostgresFences:
 
     async def pass_(self, scope: str, fence: Fence) -> None:
         """Raises ComesLate."""
-        async with borrowed(self._pool) as connection, connection.transaction():
+        async with changing(self._pool) as connection:
             await pass_fence(connection, scope, fence)
 
 
@@ -34,5 +37,12 @@ class PostgresLedgers:
         del cluster  # a log is of a tenant, wherever they are served
         async with as_tenant(self._pool, EVERY_TENANT) as connection:
             rows = await (await connection.execute(SQL["ledgers"])).fetchall()
+            numbered = await (await connection.execute(SQL["sequences"], {"most": MOST_SOURCES})).fetchall()
+        sources = dict[str, dict[str, int]]()
+        for origin, source, epoch, highest in numbered:
+            sources.setdefault(origin, {})[f"{source} {epoch}"] = highest
         # A log that has handed nothing out yet has acknowledged nothing that could be missing.
-        return {origin: LedgerStands(acknowledged or 0, there) for origin, acknowledged, there in rows}
+        return {
+            origin: LedgerStands(acknowledged or 0, there, sources.get(origin, {}))
+            for origin, acknowledged, there in rows
+        }

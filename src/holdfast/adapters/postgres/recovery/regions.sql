@@ -8,3 +8,15 @@ SELECT l.origin,
   FROM ledger.log AS l
  WHERE l.tenant <> ''
  ORDER BY l.origin
+
+-- name: sequences
+-- Of each tenant's log, how far each source has come: as the folds know it, which are moments behind. Those that sent
+-- last stand first.
+SELECT l.origin, s.source, s.epoch, s.highest
+  FROM ledger.log AS l
+ CROSS JOIN LATERAL (
+       SELECT source, epoch, highest, received_at FROM ledger.standing
+        WHERE tenant = l.tenant ORDER BY received_at DESC, source, epoch LIMIT %(most)s
+ ) AS s
+ WHERE l.tenant <> ''
+ ORDER BY l.origin, s.received_at DESC, s.source, s.epoch

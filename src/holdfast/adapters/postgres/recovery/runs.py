@@ -19,7 +19,7 @@ from holdfast.adapters.postgres.recovery.changing import changing
 from holdfast.adapters.postgres.recovery.news import News, Unheard
 from holdfast.recovery.errors import Fenced, NotThere, Refused, RunUnreadable
 from holdfast.recovery.model import Run
-from holdfast.recovery.ports import Held, Note, Transition
+from holdfast.recovery.ports import NEWEST_KEPT, SHORTEST_KEEP, Held, Note, Transition
 from holdfast.recovery.transitions import lease_lost
 
 SQL = Queries.beside(__file__)
@@ -136,10 +136,24 @@ class PostgresRuns:
         epoch, text, now = row
         return Held(_read(run_id, text), epoch, now)
 
-    async def newest(self, most: int) -> Sequence[Run]:
+    async def newest(
+        self, most: int, before: str | None = None, *, over: bool | None = None
+    ) -> Sequence[Run]:
+        values = {"most": most, "before": before, "over": over}
         async with borrowed(self._pool) as connection:
-            rows = await (await connection.execute(SQL.newest, {"most": most})).fetchall()
+            rows = await (await connection.execute(SQL.newest, values)).fetchall()
         return list(_readable(rows))
+
+    async def prune(self, keep: timedelta, most: int) -> int:
+        values = {"keep": max(keep, SHORTEST_KEEP), "most": most, "newest": NEWEST_KEPT}
+        async with changing(self._pool) as connection:
+            gone = await (await connection.execute(SQL.prune, values)).fetchall()
+            if gone:
+                last = max(gone, key=lambda row: row[1])[0]
+                facts = {"runs": len(gone), "last": last}
+                note = {"actor": "recovery", "event": "run.pruned", "facts": Jsonb(facts)}
+                await connection.execute(SQL.journal, note)
+        return len(gone)
 
     async def unfinished(self) -> Sequence[Run]:
         async with borrowed(self._pool) as connection:

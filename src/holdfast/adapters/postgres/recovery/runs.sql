@@ -77,7 +77,23 @@ SELECT pg_notify('holdfast_recovery', %(id)s);
 SELECT epoch, run::text, clock_timestamp() FROM recovery.run WHERE id = %(id)s;
 
 -- name: newest
-SELECT id, run::text FROM recovery.run ORDER BY number DESC LIMIT %(most)s;
+SELECT id, run::text FROM recovery.run
+WHERE (%(before)s::text IS NULL OR number < (SELECT number FROM recovery.run WHERE id = %(before)s))
+      AND (%(over)s::boolean IS NULL OR %(over)s = (state IN ('done', 'cancelled')))
+ORDER BY number DESC LIMIT %(most)s;
+
+-- name: prune
+-- The newest of each playbook on each subject stay. Two who do it at once: the second finds them gone.
+WITH placed AS (
+    SELECT id, number, state, changed_at, row_number() OVER (PARTITION BY playbook, subject ORDER BY number DESC) AS place
+    FROM recovery.run
+), going AS (
+    SELECT id FROM placed
+    WHERE place > %(newest)s AND state IN ('done', 'cancelled') AND changed_at < clock_timestamp() - %(keep)s
+          AND EXISTS (SELECT FROM recovery.evidence AS e WHERE e.run = placed.id)
+    ORDER BY number LIMIT %(most)s
+)
+DELETE FROM recovery.run WHERE id IN (SELECT id FROM going) RETURNING id, number;
 
 -- name: unfinished
 SELECT id, run::text FROM recovery.run WHERE state NOT IN ('done', 'cancelled') ORDER BY number DESC;

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +16,14 @@ from psycopg.conninfo import make_conninfo
 
 from holdfast.adapters.postgres.server.initialise import environment
 from holdfast.backup.errors import NotFit, RestoreFailed
+from holdfast.kernel.errors import HoldfastError
 
 LONGEST_NAME = 63
 _END_EVERY_S = 0.05
-_END = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = %s"
+# Of that one and no other, whatever is called so by now: who comes late ends nobody's session.
+_END = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datid = %s"
+# While the names change nobody can connect: not for longer than this, when who changes them stands still.
+_NOT_FOR_LONG = "SET idle_in_transaction_session_timeout = '5s'"
 
 _LIKE = """
     SELECT pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype,
@@ -44,6 +48,9 @@ _SETTINGS = """
 _RIGHT_NAMES = frozenset({"CREATE", "CONNECT", "TEMPORARY"})
 
 Connection = psycopg.Connection[Any]
+Last = Callable[[Connection, str], None]
+"""Called when the names are changed, but not for others yet, with what the one that was there is called now.
+What it raises leaves everything as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,12 @@ def copy_database(copy: str, database: str, bin_dir: Path, target: Mapping[str, 
 
 
 def replace_database(
-    copy: str, database: str, bin_dir: Path, target: Mapping[str, str], at: datetime
+    copy: str,
+    database: str,
+    bin_dir: Path,
+    target: Mapping[str, str],
+    at: datetime,
+    last: Last = lambda _session, _kept: None,
 ) -> Replaced:
     """Load a database of the copy under a name of its own, and then let it take that of the one there.
 
@@ -81,18 +93,25 @@ def replace_database(
     try:
         _loaded(copy, database, bin_dir, target, loading, with_owners=True)
     except BaseException:
-        # It is ours, and half of one is nobody's.
-        with suppress(psycopg.Error), _connected(target, beside=loading) as into:
-            into.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(loading)))
+        _let_go(target, loading)
         raise
     hint = f"what was loaded is in {loading}: drop it, or give it its name by hand"
     try:
         with _connected(target, beside=database) as into:
             lost = _alike(into, there, loading) if there else []
-        _swapped(target, database, loading, kept if there else None)
+        _swapped(target, database, loading, (kept, there[0]) if there else None, last)
+    except HoldfastError:
+        _let_go(target, loading)
+        raise
     except psycopg.Error as error:
         raise RestoreFailed(f"{database} is as it was: {_first(error)}", hint=hint) from error
     return Replaced(kept if there else "", tuple(lost))
+
+
+def _let_go(target: Mapping[str, str], loading: str) -> None:
+    """Drop what was loaded: it is ours, and half of one is nobody's."""
+    with suppress(psycopg.Error), _connected(target, beside=loading) as into:
+        into.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(loading)))
 
 
 def _dated(database: str, what: str, stamp: str) -> str:
@@ -213,20 +232,27 @@ def _setting(name: str) -> sql.Composable:
     return sql.SQL(".").join(sql.Identifier(each) for each in name.split("."))
 
 
-def _swapped(target: Mapping[str, str], database: str, loading: str, kept: str | None) -> None:
-    """Let the two change names at once, or leave both as they are: also when this process is killed."""
+def _swapped(
+    target: Mapping[str, str], database: str, loading: str, there: tuple[str, int] | None, last: Last
+) -> None:
+    """Let the two change names at once, or leave both as they are: also when this process is killed.
+
+    `there`: what the one that is there is called afterwards, and its number.
+    """
     with _connected(target, beside=database) as into:
-        if kept is None:
+        if there is None:
             _renamed(into, loading, database)
             return
-        with _without_sessions(target, database), into.transaction():
+        into.execute(_NOT_FOR_LONG)
+        with _without_sessions(target, database, there[1]), into.transaction():
             # It waits some seconds for sessions to end, with a lock that keeps new ones waiting.
-            _renamed(into, database, kept)
+            _renamed(into, database, there[0])
             _renamed(into, loading, database)
+            last(into, there[0])
 
 
 @contextmanager
-def _without_sessions(target: Mapping[str, str], database: str) -> Iterator[None]:
+def _without_sessions(target: Mapping[str, str], database: str, number: int) -> Iterator[None]:
     """End its sessions, again and again, for as long as this lasts."""
     done = threading.Event()
 
@@ -234,7 +260,7 @@ def _without_sessions(target: Mapping[str, str], database: str) -> Iterator[None
         # Where that is not allowed, the renaming says what is in its way.
         with suppress(psycopg.Error), _connected(target, beside=database) as other:
             while not done.wait(_END_EVERY_S):
-                other.execute(_END, [database])
+                other.execute(_END, [number])
 
     ending = threading.Thread(target=end, name="end-sessions", daemon=True)
     ending.start()

@@ -88,6 +88,7 @@ class RunList(BaseModel):
     """Runs, the newest first."""
 
     items: list[RunTold]
+    next: str | None = Field(None, description="the cursor of the next page; null on the last one")
 
 
 class PlaybookTold(BaseModel):

@@ -10,9 +10,11 @@ from holdfast.interfaces.cli.ledger.gaps import add_gaps
 from holdfast.interfaces.cli.ledger.ingest import add_ingest
 from holdfast.interfaces.cli.ledger.jobs import add_jobs
 from holdfast.interfaces.cli.ledger.keys import add_keys
+from holdfast.interfaces.cli.ledger.late import add_late
 from holdfast.interfaces.cli.ledger.meters import add_meters
 from holdfast.interfaces.cli.ledger.persons import add_persons
 from holdfast.interfaces.cli.ledger.ports import LedgerCommands
+from holdfast.interfaces.cli.ledger.reapply import add_reapply
 from holdfast.interfaces.cli.ledger.report import add_report
 from holdfast.interfaces.cli.ledger.retention import add_retention
 from holdfast.interfaces.cli.ledger.sources import add_sources
@@ -37,6 +39,8 @@ def _add_subjects(app: typer.Typer, commands: Callable[[], LedgerCommands]) -> N
     add_retention(app, commands)
     add_sources(app, commands)
     add_ingest(app, commands)
+    add_reapply(app, commands)
+    add_late(app, commands)
     add_correcting(app, commands)
     add_status(app, commands)
     add_gaps(app, commands)

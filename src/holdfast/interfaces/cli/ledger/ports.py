@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from holdfast.interfaces.cli.ledger.ingest import IngestCommands
     from holdfast.interfaces.cli.ledger.jobs import JobsCommands
     from holdfast.interfaces.cli.ledger.keys import KeyCommands
+    from holdfast.interfaces.cli.ledger.late import LateCommands
     from holdfast.interfaces.cli.ledger.persons import PersonCommands
+    from holdfast.interfaces.cli.ledger.reapply import ReapplyCommands
     from holdfast.interfaces.cli.ledger.report import ReportCommands
     from holdfast.interfaces.cli.ledger.retention import RetentionCommands
     from holdfast.interfaces.cli.ledger.sources import SourceCommands
@@ -32,6 +34,10 @@ class LedgerCommands(Protocol):
     def ledger_sources(self) -> SourceCommands: ...
 
     def ledger_ingesting(self) -> IngestCommands: ...
+
+    def ledger_reapplying(self) -> ReapplyCommands: ...
+
+    def ledger_late(self) -> LateCommands: ...
 
     def ledger_correcting(self) -> CorrectionCommands: ...
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -18,9 +17,8 @@ from holdfast.interfaces.cli.recovery.runs import StartRequest, say_started
 if TYPE_CHECKING:
     from holdfast.interfaces.cli.recovery.ports import RecoveryCommands
 
-PLAYBOOK = "corruption"
-LONGEST_CHECK = 4000
-"""Characters, as a run keeps it."""
+MOST_READ = 100_000
+"""Characters: what is longer is refused, in the words of `RecoverRequest`."""
 
 
 class PutBack(StrEnum):
@@ -71,32 +69,23 @@ def add_recover(app: typer.Typer, commands: Callable[[], RecoveryCommands]) -> N
         since, until = (each.strip() for each in between) if between else ("", "")
         if between and parse_moment(until) <= parse_moment(since):
             raise typer.BadParameter("the second time must be after the first", param_hint="--between")
-        given = {
-            # As a JSON text: what a run is given stands in one line.
-            "check": json.dumps(_read(check, as_json=as_json)),
-            "tables": tables or "",
-            "since": since,
-            "until": until,
-            "freeze": "yes" if freeze else "no",
-            "way": way.value,
-            "again": "no" if drop_new else "yes",
-        }
-        where = place(config, data_dir)
+        text, where = _read(check, as_json=as_json), place(config, data_dir)
         with told(as_json=as_json):
-            view = commands().recovery_runs().start(where, StartRequest(PLAYBOOK, database, given))
+            from holdfast.interfaces.recover_request import PLAYBOOK, RecoverRequest  # noqa: PLC0415
+
+            wanted = RecoverRequest(
+                text, tables or "", since, until, way.value, freeze=freeze, drop_new=drop_new
+            )
+            request = StartRequest(PLAYBOOK, database, wanted.given())
+            view = commands().recovery_runs().start(where, request)
         say_started(commands, where, view, watch=watch, as_json=as_json)
 
 
 def _read(check: Path, *, as_json: bool) -> str:
     try:
         with check.open(encoding="utf-8") as file:
-            text = file.read(LONGEST_CHECK + 1)
+            return file.read(MOST_READ)
     except OSError as error:
         fail(f"{check} cannot be read: {error.strerror}", as_json=as_json)
     except UnicodeDecodeError:
         fail(f"{check} is not text in UTF-8", as_json=as_json)
-    if not text.strip() or "\0" in text:
-        fail(f"{check} holds no check", "one SELECT that returns one row, true or false", as_json=as_json)
-    if len(text) > LONGEST_CHECK:
-        fail(f"{check} is longer than {LONGEST_CHECK} characters", "put it into a view", as_json=as_json)
-    return text

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from holdfast.interfaces.cli.ports import Place
     from holdfast.interfaces.cli.recovery.ports import RecoveryCommands
-    from holdfast.recovery.drills import Standing
+    from holdfast.interfaces.evidence_desk import DrillShown
     from holdfast.recovery.forecast import Forecast
     from holdfast.recovery.views import RunView
 
@@ -38,14 +38,6 @@ class DrillRequest:
     given: Mapping[str, str]
     seed: int | None = None
     """Left out: one is drawn, and told."""
-
-
-@dataclass(frozen=True, slots=True)
-class DrillShown:
-    """A declared drill, and what its measurements say of the time to come."""
-
-    standing: Standing
-    forecast: Forecast | None
 
 
 class DrillCommands(Protocol):
@@ -97,12 +89,18 @@ def _add_copies(group: typer.Typer, commands: Callable[[], RecoveryCommands]) ->
         config: Config,
         data_dir: DataDir,
         region: Region = "",
+        how: Annotated[
+            str, typer.Option("--how", help="In the lab: update, drop or flip; one of them if left out.")
+        ] = "",
         seed: Seed = None,
         watch: Watch = True,
         as_json: AsJson = False,
     ) -> None:
-        """Restore a moment at random, as if damage had begun behind it, and tell what has changed since."""
-        request = DrillRequest("corruption", database, {"region": region}, seed)
+        """Restore a moment at random, as if damage had begun behind it, and tell what has changed since.
+
+        Where the estate declares it with `where: lab`, the lab's data is damaged for real, and put back.
+        """
+        request = DrillRequest("corruption", database, {"region": region, "how": how}, seed)
         _start(commands, place(config, data_dir), request, watch=watch, as_json=as_json)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import os
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -15,19 +18,13 @@ from holdfast.interfaces.cli.output import FAILED, fail, print_json, print_table
 if TYPE_CHECKING:
     from holdfast.interfaces.cli.ports import Place
     from holdfast.interfaces.cli.recovery.ports import RecoveryCommands
-    from holdfast.recovery.evidence import Evidence, Remark
+    from holdfast.interfaces.evidence_desk import Whole
+    from holdfast.recovery.evidence import Remark
+    from holdfast.recovery.evidence_ports import Grown
 
 SHOWN = 20
+NO_WITNESS = "none is declared"
 EvidenceId = Annotated[str, typer.Argument(metavar="EVIDENCE", help="As `evidence list` shows it.")]
-
-
-@dataclass(frozen=True, slots=True)
-class EvidenceShown:
-    """An evidence, its leaf, and the remarks on it with theirs."""
-
-    leaf: int
-    evidence: Evidence
-    remarks: Sequence[tuple[int, Remark]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +37,14 @@ class LogVerified:
     """Of the log, by the newest checkpoint."""
     problems: Sequence[str]
     checkpoint: str
+    cosigned: int = 0
+    """So many of the first entries are vouched for by a witness whose key is known."""
+    witnesses: Mapping[str, datetime] = field(default_factory=dict)
+    """Who cosigned those, and when."""
+    witness: str = ""
+    """What the witness said: `agrees`, `differs`, `was not asked: ...`, `none is declared`; or nothing."""
+    waits: str = ""
+    """Why the newest entries are not cosigned, as far as that is known."""
 
 
 class EvidenceCommands(Protocol):
@@ -47,17 +52,19 @@ class EvidenceCommands(Protocol):
 
     def newest(
         self, place: Place, most: int, *, subject: str | None, scenario: str | None
-    ) -> Sequence[EvidenceShown]:
-        """The newest first, without their remarks."""
+    ) -> tuple[Sequence[Whole], Grown]:
+        """The newest first, without their remarks; and how far the log has come, and is cosigned."""
         ...
 
-    def get(self, place: Place, which: str) -> EvidenceShown: ...
+    def get(self, place: Place, which: str) -> Whole: ...
 
     def verify(self, place: Place, keys: Sequence[str], continues: Path | None) -> LogVerified:
         """The whole log; with `continues` also that it goes on from what that file tells."""
         ...
 
-    def verify_file(self, place: Place, file: Path, keys: Sequence[str]) -> LogVerified:
+    def verify_file(
+        self, place: Place, file: Path, keys: Sequence[str], continues: Path | None
+    ) -> LogVerified:
         """Needs no database; with keys, no estate either. Raises EvidenceRefused and ProofRefused."""
         ...
 
@@ -69,7 +76,7 @@ class EvidenceCommands(Protocol):
         """The verifier key, for whoever verifies."""
         ...
 
-    def remark(self, place: Place, which: str, text: str) -> EvidenceShown: ...
+    def remark(self, place: Place, which: str, text: str) -> Whole: ...
 
 
 def add_evidence(app: typer.Typer, commands: Callable[[], RecoveryCommands]) -> None:
@@ -94,16 +101,24 @@ def _add_looking(group: typer.Typer, commands: Callable[[], RecoveryCommands]) -
         as_json: AsJson = False,
     ) -> None:
         """Show the newest evidence: what was done, how it ended, RPO and RTO as measured."""
-        from holdfast.interfaces.evidence_words import kind, lasted, plain_evidence, verdict  # noqa: PLC0415
+        from holdfast.interfaces.evidence_words import (  # noqa: PLC0415
+            cosigned_words,
+            kind,
+            lasted,
+            plain_evidence,
+            plain_grown,
+            verdict,
+        )
 
         with told(as_json=as_json):
-            found = (
+            found, grown = (
                 commands()
                 .recovery_evidence()
                 .newest(place(config, data_dir), most, subject=subject, scenario=scenario)
             )
         if as_json:
-            print_json({"evidence": [plain_evidence(each.evidence, each.leaf) for each in found]})
+            told_ = [plain_evidence(each.evidence, each.leaf) for each in found]
+            print_json({"evidence": told_, "log": plain_grown(grown)})
         elif not found:
             typer.echo("there is no evidence yet; holdfast drill restore makes the first")
         else:
@@ -129,6 +144,7 @@ def _add_looking(group: typer.Typer, commands: Callable[[], RecoveryCommands]) -
                 for each in (shown.evidence for shown in found)
             ]
             print_table(columns, rows)
+            typer.echo(cosigned_words(grown))
 
     @group.command()
     def show(evidence: EvidenceId, config: Config, data_dir: DataDir, as_json: AsJson = False) -> None:
@@ -167,25 +183,28 @@ def _add_verify(group: typer.Typer, commands: Callable[[], RecoveryCommands]) ->
         key: Annotated[
             list[str] | None,
             typer.Option(
-                "--key", metavar="KEY", help="name+id+key, as its operator told you; left out: the estate's."
+                "--key",
+                metavar="KEY",
+                help="name+id+key, of the log and of its witness, as they told you; left out: the estate's.",
             ),
         ] = None,
         continues: Annotated[
             Path | None,
             typer.Option(
-                "--continues", metavar="FILE", help="An earlier export: the log must go on from that."
+                "--continues", metavar="FILE", help="An earlier export: the log must go on from that one."
             ),
         ] = None,
         as_json: AsJson = False,
     ) -> None:
-        """See that every entry is as it was signed, and none is missing in between. Ends with 1 otherwise."""
-        if offline is not None and continues is not None:
-            fail("--offline and --continues do not go together", "a file alone shows no log", as_json=as_json)
+        """See that every entry is as it was signed, and none is missing in between. Ends with 1 otherwise.
+
+        With the witness's key, an entry in a file must be in a checkpoint that the witness has cosigned.
+        """
         where = place(config, data_dir)
         with told(as_json=as_json):
             asked = commands().recovery_evidence()
             if offline is not None:
-                found = asked.verify_file(where, offline, key or [])
+                found = asked.verify_file(where, offline, key or [], continues)
             else:
                 found = asked.verify(where, key or [], continues)
         if as_json:
@@ -195,6 +214,7 @@ def _add_verify(group: typer.Typer, commands: Callable[[], RecoveryCommands]) ->
                 typer.echo(each)
             verdict = "does NOT hold" if found.problems else "holds"
             typer.echo(f"{found.log}: {found.entries:,} of {found.size:,} entries looked at: it {verdict}")
+            _print_vouching(found)
         if found.problems:
             raise typer.Exit(FAILED)
 
@@ -204,6 +224,20 @@ def _add_verify(group: typer.Typer, commands: Callable[[], RecoveryCommands]) ->
         with told(as_json=as_json):
             text = commands().recovery_evidence().key(place(config, data_dir))
         print_json({"key": text}) if as_json else typer.echo(text)
+
+
+def _print_vouching(found: LogVerified) -> None:
+    """What a witness vouches for, and what it does not, never left out."""
+    by = ", ".join(f"{name} at {at:%F %T} UTC" for name, at in found.witnesses.items())
+    if found.cosigned:
+        typer.echo(f"cosigned up to entry {found.cosigned:,} of {found.size:,} by {by}")
+    if found.cosigned < found.size:
+        rest = f"{found.size - found.cosigned:,} of {found.size:,} entries"
+        reason = f": {found.waits}" if found.waits else ""
+        typer.echo(f"not cosigned by a witness whose key is known: {rest}{reason}")
+    if found.witness:
+        said = "no witness is declared" if found.witness == NO_WITNESS else f"the witness {found.witness}"
+        typer.echo(said)
 
 
 def _add_export(group: typer.Typer, commands: Callable[[], RecoveryCommands]) -> None:
@@ -231,13 +265,27 @@ def _add_export(group: typer.Typer, commands: Callable[[], RecoveryCommands]) ->
                 commands().recovery_evidence().exported(place(config, data_dir), evidence or [], pdf=pdf)
             )
         try:
-            to.write_bytes(content)
+            _write(to, content)
         except OSError as error:
             fail(f"{to} cannot be written: {error.strerror}")
         typer.echo(f"wrote {to}, {len(content):,} bytes")
 
 
-def _print_shown(found: EvidenceShown, *, as_json: bool) -> None:
+def _write(to: Path, content: bytes) -> None:
+    """The file is there whole, or as it was: also when the disk is full in the middle."""
+    fresh = to.with_name(f"{to.name}.{secrets.token_hex(4)}.new")
+    try:
+        with fresh.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(to)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def _print_shown(found: Whole, *, as_json: bool) -> None:
     from holdfast.interfaces.evidence_words import plain_evidence  # noqa: PLC0415
 
     if as_json:
@@ -255,7 +303,7 @@ def _plain(leaf: int, remark: Remark) -> dict[str, Any]:
     return {"leaf": leaf, "id": remark.id, "who": remark.who, "at": remark.at, "text": remark.text}
 
 
-def _print_whole(found: EvidenceShown) -> None:
+def _print_whole(found: Whole) -> None:
     from holdfast.interfaces import evidence_words as words  # noqa: PLC0415
 
     it = found.evidence

@@ -60,6 +60,8 @@ class MovePlan:
     loss: Sequence[str] = ()
     """What could be lost at most, as lines; empty where nothing can be."""
     given: Mapping[str, str] = field(default_factory=dict)
+    instead: str = ""
+    """What would help, where this would not."""
 
 
 class FailoverCommands(Protocol):
@@ -149,7 +151,8 @@ def _move(
         _say(plan)
     if plan.against and request.move is not Move.FORCED:
         hint = "put it right first" if request.move is not Move.FAILOVER else "holdfast failover --force"
-        fail(f"{request.move.value} does not begin: {plan.against[0]}", hint, as_json=as_json)
+        said = f"{request.move.value} does not begin: {plan.against[0]}"
+        fail(said, plan.instead or hint, as_json=as_json)
     if request.move is Move.FORCED and not yes:
         if as_json or not sys.stdin.isatty():
             fail("a forced failover wants --yes", "read the loss statement: --dry-run", as_json=as_json)
@@ -167,6 +170,8 @@ def _say(plan: MovePlan) -> None:
         typer.echo("what speaks against it:")
         for line in plan.against:
             typer.echo(f"  {line}")
+    if plan.instead:
+        typer.echo(f"instead: {plan.instead}")
     if plan.loss:
         typer.echo("what could be lost:")
         for line in plan.loss:
@@ -182,6 +187,7 @@ def _document(plan: MovePlan) -> dict[str, object]:
         "to": plan.to,
         "seen": list(plan.seen),
         "against": list(plan.against),
+        "instead": plan.instead,
         "loss": list(plan.loss),
         "given": dict(plan.given),
     }

@@ -1,5 +1,6 @@
 """A runbook on paper: Markdown that reads well as it is."""
 
+import shlex
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -20,7 +21,7 @@ def _lines(runbook: Runbook, where: str, printed_at: datetime) -> Iterator[str]:
     yield f"# {playbook.title}: {subject}"
     yield ""
     yield f"By hand, for when there is no Holdfast to do it. Playbook {playbook.name} ({where}), printed"
-    yield f"{printed_at:%Y-%m-%d %H:%M} UTC. With Holdfast: holdfast run start {playbook.name} {subject}"
+    yield f"{printed_at:%Y-%m-%d %H:%M} UTC. With Holdfast: {_command(runbook, subject)}"
     yield ""
     if playbook.about:
         yield from playbook.about.splitlines()
@@ -30,13 +31,17 @@ def _lines(runbook: Runbook, where: str, printed_at: datetime) -> Iterator[str]:
         yield "## Decide first"
         yield ""
         for name, taken in playbook.takes.items():
-            value = runbook.facts.given.get(name, taken.default)
-            yield f"- {name}, {taken.title}: {value or BLANK}"
+            yield f"- {name}, {taken.title}: {runbook.taken.get(name) or BLANK}"
         yield ""
+        if runbook.assumed:
+            words = ", ".join(f"{name} = {runbook.taken[name]}" for name in runbook.assumed)
+            yield f"Taken as the estate has it, and filled in below: {words}. Where that is not so, strike it"
+            yield "out and read the one for the other, or print this anew with --given."
+            yield ""
     if runbook.facts.addresses:
         yield "## Addresses"
         yield ""
-        if "secondary" in runbook.facts.addresses:
+        if runbook.by_role and "secondary" in runbook.facts.addresses:
             yield "Primary and secondary are as the estate has them. Where the cluster was moved before,"
             yield "they are the other way round: then read each for the other."
             yield ""
@@ -54,6 +59,16 @@ def _lines(runbook: Runbook, where: str, printed_at: datetime) -> Iterator[str]:
     yield "- Keep this sheet: its times are the evidence."
     yield "- Before Holdfast is started again: holdfast check, then holdfast run list. A run that was under"
     yield "  way goes on by itself; holdfast run cancel, or run resume --by-hand, for what you have done."
+
+
+def _command(runbook: Runbook, subject: str) -> str:
+    """How it is begun where Holdfast is there, with all that must be given."""
+    words = ["holdfast", "run", "start", runbook.playbook.name, subject]
+    for name, taken in runbook.playbook.takes.items():
+        if name in runbook.facts.given or taken.default is None:
+            value = runbook.taken.get(name)
+            words += ["--given", f"{name}={BLANK if value is None else shlex.quote(value)}"]
+    return " ".join(words)
 
 
 def _first(runbook: Runbook) -> Iterator[str]:

@@ -58,8 +58,8 @@ class RunCommands(Protocol):
 
     def start(self, place: Place, request: StartRequest) -> RunView: ...
 
-    def newest(self, place: Place, most: int, *, over: bool) -> Sequence[RunView]:
-        """The newest first; without `over` those that are not over."""
+    def newest(self, place: Place, most: int, *, over: bool, before: str | None = None) -> Sequence[RunView]:
+        """The newest first, those that began before that run; without `over` those that are not over."""
         ...
 
     def get(self, place: Place, which: str | None) -> RunView: ...
@@ -132,17 +132,25 @@ def _add_looking(group: typer.Typer, commands: Callable[[], RecoveryCommands]) -
         data_dir: DataDir,
         all_: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
         most: Annotated[int, typer.Option("--most", min=1, max=1000, help="So many at most.")] = SHOWN,
+        before: Annotated[
+            str | None, typer.Option("--before", metavar="RUN", help="Only those that began before that one.")
+        ] = None,
         as_json: AsJson = False,
     ) -> None:
         """Show the runs that are not over, the newest first."""
+        where = place(config, data_dir)
         with told(as_json=as_json):
-            views = commands().recovery_runs().newest(place(config, data_dir), most, over=all_)
+            views = commands().recovery_runs().newest(where, most, over=all_, before=before)
         if as_json:
             print_json([plain_run(each) for each in views])
         elif not views:
-            typer.echo("no run is under way" if not all_ else "there was no run yet")
+            none = "there was no run yet" if before is None else "there is none before that"
+            typer.echo(none if all_ else "no run is under way")
         else:
             _print_list(views)
+            if len(views) == most:
+                option = " --all" if all_ else ""
+                typer.echo(f"older ones: holdfast run list{option} --before {views[-1].run.id}")
 
     @group.command()
     def show(config: Config, data_dir: DataDir, run: RunId = None, as_json: AsJson = False) -> None:

@@ -8,6 +8,7 @@ from holdfast.interfaces.run_words import (
     SIGNS,
     left_text,
     length_text,
+    reason_of,
     remark_text,
     standing_text,
     usual_text,
@@ -66,6 +67,8 @@ def _heading(view: RunView) -> list[str]:
     ]
     began = f"{run.started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     lines.append(f"{standing_text(view)}; began {began} by {run.started_by}, lasts {length_text(view.lasts)}")
+    if reason := reason_of(view):
+        lines.append(f"begun because: {reason}")
     if run.why:
         lines.append(f"why: {run.why}")
     if run.cancel_asked_by:
