@@ -14,8 +14,8 @@ help:  ## show this
 # A stamp is named after the lock's checksum: a changed lock is another stamp, and is installed.
 HEAVY := tests/integration/backup tests/integration/recovery tests/chaos/test_wal_kills.py tests/chaos/test_ledger_loss.py
 LAB := tests/integration/lab/test_two_regions.py tests/integration/lab/test_cut_links.py tests/e2e/test_region_drill.py \
-	tests/e2e/test_region_in_console.py tests/e2e/test_region_outage.py tests/chaos/test_region_histories.py \
-	tests/chaos/test_region_loss.py
+	tests/e2e/test_region_in_console.py tests/e2e/test_region_outage.py tests/e2e/test_corruption_drill.py \
+	tests/chaos/test_region_histories.py tests/chaos/test_region_loss.py
 RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml 2>/dev/null | sha256sum | cut -c1-16)
 DEV_STAMP := $(VENV)/.developing-$(shell cat requirements-dev.lock pyproject.toml 2>/dev/null | sha256sum | cut -c1-16)
 
