@@ -25,7 +25,8 @@ from bench.table import Measurement, at_most
 from holdfast.adapters.postgres.server.process import processes_of
 
 NAME = "JSON to signed commit, 1 % of it repeated"
-PLAIN, SOON, EVER = "all-new", "soon-again", "ever-again"
+PLAIN, SOON, EVER = "none-again", "soon-again", "ever-again"
+"""Tenants, whose names stand in each record: of one length."""
 TOLD = {SOON: f"{NAME} soon", EVER: f"{NAME} at any time"}
 SOON_RECORDS = 100_000
 BATCHES = 8

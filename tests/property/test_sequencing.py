@@ -13,7 +13,7 @@ from holdfast.adapters.packing.segments import ZstdSegments
 from holdfast.adapters.signing.ed25519 import Ed25519Signer
 from holdfast.ledger.append import pieces
 from holdfast.ledger.append.recent import RUN, Places, Recent
-from holdfast.ledger.append.sequences import Run, numbered
+from holdfast.ledger.append.sequences import Known, Run, numbered
 from holdfast.ledger.append.sequencing import Sequencer
 from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.log.tree import Edge, leaf_hashes
@@ -176,6 +176,15 @@ def test_what_is_recent_is_right_and_bounded(sizes: list[int], most: int) -> Non
     for (key, _, _), found in zip(keys, known, strict=True):
         assert told.pop(key.seq) == found
     assert set(told.values()) == {None}
+    asked = [Known(at, at + 1, "s", 1, key.seq, False) for at, (key, _, _) in enumerate(keys)]
+    whole, others = recent.whole(7, asked)
+    assert {each.begin: (leaf_, hash_) for _, leaf_, hash_, each in whole} == {
+        at: found for at, found in enumerate(known) if found is not None
+    }
+    assert [each.begin for each in others] == [at for at, found in enumerate(known) if found is None]
+    mixed = [one for each in asked for one in (each, each._replace(source="t"), each._replace(epoch=2))]
+    assert recent.whole(7, mixed)[0] == whole
+    assert recent.whole(8, asked) == ([], asked)
     recent.forget()
     assert stood(recent, 7, keys[-1][0]) is None
 
@@ -195,11 +204,28 @@ def test_the_places_of_numbers_are_right_or_unknown(growths: list[tuple[int, int
         standing |= {first + at: size + at for at in range(count)}
         places.add(7, size - 1, [Run("s", 1, first, first + count - 1, 1)])
         size += count
-    found = {number: places.leaf(7, "s", 1, number) for number in range(1000)}
+    found = {number: placed(places, 7, number) for number in range(1000)}
     assert all(leaf_ in {None, standing.get(number)} for number, leaf_ in found.items())
     ranges = sum(standing.get(number - 1) != leaf_ - 1 for number, leaf_ in standing.items())
     if ranges <= most:
         assert {number: leaf_ for number, leaf_ in found.items() if leaf_ is not None} == standing
-    assert places.leaf(8, "s", 1, 0) is None
+    together, left = places.found(7, [(0, number, came(number)) for number in range(1000)])
+    assert {each.first: leaf_ for _, leaf_, each in together} == {
+        number: leaf_ for number, leaf_ in found.items() if leaf_ is not None
+    }
+    assert [number for _, number, _ in left] == [number for number in found if found[number] is None]
+    asked = [(0, number, each) for number in range(1000) for each in (came(number), came(number, "t"))]
+    assert places.found(7, asked)[0] == together
+    assert placed(places, 8, 0) is None
     places.forget()
-    assert places.leaf(7, "s", 1, 0) is None
+    assert placed(places, 7, 0) is None
+
+
+def placed(places: Places, log_id: int, number: int) -> int | None:
+    """The leaf that the number stands under."""
+    told, _ = places.found(log_id, [(0, number, came(number))])
+    return told[0][1] if told else None
+
+
+def came(number: int, source: str = "s") -> Known:
+    return Known(0, 1, source, 1, number, False)

@@ -101,6 +101,12 @@ class Overtaken(LedgerError):  # noqa: N818
     remedy = Remedy.TRANSIENT
 
 
+class Otherwise(LedgerError):  # noqa: N818
+    """Something else stands in the log than a growth supposes; nothing was written."""
+
+    remedy = Remedy.TRANSIENT
+
+
 class NotFlushed(LedgerError):  # noqa: N818
     """It is durable here, and not known to be in the second region."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from holdfast.ledger.append.sequences import Numbers, Run
@@ -58,6 +58,8 @@ class Growth:
     runs: Sequence[Run]
     """`leaf` counts from the log's beginning."""
     conflicts: Sequence[ConflictKept]
+    supposed: Mapping[int, bytes] = field(default_factory=dict)
+    """Leaves in full tiles, and the hashes that they are supposed to have."""
 
 
 class Grown(NamedTuple):
@@ -95,7 +97,8 @@ class LogStore(Protocol):
         """All of them in one transaction. Returns the commit's LSN.
 
         Who appends to the same logs waits for its end. Raises Overtaken when somebody else has appended to
-        one of the logs since its head was read, and LogDamaged when a number of theirs stands already.
+        one of the logs since its head was read, LogDamaged when a number of theirs stands already, and
+        Otherwise when a leaf is not what a growth supposes, or cannot be found.
         """
         ...
 

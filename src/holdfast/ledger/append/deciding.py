@@ -136,16 +136,35 @@ class Split:
     kept: list[ConflictKept] = field(default_factory=list)
     differing: list[tuple[int, Key, int]] = field(default_factory=list)
     """Places whose key stands for something else, and the leaf that it stands for."""
+    supposed: dict[int, bytes] = field(default_factory=dict)
+    """Leaves that nobody has looked at, and the hashes that make repeats of what came."""
+
+    def suppose(
+        self, joined: Joined, placed: Sequence[tuple[int, int, Known]], full: int
+    ) -> list[tuple[int, int, Known]]:
+        """Take what stands in leaves below `full` for repeats, by (place, leaf, where it was known). Returns
+        what must be looked at: the other leaves, and a leaf that two different records would have to be.
+        """
+        left = list[tuple[int, int, Known]]()
+        for each in placed:
+            place, leaf, _ = each
+            came = hash_at(joined.hashes, place)
+            if leaf < full and self.supposed.setdefault(leaf, came) == came:
+                self.again.append(Span(place, place + 1, leaf))
+            else:
+                left.append(each)
+        return left
 
     def compare(self, joined: Joined, those: Sequence[Beside]) -> None:
         """What came before beside what stands under its numbers."""
-        mine = [
-            joined.hashes[place * HASH_BYTES : place * HASH_BYTES + len(hashes)]
-            for place, _, hashes, _ in those
+        mine = joined.hashes
+        same = [
+            Span(place, place + len(hashes) // HASH_BYTES, leaf)
+            for place, leaf, hashes, _ in those
+            if mine[place * HASH_BYTES : place * HASH_BYTES + len(hashes)] == hashes
         ]
-        if mine == [hashes for _, _, hashes, _ in those]:
-            counted = [(place, leaf, len(hashes) // HASH_BYTES) for place, leaf, hashes, _ in those]
-            self.again = [Span(place, place + count, leaf) for place, leaf, count in counted]
+        if len(same) == len(those):  # the common case
+            self.again += same
             return
         for place, leaf, hashes, came in those:
             for at in range(len(hashes) // HASH_BYTES):
@@ -179,6 +198,21 @@ def split_up(joined: Joined, found: Sorted, size: int) -> Split:
     if found.known:
         hashes = b"".join([hashes[each.start * HASH_BYTES : each.stop * HASH_BYTES] for each in found.new])
     return Split(spans, hashes, leaf)
+
+
+def joined_up(known: Sequence[Known]) -> list[tuple[int, int]]:
+    """The places of these records, as few [begin, end) as they are. In order."""
+    found = list[tuple[int, int]]()
+    begin = end = 0
+    for each in known:
+        if each.begin != end:
+            if end > begin:
+                found.append((begin, end))
+            begin = each.begin
+        end = each.end
+    if end > begin:
+        found.append((begin, end))
+    return found
 
 
 def hash_at(hashes: bytes, at: int) -> bytes:

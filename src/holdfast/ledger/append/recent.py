@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from holdfast.ledger.append.sequences import Run
+from holdfast.ledger.append.sequences import Known, Run
 from holdfast.ledger.log.tiles import HASH_BYTES
 
 MOST = 1_000_000
@@ -36,6 +36,10 @@ Standing = tuple[int, int, int, bytes]
 """(first, last, leaf, hashes): the numbers [first, last] are the leaves from `leaf` on, with these hashes;
 with none when that is not known.
 """
+
+
+Whole = tuple[int, int, bytes, Known]
+"""(place in the batch, leaf, hashes, where it was known): all of it stands in one growth."""
 
 
 class _Grown(NamedTuple):
@@ -69,10 +73,29 @@ class Places:
         if self._count > self._most:  # the store knows them all
             self.forget()
 
-    def leaf(self, log_id: int, source: str, epoch: int, number: int) -> int | None:
-        ranges = self._ranges.get((log_id, source, epoch), ())
-        at = bisect_right(ranges, (number, _BEHIND)) - 1
-        return number + _ahead(ranges[at]) if at >= 0 and number <= ranges[at][1] else None
+    def found(
+        self, log_id: int, those: Sequence[tuple[int, int, Known]]
+    ) -> tuple[list[tuple[int, int, Known]], list[tuple[int, int, Known]]]:
+        """(place, leaf, where it was known) of those numbers whose leaf is known; and the others. They are
+        given by (place, number, where it was known).
+        """
+        placed, others = list[tuple[int, int, Known]](), list[tuple[int, int, Known]]()
+        of, low, high, ahead = None, 0, -1, 0
+        ranges: Sequence[tuple[int, int, int]] = ()
+        for each in those:
+            place, number, came = each
+            if of != (came.source, came.epoch):
+                of = (came.source, came.epoch)
+                ranges, high = self._ranges.get((log_id, *of), ()), -1
+            if not low <= number <= high:
+                at = bisect_right(ranges, (number, _BEHIND)) - 1
+                if at < 0 or number > ranges[at][1]:
+                    others.append(each)
+                    continue
+                low, high, _ = ranges[at]
+                ahead = _ahead(ranges[at])
+            placed.append((place, number + ahead, came))
+        return placed, others
 
     def forget(self) -> None:
         self._ranges.clear()
@@ -124,6 +147,36 @@ class Recent:
                 found.append((first, upto, leaf, hashes[start : start + (upto - first + 1) * HASH_BYTES]))
             first = upto + 1
         return found
+
+    @property
+    def held(self) -> int:
+        """What it holds, in hashes."""
+        return self._held
+
+    def whole(self, log_id: int, known: Sequence[Known]) -> tuple[list[Whole], list[Known]]:
+        """What of these stands in one growth here, and the others: `standing` tells what is known of them.
+
+        Repeats are hundreds of single records as a rule, in the order of their numbers: quick for them.
+        """
+        found, others = list[Whole](), list[Known]()
+        of, low, high, ahead, before, hashes = None, 0, -1, 0, 0, b""
+        stretches: Sequence[_Stretch] = ()
+        for came in known:
+            begin, end, source, epoch, first, _ = came
+            if of != (source, epoch):
+                of = (source, epoch)
+                stretches, high = self._stretches.get((log_id, source, epoch), ()), -1
+            last = first + end - begin - 1
+            if first < low or last > high:
+                at = bisect_right(stretches, (first, _BEHIND)) - 1
+                if at < 0 or last > stretches[at].last:
+                    others.append(came)
+                    continue
+                low, high, leaf, hashes, from_size = stretches[at]
+                ahead, before = leaf - low, low + from_size - leaf
+            start = (first - before) * HASH_BYTES
+            found.append((begin, first + ahead, hashes[start : start + (end - begin) * HASH_BYTES], came))
+        return found, others
 
     def forget(self) -> None:
         self._held = 0

@@ -163,10 +163,17 @@ def sort(stretches: Sequence[Numbered], known: Mapping[tuple[str, int], Numbers]
     The order of arrival is kept. What a source posted in order becomes one run.
     """
     fresh = defaultdict[tuple[str, int], Numbers](Numbers)
-    found, place, leaf = Sorted([], [], []), 0, 0
+    found, place, leaf, of = Sorted([], [], []), 0, 0, None
+    before = here = _NOTHING
     for source, epoch, number, count in stretches:
-        key = (source, epoch)
-        before, here = known.get(key, _NOTHING), fresh[key]
+        if of != (source, epoch):  # as a rule many of one source stand one behind the other
+            of = (source, epoch)
+            before, here = known.get(of, _NOTHING), fresh[of]
+        at = bisect_right(before.ranges, (number, _BEHIND)) - 1
+        if at >= 0 and number + count - 1 <= before.ranges[at][1]:
+            found.known.append(Known(place, place + count, source, epoch, number, False))
+            place += count
+            continue
         for first, last, came in before.parts(number, number + count - 1):
             for begin, upto, again in ((first, last, True),) if came else tuple(here.parts(first, last)):
                 end = place + upto - begin + 1

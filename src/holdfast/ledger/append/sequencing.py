@@ -7,23 +7,36 @@ somebody else has appended meanwhile (a second process, or the one that took ove
 whole transaction; the sequencer then waits for a turn, reads what is new, and decides again while nobody else
 appends. Turns come in the order in which they were asked for: two sequencers share a log fairly, and never
 fork it.
+
+What came before and is not in memory is supposed to be a repeat, as it nearly always is: its hash goes with
+the growth, and the store refuses the whole transaction when something else stands in that leaf. Then the
+sequencer reads what stands there, and decides again. So a repeat costs no round trip of its own.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from holdfast.ledger.append.deciding import Beside, Joined, Placed, Split, by_tenant, hash_at, split_up
+from holdfast.ledger.append.deciding import (
+    Beside,
+    Joined,
+    Placed,
+    Split,
+    by_tenant,
+    hash_at,
+    joined_up,
+    split_up,
+)
 from holdfast.ledger.append.pieces import fitted, in_pieces, segment_of
 from holdfast.ledger.append.recent import Places, Recent
 from holdfast.ledger.append.sequences import Before, Known, Numbers, Run, Sorted, sort
-from holdfast.ledger.errors import Overtaken
+from holdfast.ledger.errors import Otherwise, Overtaken
 from holdfast.ledger.log.checkpoint import Checkpoint
 from holdfast.ledger.log.notes import Signer
 from holdfast.ledger.log.tiles import TILE_WIDTH
 from holdfast.ledger.log.tree import Edge, leaf_hashes, root_over
 from holdfast.ledger.model import MOST, Piece, Prepared
-from holdfast.ledger.ports import ConflictKept, Growth, Head, Key, LogStore, Packs
+from holdfast.ledger.ports import Growth, Head, Key, LogStore, Packs
 
 __all__ = ["Appended", "Placed", "Sequencer"]
 
@@ -94,14 +107,21 @@ class Sequencer:
 
     async def _alone(self, requests: Sequence[Joined]) -> Appended | None:
         """As if nobody else appended, in one round trip. None, and nothing is left, when somebody has."""
-        decided = [await self._decide(each, await self._head(each.tenant)) for each in requests]
         try:
-            if growths := [each.growth for each in decided if each.growth]:
-                self._lsn = max(await self._store.append(growths), self._lsn)
+            try:
+                decided = await self._tried(requests, supposing=True)
+            except Otherwise:
+                decided = await self._tried(requests, supposing=False)
         except Overtaken:
             self._shared = TURNS_SHARED
             return None
         return self._appended(requests, decided, self._lsn)
+
+    async def _tried(self, requests: Sequence[Joined], *, supposing: bool) -> Sequence["_Decided"]:
+        decided = [await self._decide(each, await self._head(each.tenant), supposing) for each in requests]
+        if growths := [each.growth for each in decided if each.growth]:
+            self._lsn = max(await self._store.append(growths), self._lsn)
+        return decided
 
     async def _in_turn(self, requests: Sequence[Joined]) -> Appended:
         """While nobody else appends to these logs: what others appended is known when it is decided."""
@@ -153,27 +173,34 @@ class Sequencer:
             placed |= request.parted(each.placed)
         return Appended(tuple(placed[at] for at in range(len(placed))), lsn)
 
-    async def _decide(self, joined: Joined, head: Head) -> "_Decided":
+    async def _decide(self, joined: Joined, head: Head, supposing: bool = False) -> "_Decided":
+        """`supposing`: what is not in memory is supposed to be a repeat, and the growth says so."""
         found = sort(joined.stretches, head.known)
         split = split_up(joined, found, head.edge.size)
         if found.known:
-            await self._settle(joined, head, found, split)
-        pieces = fitted(joined.parts, [(each.begin, each.end) for each in found.known], self._packs)
+            await self._settle(joined, head, found, split, supposing)
+        pieces = fitted(joined.parts, joined_up(found.known), self._packs)
         pieces += in_pieces(split.clashing, self._packs)
         hashes = split.hashes + leaf_hashes(split.clashing)
-        growth, edge = self._growth(head, hashes, pieces, found.runs, split.kept)
+        growth, edge = self._growth(head, hashes, pieces, found.runs, split)
         placed = Placed(
             joined.tenant, head.log_id, edge.size, split.new, sorted(split.again), sorted(split.other)
         )
         return _Decided(placed, growth, replace(head, edge=edge), hashes, found.runs)
 
-    async def _settle(self, joined: Joined, head: Head, found: Sorted, split: Split) -> None:
+    async def _settle(self, joined: Joined, head: Head, found: Sorted, split: Split, supposing: bool) -> None:
         """Tell the records whose key came before apart: repeats and conflicts."""
-        here, beside, elsewhere = Recent(most=MOST), list[Beside](), list[tuple[int, int, Known]]()
+        here, elsewhere = Recent(most=MOST), list[tuple[int, int, Known]]()
         if any(came.here for came in found.known):
             here.add(head.log_id, head.edge.size, split.hashes, found.runs)
-        for came in found.known:
+            beside, others = list[Beside](), found.known
+        else:
+            beside, others = self._recent.whole(head.log_id, found.known)
+        for came in others:
             begin, end, source, epoch, first, again = came
+            if end == begin + 1 and not here.held:  # it would have been found whole
+                elsewhere.append((begin, first, came))
+                continue
             cache, ahead, last = here if again else self._recent, begin - first, first + end - begin - 1
             for at, upto, leaf, hashes in cache.standing(head.log_id, source, epoch, first, last):
                 if hashes:
@@ -181,31 +208,34 @@ class Sequencer:
                 else:
                     elsewhere += [(number + ahead, number, came) for number in range(at, upto + 1)]
         if elsewhere:
-            beside += await self._elsewhere(head, elsewhere)
+            placed = await self._placed(head, elsewhere)
+            if supposing and split.hashes:  # else nothing is appended that could say it
+                placed = split.suppose(joined, placed, head.edge.size - head.edge.size % TILE_WIDTH)
+            beside += await self._beside(head, placed) if placed else []
         split.compare(joined, beside)
         if split.differing:
             keys = list({key for _, key, _ in split.differing})
             kept = await self._store.conflicts_of(head.log_id, keys)
             split.clash(joined, {(each.key, each.came): each.leaf for each in kept}, self._packs)
 
-    async def _elsewhere(self, head: Head, those: Sequence[tuple[int, int, Known]]) -> list[Beside]:
-        """What is not recent, by (place, number, where it was known). Its hash is in the store; perhaps its
-        leaf is known here.
+    async def _placed(
+        self, head: Head, those: Sequence[tuple[int, int, Known]]
+    ) -> list[tuple[int, int, Known]]:
+        """(place, leaf, where it was known) of what is not recent, given by (place, number, where it was
+        known). Perhaps its leaf is known here; else it is in the store.
         """
-        placed, others = list[tuple[int, int, Known]](), list[tuple[int, int, Known]]()
-        for place, number, came in those:
-            leaf = self._places.leaf(head.log_id, came.source, came.epoch, number)
-            if leaf is None:
-                others.append((place, number, came))
-            else:
-                placed.append((place, leaf, came))
+        placed, others = self._places.found(head.log_id, those)
         if others:
             keys = [Key(came.source, came.epoch, number) for _, number, came in others]
             leaves = await self._store.placed(head.log_id, keys)
             placed += [(place, leaf, came) for (place, _, came), leaf in zip(others, leaves, strict=True)]
+        return placed
+
+    async def _beside(self, head: Head, placed: Sequence[tuple[int, int, Known]]) -> list[Beside]:
+        """With the hashes that the leaves have."""
         full = head.edge.size - head.edge.size % TILE_WIDTH
         asked = [leaf for _, leaf, _ in placed if leaf < full]
-        kept = iter(await self._store.leaf_hashes(head.log_id, asked))
+        kept = iter(await self._store.leaf_hashes(head.log_id, asked) if asked else ())
         return [
             (place, leaf, next(kept) if leaf < full else hash_at(head.edge.partial[0], leaf - full), came)
             for place, leaf, came in placed
@@ -217,7 +247,7 @@ class Sequencer:
         hashes: bytes,
         pieces: Sequence[Piece],
         runs: Sequence[Run],
-        kept: list[ConflictKept],
+        split: Split,
     ) -> tuple[Growth | None, Edge]:
         if not hashes:
             return None, head.edge
@@ -234,7 +264,8 @@ class Sequencer:
             entries=segment_of(pieces),
             tiles=tiles,
             runs=[run._replace(leaf=run.leaf + head.edge.size) for run in runs],
-            conflicts=kept,
+            conflicts=split.kept,
+            supposed=split.supposed,
         )
         return growth, edge
 

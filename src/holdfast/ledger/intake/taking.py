@@ -206,19 +206,25 @@ def _stretches(begins: Sequence[int], starts: Sequence[int], spans: Sequence[Spa
     """The spans by their lines, where record `starts[n]` stands on line `begins[n]`, and the next ones behind
     it. Consecutive lines that are consecutive leaves are together; in the order of the lines.
     """
-    parts, found = list[tuple[int, int, int]](), list[Stretch]()
+    parts, found, at = list[tuple[int, int, int]](), list[Stretch](), 0
     for place, end, leaf in spans:
-        at, first = bisect_right(starts, place) - 1, place
+        if not (starts[at] <= place and (at + 1 == len(starts) or place < starts[at + 1])):
+            at = bisect_right(starts, place) - 1
+        first = place
         while first < end:
             upto = min(end, starts[at + 1]) if at + 1 < len(starts) else end
             line = begins[at] + first - starts[at]
             parts.append((line, line + upto - first - 1, leaf + first - place))
-            first, at = upto, at + 1
+            first, at = upto, at + (upto < end)
     parts.sort()
+    begin = behind = of = 0
     for first, last, leaf in parts:
-        before = found[-1] if found else None
-        if before and first == before.last + 1 and leaf == before.leaf + first - before.first:
-            found[-1] = before._replace(last=last)
-        else:
-            found.append(Stretch(first, last, leaf))
+        if first == behind and leaf - first == of:
+            behind = last + 1
+            continue
+        if behind:
+            found.append(Stretch(begin, behind - 1, begin + of))
+        begin, behind, of = first, last + 1, leaf - first
+    if behind:
+        found.append(Stretch(begin, behind - 1, begin + of))
     return tuple(found)

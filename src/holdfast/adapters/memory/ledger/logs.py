@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from holdfast.kernel.clock import Clock
 from holdfast.ledger.append.sequences import Numbers, Run
-from holdfast.ledger.errors import Fork, LogDamaged, Overtaken, WitnessAway
+from holdfast.ledger.errors import Fork, LogDamaged, Otherwise, Overtaken, WitnessAway
 from holdfast.ledger.log.checkpoint import Checkpoint, cosigned
 from holdfast.ledger.log.keys import KnownLogs
 from holdfast.ledger.log.notes import Note, Signature, Signer, Verifies
@@ -103,6 +103,11 @@ class MemoryLogs:
         for log, growth in zip(logs, growths, strict=True):
             if any(_stand(log.runs, run) for run in growth.runs):
                 raise LogDamaged("a number stands in the log already that seemed to be missing")
+        for log, growth in zip(logs, growths, strict=True):
+            full = len(log.entries) - len(log.entries) % TILE_WIDTH
+            for leaf, hash_ in growth.supposed.items():
+                if leaf >= full or leaf_hashes([log.entries[leaf]]) != hash_:
+                    raise Otherwise("a leaf is not what a growth supposes")
         for log, growth in zip(logs, growths, strict=True):
             log.entries += unbundled(self._packs.unpack(growth.entries, _MOST_BYTES))
             log.growths.append((growth.to_size, growth.root, growth.note))

@@ -1,16 +1,16 @@
 """The logs on PostgreSQL. The statements: `logs.sql`; the tables: migrations 0013 and 0025."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any, cast
 
-from psycopg.errors import LockNotAvailable, NotNullViolation, UniqueViolation
+from psycopg.errors import DivisionByZero, LockNotAvailable, NotNullViolation, UniqueViolation
 
 from holdfast.adapters.postgres.connect import Connection, Pool, borrowed
 from holdfast.adapters.postgres.queries import Queries, Query
 from holdfast.ledger.append.pieces import cut_out
 from holdfast.ledger.append.sequences import Numbers, Run
-from holdfast.ledger.errors import EntriesPruned, LogDamaged, Overtaken
+from holdfast.ledger.errors import EntriesPruned, LogDamaged, Otherwise, Overtaken
 from holdfast.ledger.log.tiles import HASH_BYTES, QUARTER_WIDTH, QUARTERS, TILE_WIDTH, Quarter, widths
 from holdfast.ledger.log.tree import Edge, leaf_hashes, root_over
 from holdfast.ledger.ports import ConflictKept, Grown, Growth, Head, Key, LogStore, Packs, ProofParts
@@ -32,6 +32,7 @@ class LedgerQueries(Queries):
     limit_turn: Query
     wait_for_turn: Query
     grow: Query
+    supposed: Query
     keep_segment: Query
     keep_tiles: Query
     keep_runs: Query
@@ -138,7 +139,7 @@ class PostgresLogs:
         if not leaves:
             return []
         async with self._connection() as connection:
-            [(found,)] = await _rows(connection, SQL.leaf_hashes, log_id=log_id, leaves=list(leaves))
+            [(found,)] = await _rows(connection, SQL.leaf_hashes, log_id=log_id, leaves=_bigints(leaves))
         if len(found or b"") != len(leaves) * HASH_BYTES:
             raise LogDamaged("tiles are missing")
         return [found[at : at + HASH_BYTES] for at in range(0, len(found), HASH_BYTES)]
@@ -244,6 +245,8 @@ def _refused() -> Iterator[None]:
         yield
     except UniqueViolation as error:
         raise Overtaken("another sequencer has appended to this log") from error
+    except DivisionByZero as error:
+        raise Otherwise("a leaf is not what a growth supposes") from error
     except NotNullViolation as error:
         raise LogDamaged(
             "a number stands in the log already that seemed to be missing",
@@ -261,6 +264,9 @@ async def _append(connection: Connection, growth: Growth) -> None:
     span = log | {"from_size": growth.from_size, "to_size": growth.to_size}
     signed = {"root": growth.root, "note": growth.note, "peaks": growth.peaks}
     await connection.execute(SQL.grow, span | signed)
+    if supposed := growth.supposed:
+        told = {"leaves": _bigints(supposed), "hashes": b"".join(supposed.values())}
+        await connection.execute(SQL.supposed, log | told)
     leaves = growth.to_size - growth.from_size
     await connection.execute(SQL.keep_segment, span | {"leaves": leaves, "entries": growth.entries})
     if tiles := growth.tiles:
@@ -300,6 +306,11 @@ def _quarter(level: int, number: int, content: bytes) -> Quarter:
         raise LogDamaged(f"hashes of level {level} from {number * QUARTER_WIDTH:,} on are missing")
     border = QUARTERS * HASH_BYTES
     return Quarter(content[border:], content[:border])
+
+
+def _bigints(numbers: Iterable[int]) -> str:
+    """As PostgreSQL writes an array of them: the driver takes a microsecond for each."""
+    return f"{{{','.join(map(str, numbers))}}}"
 
 
 def _columns(keys: Sequence[Key]) -> dict[str, list[Any]]:

@@ -73,6 +73,16 @@ SELECT pg_advisory_xact_lock(70157, log_id)
 INSERT INTO ledger.growth (log_id, from_size, to_size, root, note, peaks, at)
 VALUES (%(log_id)s, %(from_size)s, %(to_size)s, %(root)b, %(note)s, %(peaks)b, now())
 
+-- name: supposed
+-- That single leaves have these hashes, one behind the other: a division by zero refuses the transaction where one
+-- has another, or its tile is missing.
+SELECT 1 / (coalesce(
+       string_agg((SELECT substring(hashes FROM (asked.leaf %% 64 * 32)::integer + 1 FOR 32)
+                     FROM ledger.tile
+                    WHERE log_id = %(log_id)s AND level = 0 AND quarter = asked.leaf / 64), ''::bytea
+                  ORDER BY asked.n), ''::bytea) = %(hashes)b)::integer
+  FROM unnest(%(leaves)s::bigint[]) WITH ORDINALITY AS asked (leaf, n)
+
 -- name: keep_segment
 -- The batch's leaves. `at` is the transaction's, so that growth and segment share it.
 INSERT INTO ledger.segment (log_id, first, at, leaves, entries)
