@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from bench import ledger, ledger_proofs, ledger_regions, ledger_reports
+from bench import ledger, ledger_proofs, ledger_regions, ledger_repeats, ledger_reports
 from bench.ledger_records import SOURCE, TENANT, Records, copied
 from bench.table import Measurement
 
@@ -36,13 +36,31 @@ def test_the_intake_is_judged_by_raw_copy_in_the_same_round() -> None:
         ledger.RAW: [0.08, 0.04],
         ledger.SEQUENCED: [0.04, 0.04],
         ledger.END_TO_END: [0.1, 0.05],
-        ledger.END_TO_END_AGAIN: [0.102, 0.05],
         ledger.SEQUENCED_AGAIN: [0.044, 0.04],
     }
-    lines = list(ledger.measurements(took, 340.0, 85.0))
+    lines = list(ledger.measurements(took))
     assert told(lines, "R") == [([2.0, 1.0], True), ([0.8, 0.8], False)]
-    assert told(lines, "%") == [([2.0, 0.0], True), ([10.0, 0.0], None)]
-    assert told(lines, "x") == [([0.25], True)]
+    assert told(lines, "%") == [([10.0, 0.0], None)]
+    assert told(list(ledger.of_sizes(340.0, 85.0)), "x") == [([0.25], True)]
+
+
+def test_repeats_are_judged_by_what_is_all_new_in_the_same_round() -> None:
+    plain, soon, ever = ledger_repeats.PLAIN, ledger_repeats.SOON, ledger_repeats.EVER
+    wall = [{plain: 0.1, soon: 0.102, ever: 0.11}, {plain: 0.2, soon: 0.2, ever: 0.22}]
+    cpu = [{plain: 0.1, soon: 0.101, ever: 0.101}, {plain: 0.1, soon: 0.101, ever: 0.101}]
+    lines = list(ledger_repeats.measurements(ledger_repeats.Rounds(wall, cpu)))
+    assert told(lines, "%") == [
+        ([2.0, 0.0], True), ([1.0, 1.0], None), ([10.0, 10.0], False), ([1.0, 1.0], None)
+    ]  # fmt: skip
+
+
+def test_a_share_of_what_is_sent_came_before() -> None:
+    stream = ledger_repeats.Stream("acme", 1, 5, within=100)
+    first = {json.loads(each)["seq"] for batch in stream.batches(1) for each in batch.split(b"\n")}
+    assert len(first) == ledger_repeats.BATCH  # nothing came before
+    then = [json.loads(each)["seq"] for batch in stream.batches(2) for each in batch.split(b"\n")]
+    again = [each for each in then if each in first]
+    assert (len(again), min(again) >= len(first) - 100) == (10, True)
 
 
 def test_two_regions_are_judged_by_one_in_the_same_round() -> None:

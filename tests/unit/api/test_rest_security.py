@@ -25,6 +25,7 @@ def operations(served: Served) -> list[tuple[str, str, str]]:
     names = {
         "incident_id": SOME_ID, "update_id": SOME_ID, "maintenance_id": SOME_ID, "series_id": SOME_ID,
         "cluster": "eu", "key": "api", "subscriber_id": SOME_UUID, "run_id": SOME_ID,
+        "evidence_id": SOME_ID,
     }  # fmt: skip
     for path, methods in described(served.app)["paths"].items():
         for method, operation in methods.items():
