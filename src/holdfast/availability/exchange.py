@@ -147,6 +147,7 @@ _delivery_decoder = msgspec.json.Decoder(DeliveryMessage)
 _result_decoder = msgspec.json.Decoder(ResultMessage)
 _receipt_decoder = msgspec.json.Decoder(ReceiptMessage)
 _checks_decoder = msgspec.json.Decoder(ChecksMessage)
+_losses_decoder = msgspec.json.Decoder(LossesMessage)
 _check: TypeAdapter[Check] = TypeAdapter(Check)
 
 
@@ -184,7 +185,7 @@ def encode_losses(losses: Losses) -> bytes:
 def decode_losses(body: bytes) -> Losses:
     """Raises MessageError."""
     try:
-        return msgspec.json.decode(body, type=LossesMessage).losses
+        return _losses_decoder.decode(body).losses
     except msgspec.MsgspecError as error:
         raise MessageError(f"not a report of losses: {error}") from error
 

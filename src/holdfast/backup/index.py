@@ -13,6 +13,7 @@ LONGEST_INDEX = 1 << 30
 _AS_BYTES = "-as-bytes"
 """Behind the kind of a member whose path and target are written in hexadecimal."""
 _Row = tuple[str, int, int, int, int, str, str]
+_ROWS = msgspec.json.Decoder(list[_Row])
 
 
 def encoded_index(members: Iterable[Member]) -> bytes:
@@ -50,7 +51,7 @@ def decoded_index(content: bytes) -> Sequence[Member]:
     if len(content) > LONGEST_INDEX:
         raise Damaged(f"an index of {len(content)} bytes is none")
     try:
-        rows = msgspec.json.decode(content, type=list[_Row])
+        rows = _ROWS.decode(content)
     except msgspec.MsgspecError as error:
         raise Damaged(f"the index: {error}") from error
     members = [_member(row) for row in rows]

@@ -5,10 +5,11 @@ record tells no digest as others do, and a flipped bit may leave JSON that reads
 """
 
 import hashlib
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,6 +27,8 @@ _LONGEST_S = 1e12
 """More seconds than these are no duration."""
 
 T = TypeVar("T")
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
+_MAKING = threading.Lock()
 
 
 def encoded(record: object) -> bytes:
@@ -55,13 +58,26 @@ def decoded(content: bytes, kind: type[T], key: str) -> T:
     if (newline or kind in (Backup, Suspicion)) and digest != _digest_line(line):
         raise Damaged(f"{key}: its digest does not fit", hint="another region may heal it")
     try:
-        record = msgspec.json.decode(line, type=kind)
+        record = _decoder_of(kind).decode(line)
     except msgspec.MsgspecError as error:
         raise Damaged(f"{key}: {error}") from error
     odd = _odd_of_backup(record, key) if isinstance(record, Backup) else _odd(record)
     for each in odd:
         raise Damaged(f"{key}: {each}", hint="Holdfast never wrote that: who else may write there?")
     return record
+
+
+def _decoder_of(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """Made once, by one thread at a time.
+
+    What msgspec knows of a type it finds out when that is first used, and a second thread that uses it
+    meanwhile takes the process down with it. Everywhere else decoders are made when a module is imported.
+    """
+    with _MAKING:
+        found = _DECODERS.get(kind)
+        if found is None:
+            found = _DECODERS[kind] = msgspec.json.Decoder(kind)
+    return found
 
 
 def _odd_of_backup(backup: Backup, key: str) -> Iterator[str]:

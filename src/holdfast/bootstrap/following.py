@@ -35,10 +35,13 @@ class _Copy(msgspec.Struct):
     hidden: list[int] = []
 
 
+_COPY = msgspec.json.Decoder(_Copy)
+
+
 def stored_inventory(path: Path) -> Inventory | None:
     """The estate in force as a process wrote it down; None when there is none that can be read."""
     with contextlib.suppress(OSError, ValueError):
-        copy = msgspec.json.decode(path.read_bytes(), type=_Copy)
+        copy = _COPY.decode(path.read_bytes())
         return Inventory(
             Estate.model_validate(copy.estate),
             Registered(

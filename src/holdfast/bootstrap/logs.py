@@ -1,6 +1,7 @@
 """Logs: one JSON object per line on stderr, readable lines on a terminal. The audit trail is the journal."""
 
 import contextlib
+import faulthandler
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -13,6 +14,10 @@ _NEVER_SHOWN = ("password", "secret", "token", "dsn", "authorization")
 
 def configure_logs(role: str) -> None:
     """Set logging up for this process. Every line carries the role and a UTC time."""
+    # Where a library takes the process down with it, the log tells where each thread was.
+    if not faulthandler.is_enabled():
+        with contextlib.suppress(OSError, RuntimeError):  # stderr is no file
+            faulthandler.enable()
     readable = sys.stderr.isatty()
     # Beside a person's progress bar only trouble is worth a line; a collector of logs gets everything.
     quiet = readable and role in {"up", "export"}

@@ -19,6 +19,9 @@ class _Parcel:
     request: Request | None = None
 
 
+_PARCEL = msgspec.json.Decoder(_Parcel)
+
+
 def sealed_parcel(vault: Vault, content: Letter | Request) -> bytes:
     parcel = _Parcel(letter=content) if isinstance(content, Letter) else _Parcel(request=content)
     return vault.seal(msgspec.json.encode(parcel).decode(), _PURPOSE)
@@ -26,7 +29,7 @@ def sealed_parcel(vault: Vault, content: Letter | Request) -> bytes:
 
 def opened_parcel(vault: Vault, sealed: bytes) -> Letter | Request:
     """Raises HoldfastError for what was sealed with another key, or for something else."""
-    parcel = msgspec.json.decode(vault.open(sealed, _PURPOSE), type=_Parcel)
+    parcel = _PARCEL.decode(vault.open(sealed, _PURPOSE))
     content = parcel.letter or parcel.request
     if content is None:
         raise ValueError("an empty parcel")

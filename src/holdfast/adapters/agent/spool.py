@@ -65,6 +65,9 @@ class _LossFile(msgspec.Struct):
     losses: msgspec.Raw
 
 
+_LOSSES = msgspec.json.Decoder(_LossFile)
+
+
 @dataclass(frozen=True, slots=True)
 class _Mark:
     """Where a parcel came from: how many results of which segment, and how far in memory.
@@ -281,7 +284,7 @@ class DiskSpool:
     def _read_losses(self) -> tuple[Losses | None, int]:
         path = self._folder / "losses.json"
         try:
-            file = msgspec.json.decode(path.read_bytes(), type=_LossFile)
+            file = _LOSSES.decode(path.read_bytes())
             losses = None if bytes(file.losses) == b"null" else decode_losses(bytes(file.losses))
         except FileNotFoundError:
             return None, 0

@@ -7,6 +7,7 @@ import httpx
 import msgspec
 
 MOST_BYTES = 256 * 1024
+_DOCUMENT = msgspec.json.Decoder(dict[str, Any])
 
 
 class TooLargeError(httpx.HTTPError):
@@ -31,4 +32,4 @@ async def read_json(http: httpx.AsyncClient, method: str, url: str, **how: Any) 
             body += chunk
             if len(body) > MOST_BYTES:
                 raise TooLargeError(f"more than {MOST_BYTES} bytes")
-    return msgspec.json.decode(bytes(body), type=dict[str, Any])
+    return _DOCUMENT.decode(bytes(body))

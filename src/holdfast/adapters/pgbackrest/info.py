@@ -94,12 +94,15 @@ class Stanza(msgspec.Struct, frozen=True):
     db: list[ToldServer] = []
 
 
+_STANZAS = msgspec.json.Decoder(list[Stanza])
+
+
 def stanza_of(content: bytes, name: str) -> Stanza:
     """The stanza of this name. Raises Damaged for what is not pgBackRest's, and NotRecoverable for none."""
     if len(content) > LONGEST_INFO:
         raise Damaged(f"pgbackrest told {len(content)} bytes of itself; that is no list of backups")
     try:
-        stanzas = msgspec.json.decode(content, type=list[Stanza])
+        stanzas = _STANZAS.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Damaged(f"pgbackrest's list of backups cannot be read: {error}") from error
     found = next((each for each in stanzas if each.name == name), None)

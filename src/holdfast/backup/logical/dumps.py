@@ -51,6 +51,9 @@ class Contents:
     snapshots: tuple[Snapshot, ...]
 
 
+_CONTENTS = msgspec.json.Decoder(Contents)
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A server that is dumped, or loaded into. Versions as `server_version_num`."""
@@ -74,7 +77,7 @@ def encoded_contents(contents: Contents) -> bytes:
 def decoded_contents(content: bytes, key: str) -> Contents:
     """Raises Damaged."""
     try:
-        return msgspec.json.decode(content, type=Contents)
+        return _CONTENTS.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Damaged(f"{key}: {error}") from error
 

@@ -10,6 +10,8 @@ import msgspec
 from holdfast.backup.errors import Damaged
 from holdfast.backup.recoverable.points import RegionPoints
 
+_POINTS = msgspec.json.Decoder(RegionPoints)
+
 MOST = 200
 """Of gaps, points and what does not restore: the newest. A page shows no more."""
 
@@ -55,6 +57,6 @@ def document_of(points: RegionPoints) -> str:
 def points_from(document: str | bytes) -> RegionPoints:
     """Raises Damaged for what is no report, such as one of another version."""
     try:
-        return msgspec.json.decode(document, type=RegionPoints)
+        return _POINTS.decode(document)
     except msgspec.MsgspecError as error:
         raise Damaged(f"a report of a region: {error}") from error

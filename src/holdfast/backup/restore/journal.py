@@ -46,6 +46,9 @@ class Marker:
     """Of one with some of the files alone, their choice's name: it is no copy of the server."""
 
 
+_MARKER = msgspec.json.Decoder(Marker)
+
+
 def this_boot() -> str:
     """What tells this start of the machine from others; empty where that cannot be known."""
     try:
@@ -61,7 +64,7 @@ def read_marker(folder: Path) -> Marker | None:
     except FileNotFoundError:
         return None
     try:
-        return msgspec.json.decode(content, type=Marker)
+        return _MARKER.decode(content)
     except msgspec.MsgspecError as error:
         raise NotFit(
             f"{folder / MARKER} cannot be read: {error}", hint="restore into another folder"

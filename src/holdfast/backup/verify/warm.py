@@ -61,6 +61,9 @@ class WarmState:
     format: int = 1
 
 
+_STATE = msgspec.json.Decoder(WarmState)
+
+
 @dataclass(frozen=True, slots=True)
 class Roll:
     """Start the copy again, with this plan's WAL, and lay out nothing."""
@@ -186,7 +189,7 @@ class WarmBase:
     def state(self) -> WarmState | None:
         """What the copy is, or None when there is none that can be trusted."""
         try:
-            state = msgspec.json.decode((self.folder / STATE).read_bytes(), type=WarmState)
+            state = _STATE.decode((self.folder / STATE).read_bytes())
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
         return state if (self.copy / control.PATH).is_file() else None

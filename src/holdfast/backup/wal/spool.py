@@ -44,6 +44,9 @@ class ServerFile(msgspec.Struct, frozen=True):
     segment_bytes: int
 
 
+_SERVER = msgspec.json.Decoder(ServerFile)
+
+
 @dataclass(frozen=True, slots=True)
 class Spooled:
     """A segment in the spool: its bytes [0, flushed) are on the disk, those to `written` on their way."""
@@ -363,7 +366,7 @@ class Spool:
 
     def _read_server(self) -> ServerFile | None:
         try:
-            return msgspec.json.decode((self.folder / "server.json").read_bytes(), type=ServerFile)
+            return _SERVER.decode((self.folder / "server.json").read_bytes())
         except FileNotFoundError:
             return None
         except msgspec.MsgspecError as error:

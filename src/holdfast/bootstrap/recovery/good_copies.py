@@ -62,6 +62,9 @@ class GoodCopy(msgspec.Struct, frozen=True, kw_only=True):
     """Whether everything that was committed when it was made is in it; None is unknown."""
 
 
+_FOUND = msgspec.json.Decoder(GoodCopy)
+
+
 class GoodCopies:
     """On this machine, for one run."""
 
@@ -75,7 +78,7 @@ class GoodCopies:
     async def found(self, dbname: str) -> GoodCopy | None:
         """What was found, while the copy answers."""
         try:
-            copy = msgspec.json.decode((self._folder / "found.json").read_bytes(), type=GoodCopy)
+            copy = _FOUND.decode((self._folder / "found.json").read_bytes())
         except (OSError, msgspec.MsgspecError):
             return None
         there = replace(copy, conninfo=with_database(copy.conninfo, dbname))

@@ -224,6 +224,9 @@ class _File(msgspec.Struct, frozen=True):
     leaves: str = ""
 
 
+_FILE = msgspec.json.Decoder(_File)
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What a file holds, verified: its entries, each with its leaf, and the newest checkpoint it rests on."""
@@ -285,7 +288,7 @@ def shown_by(content: bytes, keys: Sequence[VerifierKey], verifies: Verifies) ->
     if len(content) > MOST_FILE_BYTES:
         raise EvidenceRefused("the file is larger than any that was exported")
     try:
-        told = msgspec.json.decode(content, type=_File)
+        told = _FILE.decode(content)
         raws = [canonical_json(each.entry) for each in told.entries]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise EvidenceRefused(
@@ -344,7 +347,7 @@ def checkpoint_in(content: bytes) -> Checkpoint:
     text = content[:MOST_FILE_BYTES].decode("utf-8", "replace")
     if text.lstrip().startswith("{"):
         try:
-            file = msgspec.json.decode(content, type=_File)
+            file = _FILE.decode(content)
             proofs = [each.proof for each in file.entries]
         except msgspec.MsgspecError as error:
             raise EvidenceRefused("that is no exported evidence") from error

@@ -56,6 +56,9 @@ class Snapshot:
         return Snapshot(with_told_states(overview, news), news)
 
 
+_SNAPSHOT = msgspec.json.Decoder(Snapshot)
+
+
 class SnapshotFile:
     """One snapshot on disk, replaced as a whole and readable by its owner only."""
 
@@ -65,7 +68,7 @@ class SnapshotFile:
     def load(self) -> Snapshot | None:
         """The stored snapshot; None when there is none, or none that this version understands."""
         try:
-            stored = msgspec.json.decode(self._path.read_bytes(), type=Snapshot)
+            stored = _SNAPSHOT.decode(self._path.read_bytes())
         except (OSError, ValueError):
             # ValueError covers msgspec's errors: a torn or foreign file is as good as none.
             return None

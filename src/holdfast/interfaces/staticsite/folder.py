@@ -42,6 +42,9 @@ class _Note(msgspec.Struct):
     format: int = 1
 
 
+_NOTE = msgspec.json.Decoder(_Note)
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """What became of a folder."""
@@ -138,7 +141,7 @@ class CopyFolder:
     def _note(self) -> list[str] | None:
         """The files that are ours; None when this is no copy."""
         try:
-            return msgspec.json.decode((self._path / NOTE).read_bytes(), type=_Note).files
+            return _NOTE.decode((self._path / NOTE).read_bytes()).files
         except (OSError, ValueError):
             return None
 

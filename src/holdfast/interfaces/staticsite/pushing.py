@@ -71,6 +71,9 @@ class _Note(msgspec.Struct):
     format: int = 1
 
 
+_NOTE = msgspec.json.Decoder(_Note)
+
+
 def prepared(file: File, at: datetime) -> Prepared:
     """The file, with a fingerprint of what it says: when it was made is no part of that."""
     return Prepared(file.path, file.media_type, zlib.compress(file.content, 3), _says(file, at))
@@ -116,7 +119,7 @@ async def push(bucket: Bucket, files: Mapping[str, Prepared], now: datetime, *, 
 def _note(content: bytes | None) -> _Note:
     """What is noted; nothing where there is no note, or none that this version understands."""
     try:
-        return msgspec.json.decode(content, type=_Note) if content else _Note()
+        return _NOTE.decode(content) if content else _Note()
     except msgspec.MsgspecError:
         return _Note()
 

@@ -43,6 +43,9 @@ class Person(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     name: Word | UnsetType = UNSET
 
 
+_PERSON = msgspec.json.Decoder(Person)
+
+
 class Sealed(NamedTuple):
     """What an entry has of a person: the pseudonym, and the SHA-256 of the sealed row (64 digits)."""
 
@@ -172,7 +175,7 @@ class PersonBook:
             except HoldfastError:  # that of another one of the person's keys
                 continue
             try:
-                return msgspec.json.decode(text, type=Person)
+                return _PERSON.decode(text)
             except msgspec.MsgspecError as error:
                 raise LogDamaged(f"what is kept of {row.key.pseudonym} cannot be read: {error}") from error
         return None

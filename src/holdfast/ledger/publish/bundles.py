@@ -51,6 +51,10 @@ class BundleHead(msgspec.Struct, frozen=True, kw_only=True):
     made_at: str
 
 
+_HEAD = msgspec.json.Decoder(BundleHead)
+_TEXT = msgspec.json.Decoder(str)
+
+
 class Roots:
     """A tree's root out of its pieces: perfect trees, from left to right, none missing."""
 
@@ -151,7 +155,7 @@ class BundleVerifier:
         With witnesses' keys among them, one of the witnesses must have cosigned the checkpoint.
         """
         try:
-            self.head = msgspec.json.decode(first_line, type=BundleHead)
+            self.head = _HEAD.decode(first_line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ProofRefused("that is no bundle of a ledger") from error
         if self.head.bundle != VERSION:
@@ -237,7 +241,7 @@ def _entry(content: bytes) -> bytes:
     if content.startswith(b"{"):
         return content
     try:
-        text = msgspec.json.decode(content, type=str)
+        text = _TEXT.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ProofRefused("a line of the bundle is neither an entry nor a hash") from error
     return text.encode()

@@ -14,6 +14,8 @@ from holdfast.adapters.postgres.queries import Queries
 from holdfast.adapters.postgres.recovery.changing import changing
 from holdfast.recovery.model import Playbook
 
+_PLAYBOOK = msgspec.json.Decoder(Playbook)
+
 SQL = Queries.beside(__file__)
 
 
@@ -51,7 +53,7 @@ class PostgresPlaybooks:
         found = list[tuple[Playbook, datetime]]()
         for text, since in rows:
             with suppress(msgspec.MsgspecError):  # another version of Holdfast wrote it
-                found.append((msgspec.json.decode(text, type=Playbook), since))
+                found.append((_PLAYBOOK.decode(text), since))
         return found
 
 
