@@ -205,6 +205,7 @@ class RegionRounds:
         await self._lab.heal("region-a")
         await self._waiting(OTHER, wait=True)  # else there is no way back without loss
         async with self.ledger.serving(OTHER) as served:
+            await asyncio.to_thread(self.regions.healed)
             run = await asyncio.to_thread(self.regions.run, "failback", "print")
             await asyncio.to_thread(self._gated, run["id"], "agree")
             for source in self._sources:

@@ -16,7 +16,7 @@ from tests.chaos.region_rounds import LEAST
 ROUNDS = int(os.environ.get("HOLDFAST_CHAOS_ROUNDS", "10"))
 FEWEST = 3
 """A machine that is busy with something else gets no further in the time that there is."""
-WITHIN_S = 330.0 if ROUNDS <= 10 else ROUNDS * 120.0
+WITHIN_S = 480.0 if ROUNDS <= 10 else ROUNDS * 120.0
 CONTROL_ROUNDS = 3
 SEED = int(os.environ.get("HOLDFAST_CHAOS_SEED", str(random.SystemRandom().randrange(10**6))))
 

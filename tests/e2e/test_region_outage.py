@@ -77,6 +77,7 @@ def lost_with_a_gate(regions: TwoRegions, before: set[str]) -> set[str]:
 def way_back(regions: TwoRegions, acknowledged: set[str]) -> None:
     """Nothing went back by itself; and it goes back only when somebody agrees."""
     regions.lab("heal", "region-a")
+    regions.healed()
     run = regions.run("failback", "print")
     regions.waits(run["id"], "agree")
     assert regions.run("failback", "print", "--dry-run")["lost"] == "b"
