@@ -207,10 +207,13 @@ def test_times_are_the_servers_and_the_end_is_not_before_the_beginning() -> None
 
 def test_two_that_are_taken_at_once_are_two_backups() -> None:
     one, two = MemoryRegion("one"), MemoryRegion("two")
+    # Not at one microsecond: two random letters would be the same once in two hundred times.
+    sources = [ScriptedSource(ARCHIVES) for _ in range(4)]
+    for number, each in enumerate(sources):
+        at = each.identity.at.replace(microsecond=number)
+        each.identity = replace(each.identity, at=at)
     with ThreadPoolExecutor(4) as threads:
-        takings = [
-            threads.submit(taker_of(ScriptedSource(ARCHIVES), one, two).take, "main") for _ in range(4)
-        ]
+        takings = [threads.submit(taker_of(each, one, two).take, "main") for each in sources]
         taken = {each.result().backup.id for each in takings}
     assert len(taken) == 4
     assert {each.id for each in listed_in(one)} == taken
