@@ -5,6 +5,7 @@ the old page's. So each step ends with something that only the next page has, an
 which goes on looking.
 """
 
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 PASSWORD = "four words that fit"
@@ -24,3 +25,9 @@ async def first_login(page: Page, invitation: str, password: str = PASSWORD) -> 
     await set_password(page, invitation, password)
     await page.get_by_label("Password").fill(password)
     await page.get_by_role("button", name="Log in", exact=True).click()
+
+
+async def is_accessible(page: Page) -> None:
+    """By all that axe looks for, of any severity."""
+    found = (await Axe().run(page)).response["violations"]
+    assert not found, [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]

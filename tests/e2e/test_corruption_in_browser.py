@@ -7,19 +7,18 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from tests.installation import Installation, eventually, fetch, free_port, installed
 from tests.kept_estates import TWO_FOLDERS
 from tests.protected import LOGIN_PASSWORD, OWNER, OWNER_PASSWORD, Protected
 from tests.restorable import Restorable
 
+from e2e.steps import first_login, is_accessible
 from holdfast.adapters.objectstore.regions import open_region
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 PATIENCE_MS = 240_000
-PASSWORD = "four words that fit"
 WELL = "-- while all is well\nSELECT min(pages) > 0\nFROM jobs;"
 ESTATE = (
     TWO_FOLDERS
@@ -95,23 +94,13 @@ async def login(browser: Browser, shop: Shop) -> AsyncIterator[Login]:
         context.set_default_timeout(PATIENCE_MS)
         page = await context.new_page()
         said = shop.holdfast.run("account", "add", name, "--role", role, "--json").json
-        await page.goto(said["invitation"])
-        await page.get_by_label("Password", exact=True).fill(PASSWORD)
-        await page.get_by_label("Password again").fill(PASSWORD)
-        await page.get_by_role("button", name="Set it").click()
-        await page.get_by_label("Password").fill(PASSWORD)
-        await page.get_by_role("button", name="Log in").click()
+        await first_login(page, said["invitation"])
         await page.wait_for_url(f"{shop.console}/")
         return page
 
     yield logged_in
     for context in contexts:
         await context.close()
-
-
-async def _is_accessible(page: Page) -> None:
-    found = (await Axe().run(page)).response["violations"]
-    assert not found, [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]
 
 
 async def test_damaged_data_is_put_back_from_the_console_with_a_second_person(
@@ -135,7 +124,7 @@ async def test_damaged_data_is_put_back_from_the_console_with_a_second_person(
     await expect(decisive).to_contain_text("1 row new since then stay")
     await expect(desk.get_by_text("whoever started the run cannot approve it")).to_be_visible()
     await expect(desk.get_by_role("button", name="Approve")).to_have_count(0)
-    await _is_accessible(desk)
+    await is_accessible(desk)
     await desk.screenshot(path=tmp_path / "gate.png", full_page=True)
     assert shop.sql("SELECT count(*) FROM jobs WHERE pages < 0") == [(25,)], "nothing is changed yet"
     assert shop.sql("SHOW default_transaction_read_only") == [("on",)]
@@ -148,7 +137,7 @@ async def test_damaged_data_is_put_back_from_the_console_with_a_second_person(
         "public.jobs: 25 rows that were damaged or gone"
     )
     await expect(desk.locator("#steps .tag.bad")).to_have_count(0)
-    await _is_accessible(desk)
+    await is_accessible(desk)
     await desk.screenshot(path=tmp_path / "done.png", full_page=True)
     assert shop.sql("SELECT * FROM jobs ORDER BY id") == [*good, (100, 7)]
     assert shop.sql("SHOW default_transaction_read_only") == [("off",)]
@@ -158,7 +147,7 @@ async def test_damaged_data_is_put_back_from_the_console_with_a_second_person(
 async def _asked_for(desk: Page, screenshots: Path) -> None:
     await desk.get_by_role("link", name="Recovery").first.click()
     await desk.get_by_role("link", name="Put damaged data back", exact=True).click()
-    await _is_accessible(desk)
+    await is_accessible(desk)
     await desk.screenshot(path=screenshots / "form.png", full_page=True)
     await desk.get_by_label("Which database").select_option("shop")
     await desk.get_by_label("A check: SQL that returns one row, true while all is well").fill(WELL)
@@ -192,7 +181,7 @@ async def _proven(desk: Page, shop: Shop) -> None:
     await desk.get_by_role("link", name="Its evidence, signed").click()
     await expect(desk.get_by_role("heading", name="shop: corruption")).to_be_visible()
     await expect(desk.locator("main")).to_contain_text("25 rows put back")
-    await _is_accessible(desk)
+    await is_accessible(desk)
     assert "it holds" in shop.holdfast.run("evidence", "verify").out
     steps = shop.holdfast.query(
         "SELECT actor, event FROM holdfast.journal"

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from e2e.steps import first_login
+from e2e.steps import first_login, is_accessible
 from installation import Installation, eventually, fetch, free_port, installed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -65,11 +64,6 @@ async def login(browser: Browser, place: Place) -> AsyncIterator[Login]:
         await context.close()
 
 
-async def _is_accessible(page: Page) -> None:
-    found = (await Axe().run(page)).response["violations"]
-    assert not found, [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]
-
-
 async def test_a_run_is_started_approved_by_somebody_else_and_watched_to_its_end(
     place: Place, login: Login
 ) -> None:
@@ -78,10 +72,10 @@ async def test_a_run_is_started_approved_by_somebody_else_and_watched_to_its_end
     desk.on("console", lambda message: complaints.append(message.text))
     await desk.get_by_role("link", name="Recovery").first.click()
     await expect(desk.get_by_text("No run is under way.")).to_be_visible()
-    await _is_accessible(desk)
+    await is_accessible(desk)
     await desk.get_by_role("link", name="Rehearse a run").click()
     await expect(desk.get_by_label("What it works on")).to_be_visible()
-    await _is_accessible(desk)
+    await is_accessible(desk)
     await desk.get_by_label("What it works on").fill("eu")
     await desk.get_by_label("seconds").fill("1")
     await desk.get_by_role("button", name="Start: Rehearse a run").click()
@@ -89,7 +83,7 @@ async def test_a_run_is_started_approved_by_somebody_else_and_watched_to_its_end
     await expect(standing).to_have_text("waits for people", timeout=PATIENCE_MS)
     await expect(desk.get_by_text("whoever started the run cannot approve it")).to_be_visible()
     await expect(desk.get_by_role("button", name="Approve")).to_have_count(0)
-    await _is_accessible(desk)
+    await is_accessible(desk)
     await desk.evaluate("window.notReloaded = true")
     await desk.get_by_text("What it found").first.click()
 
@@ -115,7 +109,7 @@ async def test_a_run_is_started_approved_by_somebody_else_and_watched_to_its_end
     await expect(desk.locator("details[open]")).to_have_count(1)
     await expect(desk.get_by_role("button", name="Cancel the run")).to_have_count(0)
     assert complaints == []
-    await _is_accessible(desk)
+    await is_accessible(desk)
 
     run = desk.url.rpartition("/")[2]
     steps = place.installation.query(

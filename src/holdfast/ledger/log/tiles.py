@@ -4,6 +4,7 @@ Level 0 holds leaf hashes; each hash of a higher level is the root over a full t
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -111,3 +112,25 @@ def unbundled(content: bytes) -> list[bytes]:
         entries.append(content[at + 2 : end])
         at = end
     return entries
+
+
+def hashes_out_of(
+    tile: Callable[[int], bytes], start: int, end: int, by_entries: bytes | None
+) -> bytes | None:
+    """The hashes of the leaves [start, end) out of tiles; where there is none, those of `by_entries`.
+
+    `tile` tells the hashes of the tile with that number, none where it is not there; `by_entries` has all
+    that are asked for. None when neither has them.
+    """
+    found, at = list[bytes](), start
+    while at < end:
+        index, inside = divmod(at, TILE_WIDTH)
+        upto = min((index + 1) * TILE_WIDTH, end)
+        if hashes := tile(index):
+            found.append(hashes[inside * HASH_BYTES : (inside + upto - at) * HASH_BYTES])
+        elif by_entries is not None:
+            found.append(by_entries[(at - start) * HASH_BYTES : (upto - start) * HASH_BYTES])
+        else:
+            return None
+        at = upto
+    return b"".join(found)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from holdfast.ledger.errors import LedgerError, ProofRefused
 from holdfast.ledger.log.checkpoint import verified
 from holdfast.ledger.log.notes import VerifierKey, Verifies
-from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, unbundled
+from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, hashes_out_of, unbundled
 from holdfast.ledger.log.tree import Edge, leaf_hashes
 from holdfast.ledger.ports import Packs
 from holdfast.ledger.verify.stretches import MOST_SEGMENT_BYTES, StoredGrowth, Stretch
@@ -112,16 +112,4 @@ def _by_tiles(stretch: Stretch, growth: StoredGrowth, by_entries: bytes | None) 
     tiles = {tile.index: tile.hashes for tile in stretch.tiles if tile.level == 0}
     if stretch.beyond:
         tiles.setdefault(stretch.to_size // TILE_WIDTH, stretch.beyond)
-    found, at = list[bytes](), growth.from_size
-    while at < growth.to_size:
-        index, inside = divmod(at, TILE_WIDTH)
-        end = min((index + 1) * TILE_WIDTH, growth.to_size)
-        if index in tiles:
-            found.append(tiles[index][inside * HASH_BYTES : (inside + end - at) * HASH_BYTES])
-        elif by_entries is not None:
-            first = at - growth.from_size
-            found.append(by_entries[first * HASH_BYTES : (first + end - at) * HASH_BYTES])
-        else:
-            return None
-        at = end
-    return b"".join(found)
+    return hashes_out_of(lambda index: tiles.get(index, b""), growth.from_size, growth.to_size, by_entries)

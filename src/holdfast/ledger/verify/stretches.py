@@ -23,7 +23,7 @@ from holdfast.ledger.canonical import entry_of, leaf_of
 from holdfast.ledger.errors import LedgerError, ProofRefused
 from holdfast.ledger.log.checkpoint import Checkpoint, verified
 from holdfast.ledger.log.notes import VerifierKey, Verifies
-from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, FullTile, unbundled
+from holdfast.ledger.log.tiles import HASH_BYTES, TILE_WIDTH, FullTile, hashes_out_of, unbundled
 from holdfast.ledger.log.tree import Edge, leaf_hash, leaf_hashes, root_over
 from holdfast.ledger.model import Conflict, Record
 from holdfast.ledger.ports import ConflictKept, Key, Packs
@@ -227,23 +227,14 @@ class _Check:
 
     def _hashes_of_tiles(self, growth: StoredGrowth, by_entries: bytes | None) -> bytes | None:
         """The growth's leaf hashes out of the tiles, and where none is full yet, out of the entries."""
-        found, at = [], growth.from_size
-        while at < growth.to_size:
-            index, inside = divmod(at, TILE_WIDTH)
-            end = min((index + 1) * TILE_WIDTH, growth.to_size)
-            tile = self._tiles.get((0, index))
-            hashes = tile.hashes if tile else b""
-            if not hashes and index == self._stretch.to_size // TILE_WIDTH:
-                hashes = self._stretch.beyond
-            if hashes:
-                found.append(hashes[inside * HASH_BYTES : (inside + end - at) * HASH_BYTES])
-            elif by_entries is not None:
-                first = at - growth.from_size
-                found.append(by_entries[first * HASH_BYTES : (first + end - at) * HASH_BYTES])
-            else:
-                return None
-            at = end
-        return b"".join(found)
+
+        def tile(index: int) -> bytes:
+            found = self._tiles.get((0, index))
+            if found is not None and found.hashes:
+                return found.hashes
+            return self._stretch.beyond if index == self._stretch.to_size // TILE_WIDTH else b""
+
+        return hashes_out_of(tile, growth.from_size, growth.to_size, by_entries)
 
     def _signed_root(self, growth: StoredGrowth) -> bytes:
         """What the log signed for the tree behind the growth; what is stored when that cannot be read."""
